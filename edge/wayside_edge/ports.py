@@ -1,0 +1,148 @@
+"""What the parts of the agent need from each other, as Protocols. The composition root (`app`) joins them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from wayside_shared.batch import Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value that a driver took.
+
+    Args:
+        name: the series, below the sensor's own name (`temperature`).
+        value: a finite number, a boolean or a text.
+        unit: its UCUM code.
+        time_ns: UTC nanoseconds when the source knows better than the scheduler (a recording); else None.
+        decimals: digits after the point that the chip resolves; the value is rounded to them.
+    """
+
+    name: str
+    value: Scalar
+    unit: str
+    time_ns: int | None = None
+    decimals: int | None = None
+
+
+class Driver(Protocol):
+    """A sensor. Building checks the settings, `start` connects, `read` measures once.
+
+    A driver keeps no module state, never retries and never sleeps for long: the scheduler calls it in a thread of its
+    bus, backs off when it raises, and calls `start` again before the next `read`.
+    """
+
+    def start(self) -> None:
+        """Connect and check the chip's identity.
+
+        Raises:
+            BusError: the bus or the chip is not there.
+            SensorError: something else than this chip answers.
+        """
+
+    def read(self) -> Sequence[Reading]:
+        """Measure once.
+
+        Raises:
+            BusError: the transfer failed.
+            SensorError: the chip gave no valid measurement.
+        """
+
+    def close(self) -> None:
+        """Leave the chip idle; called once, never raises."""
+
+
+class I2cBus(Protocol):
+    """One I2C bus. Every call is one transaction and holds the bus for its length.
+
+    All raise `DeviceAbsentError` when the address does not acknowledge, and `BusError` for any other failure.
+    """
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write `data` to the chip at the 7-bit `address`."""
+
+    def read(self, address: int, count: int) -> bytes:
+        """Read `count` bytes from the chip at the 7-bit `address`."""
+
+    def write_read(self, address: int, data: bytes, count: int) -> bytes:
+        """Write `data`, then read `count` bytes after a repeated start."""
+
+    def close(self) -> None:
+        """Give the bus back."""
+
+
+class BusProvider(Protocol):
+    """Opens buses by the names they have in the configuration."""
+
+    def i2c(self, name: str) -> I2cBus:
+        """The I2C bus `name`, opened on first use and shared after.
+
+        Raises:
+            BusError: it is not there now.
+            ConfigError: no bus of that name is configured.
+        """
+
+
+class Clock(Protocol):
+    """The clocks of this machine; injected so that tests own time."""
+
+    def boottime_ns(self) -> int:
+        """CLOCK_BOOTTIME in nanoseconds."""
+
+    def wall_ns(self) -> int:
+        """CLOCK_REALTIME in nanoseconds since 1970."""
+
+    def synced(self) -> bool:
+        """Whether the kernel calls the wall clock synchronised."""
+
+    def boot_id(self) -> bytes:
+        """The 16 bytes that name this boot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message from the broker."""
+
+    topic: str
+    payload: bytes
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message for the broker, QoS 1."""
+
+    topic: str
+    payload: bytes
+    content_type: str
+    retain: bool = False
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+class Connection(Protocol):
+    """A live session with the broker. It ends for good when the link does; a new one is opened by the transport."""
+
+    def publish(self, message: Outgoing) -> None:
+        """Hand `message` over; it is sent as the link allows.
+
+        Raises:
+            TransientError: the session is over.
+        """
+
+    def incoming(self) -> AsyncIterator[Incoming]:
+        """Messages as they come; ends when the session does."""
+
+    async def close(self) -> None:
+        """Say goodbye, so that the broker sends no will."""
+
+
+class Transport(Protocol):
+    """The way to the broker."""
+
+    async def connect(self) -> Connection:
+        """Open a session, subscribed to this device's topics.
+
+        Raises:
+            TransientError: the broker is away, or refuses this device; the message says which.
+        """

@@ -1,0 +1,343 @@
+"""The batch: what a device makes durable, numbers and publishes. Encoding, and decoding of all but the columns.
+
+A message is an **envelope** (identity of the batch, clock, counters) around a **body** (the samples). The body never
+changes once it is in the outbox, and its SHA-256 is what tells a repeated batch from a reused sequence number; the
+envelope carries what may differ from one transmission to the next. Decoding the columns takes NumPy and stands in
+`wayside_shared.columns`, so that an agent need not have it.
+"""
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from math import isfinite
+from typing import Any, TypeAlias
+
+import cbor2
+
+from wayside_shared import cbor
+from wayside_shared.clock import ClockMap, ClockState
+from wayside_shared.errors import RejectedError
+from wayside_shared.identifiers import BOOT_ID_BYTES, EPOCH_BYTES, is_device_id
+from wayside_shared.rejects import DropReason, RejectCode
+
+CONTENT_TYPE = "application/vnd.wayside.batch+cbor"
+VERSION = 1
+
+MAX_MESSAGE_BYTES = 256 * 1024
+"""A message on the wire; the broker's packet limit stands a little above it."""
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""A body after inflation: bounds what a zip bomb can cost the server."""
+MAX_SAMPLES = 65_536
+MAX_SERIES = 2_048
+MAX_TEXT_BYTES = 16 * 1024
+MAX_DROPPED_BATCHES = 10_000
+
+MAX_EXACT = 1 << 53
+"""Integers up to here are exact as 64-bit floats, so scaled values return exactly."""
+MAX_DECIMALS = 9
+
+Scalar: TypeAlias = float | int | bool | str
+
+
+class Kind(IntEnum):
+    """How a column's values are encoded; the number travels."""
+
+    SCALED = 0
+    """Numbers as deltas of integers, times a power of ten."""
+    FLOAT = 1
+    """Numbers as 64-bit floats: the escape for what does not scale."""
+    BOOLEAN = 2
+    TEXT = 3
+    JSON = 4
+    """Any JSON value, each as its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The samples of one series in one batch.
+
+    Args:
+        name: the series (`identifiers.SERIES_NAME_PATTERN`).
+        unit: its UCUM code.
+        times_ns: boot times in nanoseconds, one a value; need not be sorted.
+        values: all numbers, all booleans or all texts.
+        json: the texts in `values` are JSON values.
+    """
+
+    name: str
+    unit: str
+    times_ns: Sequence[int]
+    values: Sequence[Scalar]
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Accepted batches that the device has given up, declared.
+
+    Args:
+        epoch: the epoch they were numbered in.
+        first_seq: number of the first of them; they follow each other without a gap.
+        counts: samples in each.
+        reason: why.
+    """
+
+    epoch: bytes
+    first_seq: int
+    counts: Sequence[int]
+    reason: DropReason
+
+    @property
+    def samples(self) -> int:
+        """How many samples are given up in all."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What the device knows of its current stream at the moment of sending.
+
+    Args:
+        next_seq: the number that the next batch will get.
+        accepted: samples accepted in this epoch so far.
+        pending_from: lowest sequence number not acknowledged yet (`next_seq` when none is).
+        pending_before: samples accepted in this epoch before `pending_from`.
+    """
+
+    next_seq: int
+    accepted: int
+    pending_from: int
+    pending_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Everything in a message but the samples.
+
+    Args:
+        device: the device's own name; must be that of the topic.
+        epoch: 16 random bytes, made with the outbox.
+        first_seq: the first number that this epoch gave out.
+        seq: this batch's number, strictly increasing within the epoch.
+        before: samples accepted in this epoch before this batch.
+        n: samples in this batch.
+        boot_id: the boot whose clock stamped them.
+        clock: the map that turns its boot times into UTC.
+        counters: the stream's state; None for a batch of an epoch that the device has left.
+    """
+
+    device: str
+    epoch: bytes
+    first_seq: int
+    seq: int
+    before: int
+    n: int
+    boot_id: bytes
+    clock: ClockMap
+    counters: Counters | None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A decoded message: its envelope and its body, still deflated."""
+
+    envelope: Envelope
+    body: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the body as it travelled: 32 bytes."""
+        return hashlib.sha256(self.body).digest()
+
+
+def encode_body(columns: Sequence[Column], drops: Sequence[Drop] = ()) -> bytes:
+    """The deflated body for `columns` and `drops`. What is measured must be finite; see `Column`.
+
+    Raises:
+        ValueError: a column is empty, ragged or of mixed kinds, or holds a number that is not finite.
+    """
+    times: dict[tuple[int, ...], int] = {}
+    encoded: list[list[Any]] = []
+    t0 = min((min(column.times_ns) for column in columns), default=0)
+    for column in columns:
+        if not column.values or len(column.times_ns) != len(column.values):
+            raise ValueError(f"column {column.name!r} is empty or ragged")
+        key = tuple(column.times_ns)
+        index = times.setdefault(key, len(times))
+        encoded.append([column.name, column.unit, index, *_encode_values(column)])
+    fields: dict[int, Any] = {0: t0, 1: [_encode_times(key, t0) for key in times], 2: encoded}
+    if drops:
+        fields[3] = [[drop.epoch, drop.first_seq, list(drop.counts), drop.reason.value] for drop in drops]
+    return zlib.compress(cbor2.dumps(fields), 6)
+
+
+def encode_message(envelope: Envelope, body: bytes) -> bytes:
+    """The bytes to publish on the device's `up` topic with `CONTENT_TYPE`."""
+    clock = envelope.clock
+    fields: dict[int, Any] = {
+        0: VERSION,
+        1: envelope.device,
+        2: envelope.epoch,
+        3: envelope.first_seq,
+        4: envelope.seq,
+        5: envelope.before,
+        6: envelope.n,
+        7: envelope.boot_id,
+        8: [clock.boottime_ns, clock.wall_ns, int(clock.state), clock.err_ms],
+    }
+    if envelope.counters is not None:
+        counters = envelope.counters
+        fields[9] = [counters.next_seq, counters.accepted, counters.pending_from, counters.pending_before]
+    fields[10] = body
+    return cbor2.dumps(fields)
+
+
+def decode_message(data: bytes) -> Message:
+    """The envelope and the still deflated body in `data`. Unknown keys are passed over.
+
+    Raises:
+        RejectedError: `data` is no such message; nothing else, whatever the bytes.
+    """
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise RejectedError(RejectCode.TOO_LARGE, f"message of {len(data)} bytes; the limit is {MAX_MESSAGE_BYTES}")
+    fields = cbor.loads_map(data)
+    version = cbor.uint(fields, 0, "version")
+    if version != VERSION:
+        raise RejectedError(RejectCode.UNSUPPORTED_VERSION, f"batch version {version}; this server reads {VERSION}")
+    device: str = cbor.field(fields, 1, str, "device")
+    if not is_device_id(device):
+        raise RejectedError(RejectCode.MALFORMED, "device is no device id")
+    envelope = Envelope(
+        device=device,
+        epoch=cbor.octets(fields, 2, EPOCH_BYTES, "epoch"),
+        first_seq=cbor.uint(fields, 3, "first_seq"),
+        seq=cbor.uint(fields, 4, "seq"),
+        before=cbor.uint(fields, 5, "before"),
+        n=cbor.uint(fields, 6, "n"),
+        boot_id=cbor.octets(fields, 7, BOOT_ID_BYTES, "boot_id"),
+        clock=decode_clock(cbor.field(fields, 8, list, "clock")),
+        counters=None if 9 not in fields else decode_counters(cbor.field(fields, 9, list, "counters")),
+    )
+    if envelope.seq < envelope.first_seq or envelope.n > MAX_SAMPLES:
+        raise RejectedError(RejectCode.MALFORMED, "seq lies before first_seq, or n is over the limit")
+    return Message(envelope, cbor.field(fields, 10, bytes, "body"))
+
+
+def inflate(body: bytes) -> bytes:
+    """The CBOR inside a deflated body, never more than `MAX_BODY_BYTES` of it.
+
+    Raises:
+        RejectedError: it is not a whole deflate stream, or inflates to more.
+    """
+    inflater = zlib.decompressobj()
+    try:
+        data = inflater.decompress(body, MAX_BODY_BYTES)
+    except zlib.error as error:
+        raise RejectedError(RejectCode.MALFORMED, f"body: {error}") from error
+    if inflater.unconsumed_tail:
+        raise RejectedError(RejectCode.TOO_LARGE, f"body inflates to more than {MAX_BODY_BYTES} bytes")
+    if not inflater.eof or inflater.unused_data:
+        raise RejectedError(RejectCode.MALFORMED, "body is cut short or has something behind it")
+    return data
+
+
+def encode_clock(clock: ClockMap) -> list[int]:
+    """`clock` as it travels."""
+    return [clock.boottime_ns, clock.wall_ns, int(clock.state), clock.err_ms]
+
+
+def decode_clock(parts: list[Any]) -> ClockMap:
+    """The clock map in `parts`.
+
+    Raises:
+        RejectedError: it is none; code MALFORMED.
+    """
+    boottime_ns, wall_ns, state, err_ms = _integers(parts, 4, "clock")
+    try:
+        return ClockMap(boottime_ns, wall_ns, ClockState(state), err_ms)
+    except ValueError as error:
+        raise RejectedError(RejectCode.MALFORMED, f"clock state {state}") from error
+
+
+def encode_counters(counters: Counters) -> list[int]:
+    """`counters` as they travel."""
+    return [counters.next_seq, counters.accepted, counters.pending_from, counters.pending_before]
+
+
+def decode_counters(parts: list[Any]) -> Counters:
+    """The counters in `parts`.
+
+    Raises:
+        RejectedError: they are none; code MALFORMED.
+    """
+    return Counters(*_integers(parts, 4, "counters"))
+
+
+def _integers(parts: list[Any], size: int, label: str) -> list[int]:
+    if len(parts) != size or any(type(part) is not int or not 0 <= part < 1 << 63 for part in parts):
+        raise RejectedError(RejectCode.MALFORMED, f"{label} must be {size} integers from 0 to 2**63-1")
+    return parts
+
+
+def _encode_times(times: Sequence[int], t0: int) -> list[Any]:
+    """`[n, exponent, first, step, delta-of-delta]` in units of 10**exponent nanoseconds from t0."""
+    offsets = [t - t0 for t in times]
+    exponent = next(e for e in (9, 6, 3, 0) if e == 0 or all(o % 10**e == 0 for o in offsets))
+    ticks = [o // 10**exponent for o in offsets]
+    deltas = [b - a for a, b in zip(ticks, ticks[1:], strict=False)]
+    changes = [b - a for a, b in zip(deltas, deltas[1:], strict=False)]
+    return [len(ticks), exponent, ticks[0], deltas[0] if deltas else 0, _typed(changes) if any(changes) else None]
+
+
+def _encode_values(column: Column) -> list[Any]:
+    values = column.values
+    kinds = {type(value) for value in values}
+    if kinds <= {int, float}:
+        if not all(isfinite(value) for value in values):  # type: ignore[arg-type]
+            raise ValueError(f"column {column.name!r} holds a number that is not finite")
+        return _encode_numbers(values)  # type: ignore[arg-type]
+    if kinds == {bool}:
+        return [int(Kind.BOOLEAN), cbor2.CBORTag(cbor.UINT8, bytes(values))]  # type: ignore[arg-type]
+    if kinds == {str}:
+        return [int(Kind.JSON if column.json else Kind.TEXT), list(values)]
+    raise ValueError(f"column {column.name!r} mixes {sorted(kind.__name__ for kind in kinds)}")
+
+
+def _encode_numbers(values: Sequence[float]) -> list[Any]:
+    scaled = _scale(values)
+    if scaled is None:
+        return [int(Kind.FLOAT), cbor2.CBORTag(cbor.FLOAT64_LE, struct.pack(f"<{len(values)}d", *values))]
+    exponent, integers = scaled
+    deltas = [b - a for a, b in zip(integers, integers[1:], strict=False)]
+    return [int(Kind.SCALED), exponent, integers[0], _typed(deltas) if any(deltas) else None]
+
+
+def _scale(values: Sequence[float]) -> tuple[int, list[int]] | None:
+    """`(exponent, integers)` so that integer * 10**exponent is each value exactly; None when there is none."""
+    decimals = 0
+    for value in values:
+        if type(value) is float:
+            whole, _, fraction = repr(value).partition(".")
+            if "e" in fraction or "e" in whole:
+                return None
+            if fraction != "0" and len(fraction) > decimals:
+                decimals = len(fraction)
+    if decimals > MAX_DECIMALS:
+        return None
+    power = 10**decimals
+    integers = [round(value * power) for value in values]
+    if any(abs(integer) > MAX_EXACT or integer / power != value for integer, value in zip(integers, values, strict=True)):
+        return None
+    return -decimals, integers
+
+
+def _typed(integers: Sequence[int]) -> cbor2.CBORTag:
+    """`integers` as the narrowest typed array that holds them."""
+    low, high = min(integers), max(integers)
+    for tag, code, bits in ((cbor.SINT8, "b", 7), (cbor.SINT16_LE, "h", 15), (cbor.SINT32_LE, "i", 31)):
+        if -(1 << bits) <= low and high < 1 << bits:
+            return cbor2.CBORTag(tag, struct.pack(f"<{len(integers)}{code}", *integers))
+    return cbor2.CBORTag(cbor.SINT64_LE, struct.pack(f"<{len(integers)}q", *integers))

@@ -1,0 +1,94 @@
+"""CBOR (RFC 8949) as this contract uses it: definite lengths, few levels, no tag but the typed arrays of RFC 8746."""
+
+from typing import Any, NoReturn
+
+import cbor2
+
+from wayside_shared.errors import RejectedError
+from wayside_shared.rejects import RejectCode
+
+MAX_DEPTH = 8
+
+UINT8 = 64
+SINT8 = 72
+SINT16_LE = 77
+SINT32_LE = 78
+SINT64_LE = 79
+FLOAT64_LE = 86
+"""Typed-array tags of RFC 8746 section 2.1."""
+
+
+def _refuse(_value: Any, _immutable: bool) -> NoReturn:
+    message = "a tag that this contract does not use"
+    raise ValueError(message)
+
+
+# What cbor2 would otherwise turn into regular expressions, MIME messages, shared references, huge integers…
+_FOREIGN_TAGS = {
+    tag: _refuse for tag in (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000)
+}
+
+
+def dumps(value: object) -> bytes:
+    """`value` as CBOR."""
+    return cbor2.dumps(value)
+
+
+def loads(data: bytes) -> Any:
+    """The value that `data` holds.
+
+    Raises:
+        RejectedError: `data` is not CBOR within this contract; code MALFORMED.
+    """
+    try:
+        return cbor2.loads(data, max_depth=MAX_DEPTH, allow_indefinite=False, semantic_decoders=_FOREIGN_TAGS)
+    except (cbor2.CBORError, ValueError, OverflowError, TypeError, RecursionError) as error:
+        raise RejectedError(RejectCode.MALFORMED, f"not CBOR: {error}"[:200]) from error
+
+
+def loads_map(data: bytes) -> dict[Any, Any]:
+    """The map that `data` holds.
+
+    Raises:
+        RejectedError: it holds no map; code MALFORMED.
+    """
+    value = loads(data)
+    if type(value) is not dict:
+        raise RejectedError(RejectCode.MALFORMED, f"a map was expected, not {type(value).__name__}")
+    return value
+
+
+def field(fields: dict[Any, Any], key: int, kind: type, label: str) -> Any:
+    """`fields[key]`, which must be exactly a `kind`.
+
+    Raises:
+        RejectedError: it is missing or of another type; code MALFORMED.
+    """
+    value = fields.get(key)
+    if type(value) is not kind:
+        raise RejectedError(RejectCode.MALFORMED, f"{label} is {type(value).__name__}, not {kind.__name__}")
+    return value
+
+
+def uint(fields: dict[Any, Any], key: int, label: str) -> int:
+    """`fields[key]`, which must be an integer from 0 to 2**63 - 1.
+
+    Raises:
+        RejectedError: it is not; code MALFORMED.
+    """
+    value = field(fields, key, int, label)
+    if not 0 <= value < 1 << 63:
+        raise RejectedError(RejectCode.MALFORMED, f"{label} is outside 0 to 2**63-1")
+    return int(value)
+
+
+def octets(fields: dict[Any, Any], key: int, size: int, label: str) -> bytes:
+    """`fields[key]`, which must be `size` bytes.
+
+    Raises:
+        RejectedError: it is not; code MALFORMED.
+    """
+    value: bytes = field(fields, key, bytes, label)
+    if len(value) != size:
+        raise RejectedError(RejectCode.MALFORMED, f"{label} has {len(value)} bytes, not {size}")
+    return value

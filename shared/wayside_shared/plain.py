@@ -1,0 +1,258 @@
+"""Plain JSON and SenML, for devices that do not run our agent.
+
+They carry no sequence numbers, so the server keeps one sample for each (series, time). Both readers return the same
+records; `to_blocks` gathers them into columns.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from wayside_shared import cbor
+from wayside_shared.batch import MAX_SAMPLES, MAX_SERIES
+from wayside_shared.clock import NS_PER_MS, NS_PER_S, NS_PER_US, check_range
+from wayside_shared.columns import Block
+from wayside_shared.errors import RejectedError
+from wayside_shared.identifiers import check_series_name
+from wayside_shared.rejects import RejectCode
+from wayside_shared.text import check_text, parse_json, to_json
+from wayside_shared.units import check_unit, from_senml
+
+JSON_TYPE = "application/json"
+SENML_JSON_TYPE = "application/senml+json"
+SENML_CBOR_TYPE = "application/senml+cbor"
+
+_RELATIVE_S = 1 << 28
+"""SenML times below this many seconds are relative to now (RFC 8428 section 4.5.3)."""
+
+_CBOR_LABELS = {
+    -1: "bver", -2: "bn", -3: "bt", -4: "bu", -5: "bv", -6: "bs",
+    0: "n", 1: "u", 2: "v", 3: "vs", 4: "vb", 5: "s", 6: "t", 7: "ut", 8: "vd",
+}  # fmt: skip
+"""RFC 8428 section 6, table 4."""
+_KNOWN = frozenset(_CBOR_LABELS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One value of one series.
+
+    Args:
+        name: the series.
+        unit: its UCUM code.
+        time_ns: UTC nanoseconds.
+        value: a finite number, or the JSON text of anything else.
+    """
+
+    name: str
+    unit: str
+    time_ns: int
+    value: float | str
+
+
+def read_json(data: bytes, device: str, now_ns: int) -> list[Record]:
+    """The records of `{"ts": …, "values": {…}}`, or of a list of those.
+
+    `ts` is milliseconds since 1970 or an RFC 3339 text; without it the time of receipt counts. Optional members:
+    `units`, UCUM codes by series; `device`, which must then be the sender's.
+
+    Args:
+        data: the payload.
+        device: the device of the topic.
+        now_ns: the time of receipt, UTC nanoseconds.
+
+    Raises:
+        RejectedError: it is no such JSON; nothing else, whatever the bytes.
+    """
+    value = parse_json(data)
+    entries = value if type(value) is list else [value]
+    records = [record for entry in entries for record in _read_entry(entry, device, now_ns)]
+    if not records:
+        raise RejectedError(RejectCode.MALFORMED, "there is no value in it")
+    return records
+
+
+def read_senml(data: bytes, content_type: str, device: str, now_ns: int) -> list[Record]:
+    """The records of a SenML pack (RFC 8428), JSON or CBOR by `content_type`.
+
+    A name that begins with the device's own name and `/` or `:` loses that part; a `urn:dev:` name must hold it.
+
+    Args:
+        data: the payload.
+        content_type: `SENML_JSON_TYPE` or `SENML_CBOR_TYPE`.
+        device: the device of the topic.
+        now_ns: the time of receipt, UTC nanoseconds.
+
+    Raises:
+        RejectedError: it is no such pack; nothing else, whatever the bytes.
+    """
+    value = parse_json(data) if content_type == SENML_JSON_TYPE else cbor.loads(data)
+    if type(value) is not list:
+        raise RejectedError(RejectCode.MALFORMED, "a SenML pack is a list of records")
+    base: dict[str, Any] = {}
+    records: list[Record] = []
+    for item in value:
+        entry = _labelled(item)
+        base.update({key: entry[key] for key in ("bn", "bt", "bu", "bv", "bs", "bver") if key in entry})
+        records.extend(_read_senml_record(entry, base, device, now_ns))
+    if not records:
+        raise RejectedError(RejectCode.MALFORMED, "there is no value in it")
+    return records
+
+
+def to_blocks(records: Iterable[Record]) -> list[Block]:
+    """`records` by series, numbers apart from texts, each (series, time) once: the last one given counts.
+
+    Raises:
+        RejectedError: there are more records or series than a message may hold; code TOO_LARGE.
+    """
+    numbers: dict[tuple[str, str], dict[int, float]] = {}
+    texts: dict[tuple[str, str], dict[int, str]] = {}
+    for record in records:
+        key, time_us = (record.name, record.unit), record.time_ns // NS_PER_US
+        if isinstance(record.value, str):
+            texts.setdefault(key, {})[time_us] = record.value
+        else:
+            numbers.setdefault(key, {})[time_us] = record.value
+    samples = sum(len(points) for points in (*numbers.values(), *texts.values()))
+    if samples > MAX_SAMPLES or len(numbers) + len(texts) > MAX_SERIES:
+        raise RejectedError(RejectCode.TOO_LARGE, f"more than {MAX_SAMPLES} samples or {MAX_SERIES} series")
+    blocks = [
+        Block(name, unit, np.fromiter(points, np.int64), numbers=np.fromiter(points.values(), np.float64))
+        for (name, unit), points in numbers.items()
+    ]
+    blocks.extend(
+        Block(name, unit, np.fromiter(points, np.int64), texts=list(points.values()))
+        for (name, unit), points in texts.items()
+    )
+    return blocks
+
+
+def _read_entry(entry: object, device: str, now_ns: int) -> Iterator[Record]:
+    if type(entry) is not dict or type(entry.get("values")) is not dict:
+        raise RejectedError(RejectCode.MALFORMED, 'each entry must be {"ts": …, "values": {…}}')
+    if entry.get("device", device) != device:
+        raise RejectedError(RejectCode.WRONG_DEVICE, f"the payload names another device than {device}")
+    units = entry.get("units", {})
+    if type(units) is not dict or any(type(unit) is not str for unit in units.values()):
+        raise RejectedError(RejectCode.BAD_UNIT, '"units" must give a text for each series')
+    time_ns = _json_time(entry["ts"]) if "ts" in entry else now_ns
+    check_range(time_ns, time_ns)
+    for name, value in entry["values"].items():
+        yield Record(check_series_name(name), check_unit(units.get(name, "1")), time_ns, _value(value))
+
+
+def _json_time(ts: object) -> int:
+    if type(ts) is int:
+        return ts * NS_PER_MS
+    if type(ts) is float and isfinite(ts):
+        return round(ts * NS_PER_MS)
+    if type(ts) is str:
+        try:
+            moment = datetime.fromisoformat(ts)
+        except ValueError as error:
+            raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, "ts is no RFC 3339 time") from error
+        if moment.tzinfo is None:
+            raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, "ts has no zone; write Z or an offset")
+        seconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
+        return round(seconds * 1_000_000) * NS_PER_US
+    raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, "ts must be milliseconds since 1970 or an RFC 3339 text")
+
+
+def _value(value: object) -> float | str:
+    if type(value) is int or type(value) is float:
+        return _number(value)
+    if type(value) is str:
+        return to_json(check_text(value))
+    return to_json(value)
+
+
+def _number(value: object) -> float:
+    if type(value) is not int and type(value) is not float:
+        raise RejectedError(RejectCode.MALFORMED, f"a number was expected, not {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise RejectedError(RejectCode.OUT_OF_RANGE, "a number is beyond a 64-bit float") from error
+    if not isfinite(number):
+        raise RejectedError(RejectCode.NON_FINITE, "a value is NaN or infinite")
+    return number
+
+
+def _labelled(item: object) -> dict[str, Any]:
+    """A SenML record with text labels; refuses what RFC 8428 says must be understood (labels that end in `_`)."""
+    if type(item) is not dict:
+        raise RejectedError(RejectCode.MALFORMED, "a SenML record is a map")
+    entry = {_CBOR_LABELS.get(key, key) if type(key) is int else key: value for key, value in item.items()}
+    if any(type(key) is not str or (key.endswith("_") and key not in _KNOWN) for key in entry if type(key) is not int):
+        raise RejectedError(RejectCode.MALFORMED, "a SenML record has a label that must be understood and is not")
+    return entry
+
+
+def _read_senml_record(entry: dict[str, Any], base: dict[str, Any], device: str, now_ns: int) -> Iterator[Record]:
+    name = _own_name(_text(base.get("bn", "")) + _text(entry.get("n", "")), device)
+    unit = from_senml(_text(entry.get("u", base.get("bu", "1"))))
+    seconds = _number(base.get("bt", 0)) + _number(entry.get("t", 0))
+    time_ns = _senml_time(base.get("bt", 0), entry.get("t", 0), now_ns) if seconds >= _RELATIVE_S else 0
+    if seconds < _RELATIVE_S:
+        time_ns = now_ns + round(seconds * NS_PER_S)
+    check_range(time_ns, time_ns)
+    for label, value in _senml_values(entry, base):
+        yield Record(check_series_name(name + label), unit, time_ns, value)
+
+
+def _senml_time(base: float, offset: float, now_ns: int) -> int:
+    """Whole numbers stay exact; floats are rounded to the microsecond they can hold."""
+    parts = [part * NS_PER_S if type(part) is int else round(part * 1_000_000) * NS_PER_US for part in (base, offset)]
+    total = sum(parts)
+    return total if total >= 0 else now_ns
+
+
+def _senml_values(entry: dict[str, Any], base: dict[str, Any]) -> Iterator[tuple[str, float | str]]:
+    if "v" in entry or ("bv" in base and not entry.keys() & {"vs", "vb", "vd", "s"} and "n" in entry):
+        yield "", _number(entry.get("v", 0)) + _number(base.get("bv", 0))
+    if "vs" in entry:
+        yield "", to_json(check_text(entry["vs"]))
+    if "vb" in entry:
+        if type(entry["vb"]) is not bool:
+            raise RejectedError(RejectCode.MALFORMED, "vb must be true or false")
+        yield "", to_json(entry["vb"])
+    if "vd" in entry:
+        yield "", to_json(_data(entry["vd"]))
+    if "s" in entry:
+        yield ".sum", _number(entry["s"]) + _number(base.get("bs", 0))
+
+
+def _data(value: object) -> str:
+    """A data value as base64url text, which is how SenML JSON carries it."""
+    if type(value) is bytes:
+        return base64.urlsafe_b64encode(value).decode().rstrip("=")
+    text = check_text(value)
+    try:
+        base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RejectedError(RejectCode.MALFORMED, "vd is not base64url") from error
+    return text
+
+
+def _text(value: object) -> str:
+    return check_text(value)
+
+
+def _own_name(name: str, device: str) -> str:
+    """`name` without the device's own part."""
+    if name.startswith("urn:dev:"):
+        _, mark, rest = name.partition(device)
+        if not mark or rest[:1] not in (":", "_", "/"):
+            raise RejectedError(RejectCode.WRONG_DEVICE, f"the SenML name is of another device than {device}")
+        return rest[1:]
+    for separator in "/:":
+        if name.startswith(device + separator):
+            return name[len(device) + 1 :]
+    return name
