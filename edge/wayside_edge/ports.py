@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wayside_shared.batch import Scalar
+from wayside_shared.clock import ClockMap, ClockState
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,41 @@ class Clock(Protocol):
 
     def boot_id(self) -> bytes:
         """The 16 bytes that name this boot."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedBatch:
+    """A batch as the outbox takes it.
+
+    Args:
+        n: samples in it.
+        body: the deflated body (`wayside_shared.batch.encode_body`); its times are boot times of `boot_id`.
+        boot_id: the boot whose clock stamped it, 16 bytes.
+        clock: the clock map when it was closed; `ABSOLUTE` when its times are UTC already (a recording).
+    """
+
+    n: int
+    body: bytes
+    boot_id: bytes
+    clock: ClockMap
+
+
+ABSOLUTE = ClockMap(0, 0, ClockState.SYNCED)
+"""The map of a batch whose times are UTC nanoseconds as they stand."""
+
+
+class Outbox(Protocol):
+    """Where a sample becomes accepted."""
+
+    async def append(self, batch: ClosedBatch) -> int:
+        """Make `batch` durable and number it; when this returns, its samples are accepted.
+
+        Returns:
+            Its sequence number.
+
+        Raises:
+            OutboxError: it was not accepted; nothing of it will be sent unless it is appended again.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from math import isfinite
 from typing import Any, TypeAlias
 
@@ -287,8 +288,8 @@ def _encode_times(times: Sequence[int], t0: int) -> list[Any]:
     offsets = [t - t0 for t in times]
     exponent = next(e for e in (9, 6, 3, 0) if e == 0 or all(o % 10**e == 0 for o in offsets))
     ticks = [o // 10**exponent for o in offsets]
-    deltas = [b - a for a, b in zip(ticks, ticks[1:], strict=False)]
-    changes = [b - a for a, b in zip(deltas, deltas[1:], strict=False)]
+    deltas = [b - a for a, b in pairwise(ticks)]
+    changes = [b - a for a, b in pairwise(deltas)]
     return [len(ticks), exponent, ticks[0], deltas[0] if deltas else 0, _typed(changes) if any(changes) else None]
 
 
@@ -311,7 +312,7 @@ def _encode_numbers(values: Sequence[float]) -> list[Any]:
     if scaled is None:
         return [int(Kind.FLOAT), cbor2.CBORTag(cbor.FLOAT64_LE, struct.pack(f"<{len(values)}d", *values))]
     exponent, integers = scaled
-    deltas = [b - a for a, b in zip(integers, integers[1:], strict=False)]
+    deltas = [b - a for a, b in pairwise(integers)]
     return [int(Kind.SCALED), exponent, integers[0], _typed(deltas) if any(deltas) else None]
 
 
@@ -329,7 +330,9 @@ def _scale(values: Sequence[float]) -> tuple[int, list[int]] | None:
         return None
     power = 10**decimals
     integers = [round(value * power) for value in values]
-    if any(abs(integer) > MAX_EXACT or integer / power != value for integer, value in zip(integers, values, strict=True)):
+    if any(
+        abs(integer) > MAX_EXACT or integer / power != value for integer, value in zip(integers, values, strict=True)
+    ):
         return None
     return -decimals, integers
 

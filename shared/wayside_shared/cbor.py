@@ -24,9 +24,9 @@ def _refuse(_value: Any, _immutable: bool) -> NoReturn:
 
 
 # What cbor2 would otherwise turn into regular expressions, MIME messages, shared references, huge integers…
-_FOREIGN_TAGS = {
-    tag: _refuse for tag in (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000)
-}
+_FOREIGN_TAGS = dict.fromkeys(
+    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000), _refuse
+)
 
 
 def dumps(value: object) -> bytes:

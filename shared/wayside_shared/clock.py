@@ -63,5 +63,5 @@ def check_range(first_ns: int, last_ns: int) -> None:
     Raises:
         RejectedError: either lies outside 2000 to 2099; code TIME_OUT_OF_RANGE.
     """
-    if not (EARLIEST_NS <= first_ns and last_ns < LATEST_NS):
+    if not (first_ns >= EARLIEST_NS and last_ns < LATEST_NS):
         raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, f"times {first_ns}..{last_ns} ns lie outside 2000 to 2099")

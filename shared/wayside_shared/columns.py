@@ -78,7 +78,9 @@ def decode_body(message: Message) -> Body:
         RejectedError: the body breaks the contract; nothing else, whatever the bytes.
     """
     fields = cbor.loads_map(inflate(message.body))
-    t0 = cbor.uint(fields, 0, "t0")
+    t0: int = cbor.field(fields, 0, int, "t0")
+    if abs(t0) > _FAR_NS:
+        raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, "t0 is more than a century away from the boot")
     columns: list[Any] = cbor.field(fields, 1, list, "time columns")
     series: list[Any] = cbor.field(fields, 2, list, "series")
     if len(series) > MAX_SERIES or len(columns) > len(series):
@@ -88,13 +90,20 @@ def decode_body(message: Message) -> Body:
     drops = [_decode_drop(item) for item in cbor.field(fields, 3, list, "drops")] if 3 in fields else []
     body = Body(blocks, drops)
     if body.samples != message.envelope.n:
-        raise RejectedError(RejectCode.MALFORMED, f"{body.samples} samples where the envelope says {message.envelope.n}")
+        raise RejectedError(
+            RejectCode.MALFORMED, f"{body.samples} samples where the envelope says {message.envelope.n}"
+        )
     return body
 
 
 def _decode_times(column: Any, t0: int, clock: ClockMap) -> Times:
     match column:
-        case [int(n), int(exponent), int(first), int(step), changes] if 0 < n <= MAX_SAMPLES and exponent in (0, 3, 6, 9):
+        case [int(n), int(exponent), int(first), int(step), changes] if 0 < n <= MAX_SAMPLES and exponent in (
+            0,
+            3,
+            6,
+            9,
+        ):
             pass
         case _:
             raise RejectedError(RejectCode.MALFORMED, "a time column must be [n, exponent, first, step, changes]")
@@ -139,7 +148,9 @@ def _decode_series(item: Any, times: list[Times]) -> Block:
         case Kind.JSON, [list(texts)] if len(texts) == n:
             return Block(name, unit, moments, texts=[check_json_text(text) for text in texts])
         case _:
-            raise RejectedError(RejectCode.MALFORMED, f"series {name!r}: values of kind {kind} are not {n} of that kind")
+            raise RejectedError(
+                RejectCode.MALFORMED, f"series {name!r}: values of kind {kind} are not {n} of that kind"
+            )
 
 
 def _scaled(exponent: int, first: int, deltas: Any, n: int) -> Numbers:

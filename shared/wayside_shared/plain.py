@@ -120,7 +120,7 @@ def to_blocks(records: Iterable[Record]) -> list[Block]:
             texts.setdefault(key, {})[time_us] = record.value
         else:
             numbers.setdefault(key, {})[time_us] = record.value
-    samples = sum(len(points) for points in (*numbers.values(), *texts.values()))
+    samples = sum(map(len, numbers.values())) + sum(map(len, texts.values()))
     if samples > MAX_SAMPLES or len(numbers) + len(texts) > MAX_SERIES:
         raise RejectedError(RejectCode.TOO_LARGE, f"more than {MAX_SAMPLES} samples or {MAX_SERIES} series")
     blocks = [
@@ -189,8 +189,8 @@ def _labelled(item: object) -> dict[str, Any]:
     """A SenML record with text labels; refuses what RFC 8428 says must be understood (labels that end in `_`)."""
     if type(item) is not dict:
         raise RejectedError(RejectCode.MALFORMED, "a SenML record is a map")
-    entry = {_CBOR_LABELS.get(key, key) if type(key) is int else key: value for key, value in item.items()}
-    if any(type(key) is not str or (key.endswith("_") and key not in _KNOWN) for key in entry if type(key) is not int):
+    entry = {_CBOR_LABELS.get(key, str(key)) if type(key) is int else str(key): value for key, value in item.items()}
+    if any(key.endswith("_") and key not in _KNOWN for key in entry):
         raise RejectedError(RejectCode.MALFORMED, "a SenML record has a label that must be understood and is not")
     return entry
 

@@ -32,7 +32,7 @@ _REJECT_MEANINGS = {
     RejectCode.TOO_LARGE: "the message, or what it inflates to, is over the limits of the wire contract",
     RejectCode.UNSUPPORTED_VERSION: "the batch names a version of the format that this server does not read",
     RejectCode.UNSUPPORTED_TYPE: "the content type is none of those that this server reads",
-    RejectCode.WRONG_DEVICE: "the payload names another device than the topic, which the broker ties to the certificate",
+    RejectCode.WRONG_DEVICE: "the payload names another device than the topic does",
     RejectCode.UNKNOWN_DEVICE: "no device of that name is enrolled",
     RejectCode.BAD_NAME: "a series name breaks the rules for names",
     RejectCode.BAD_UNIT: "a unit is not a UCUM code that can be stored",

@@ -1,0 +1,31 @@
+# The commands to remember: demo · test · check · bench · faults. Each sets up what it needs.
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: setup demo test check bench faults lock docs
+setup:
+	@sh scripts/bootstrap.sh
+
+demo: setup
+	@$(BIN)/wayside demo $(ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+bench: setup
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+faults: setup
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+docs: setup
+	@$(BIN)/python scripts/reference.py
+
+lock: setup
+	@for set in all edge server; do \
+	  extra="--extra $$set"; [ $$set = all ] && extra="--all-extras --group dev"; \
+	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header $$extra \
+	    pyproject.toml -o requirements/$$set.lock; done

@@ -1,0 +1,1 @@
+"""Durable store-and-forward: where a sample becomes accepted."""

@@ -1,0 +1,1 @@
+"""Pure parts between a reading and a batch: schedule, stamp, gather, close."""

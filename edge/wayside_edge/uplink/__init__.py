@@ -1,0 +1,1 @@
+"""The MQTT session: publishing what the outbox holds until the server has acknowledged it."""

@@ -1,0 +1,25 @@
+"""Settings of the uplink."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wayside_shared.settings import setting
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkSettings:
+    """`[uplink]`: where the broker is, and who this device is. `wayside-edge enroll` writes it."""
+
+    host: str = setting("Broker's host name or address, as its certificate names it.", sample="telemetry.example")
+    port: int = setting("Broker's TLS port.", 8883, minimum=1, maximum=65535)
+    device: str = setting("This device's name, as its certificate has it.", sample="boiler-7")
+    ca_file: Path = setting("PEM file of the CA certificates to trust.", Path("/etc/wayside/ca.pem"))
+    cert_file: Path = setting(
+        "PEM file of this device's certificate and its intermediate.", Path("/etc/wayside/device.pem")
+    )
+    key_file: Path = setting("PEM file of this device's private key, mode 0600.", Path("/etc/wayside/device.key"))
+    window: int = setting("Most batches sent and not yet acknowledged.", 64, minimum=1, maximum=64)
+    keepalive_s: int = setting(
+        "MQTT keep-alive in seconds; a dead link is noticed within 1.5 times this.", 30, minimum=5, maximum=600
+    )
+    drain_s: float = setting("On a stop, how long to go on delivering, in seconds.", 5.0, minimum=0.0, maximum=300.0)

@@ -1,0 +1,1 @@
+"""Tools around the boards: the simulated board, the demonstration."""

@@ -1,0 +1,1 @@
+"""The server: it stores each sample once, proves it, and gives it back."""

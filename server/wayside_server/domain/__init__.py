@@ -1,0 +1,1 @@
+"""Pure logic of the server and the Protocols it needs; no I/O."""

@@ -1,0 +1,1 @@
+"""Who is who: certificate authority, enrolment, API keys, console sessions."""

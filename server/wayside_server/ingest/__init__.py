@@ -1,0 +1,1 @@
+"""From MQTT to a committed row and its acknowledgement."""

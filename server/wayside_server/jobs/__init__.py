@@ -1,0 +1,1 @@
+"""Upkeep that no request waits for."""

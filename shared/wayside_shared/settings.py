@@ -1,0 +1,276 @@
+"""Settings as dataclasses: read from TOML with the line of every mistake, written out as a commented sample.
+
+A settings class is a frozen dataclass whose fields are made with `setting()`. Field types may be str, int, float,
+bool, a Path, an Enum of texts, `X | None`, `list[str]`, another settings class, `list[settings class]`, or
+`Table`, which is taken as it stands for a part that reads it later (a driver its own settings).
+"""
+
+import dataclasses
+import difflib
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from wayside_shared.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Table:
+    """A TOML table that a part reads later with `from_table`; it remembers where it stood.
+
+    Args:
+        values: the table as tomllib gives it.
+        path: its place in the file, as `("sensor", 0)`.
+        lines: line numbers by place, for messages.
+        source: the file's name.
+    """
+
+    values: Mapping[str, Any]
+    path: tuple[str | int, ...] = ()
+    lines: Mapping[tuple[str | int, ...], int] = dataclasses.field(default_factory=dict)
+    source: str | None = None
+
+    def error(self, message: str, key: str | None = None) -> ConfigError:
+        """A ConfigError about `key`, or about the table itself, that names file and line."""
+        place = self.path if key is None else (*self.path, key)
+        return ConfigError(message, source=self.source, line=self.lines.get(place) or self.lines.get(self.path))
+
+
+def setting(
+    doc: str,
+    default: Any = dataclasses.MISSING,
+    *,
+    factory: Callable[[], Any] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    pattern: str | None = None,
+    sample: Any = None,
+) -> Any:
+    """A field of a settings class.
+
+    Args:
+        doc: one sentence for the sample file and the reference page, with the unit.
+        default: its value when the file has none; without one the key is required.
+        factory: makes the default, for lists and nested settings.
+        minimum: smallest number allowed.
+        maximum: largest number allowed.
+        pattern: regular expression that a text must match as a whole.
+        sample: value to show in the sample file when it differs from the default.
+    """
+    metadata = {"doc": doc, "minimum": minimum, "maximum": maximum, "pattern": pattern, "sample": sample}
+    if factory is not None:
+        return dataclasses.field(default_factory=factory, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def from_toml(cls: type[T], text: str, source: str) -> T:
+    """The settings `cls` in the TOML `text`.
+
+    Args:
+        cls: a settings class.
+        text: the file's content.
+        source: its name, for messages.
+
+    Raises:
+        ConfigError: it is not TOML, or a key is unknown, missing, of the wrong type or out of bounds; one line that
+            names file, line and fix.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"line (\d+)", str(error))
+        raise ConfigError(f"not TOML: {error}", source=source, line=int(found[1]) if found else None) from error
+    return from_table(cls, Table(values, (), _line_numbers(text), source))
+
+
+def from_table(cls: type[T], table: Table) -> T:
+    """The settings `cls` in one table.
+
+    Raises:
+        ConfigError: as `from_toml`.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in table.values:
+        if key not in fields:
+            raise table.error(f"unknown key {key!r}{_suggestion(key, list(fields))}", key)
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in table.values:
+            values[name] = _convert(table, name, hints[name], table.values[name], field.metadata)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise table.error(f"{name!r} is missing: {field.metadata['doc']}")
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise table.error(str(error)) from error
+
+
+def to_sample(cls: type[Any], heading: str = "", *, path: str = "") -> str:
+    """A TOML file that shows every setting of `cls` with its meaning; optional keys are commented out."""
+    lines = [f"# {line}" for line in heading.splitlines()]
+    nested: list[str] = []
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        inner = _settings_class(hints[field.name])
+        if inner is not None:
+            place = f"{path}.{field.name}" if path else field.name
+            is_list = typing.get_origin(hints[field.name]) is list
+            head = f"[[{place}]]" if is_list else f"[{place}]"
+            nested.append(f"\n# {field.metadata['doc']}\n{head}\n{to_sample(inner, path=place)}".rstrip())
+        elif hints[field.name] is not Table:
+            lines.extend(_sample_lines(field))
+    return "\n".join([*lines, *nested]).strip() + "\n"
+
+
+def describe(cls: type[Any], *, path: str = "") -> list[tuple[str, str, str, str]]:
+    """Every setting of `cls` as `(name, type, default, meaning)`, nested ones by their dotted name."""
+    rows: list[tuple[str, str, str, str]] = []
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        name = f"{path}.{field.name}" if path else field.name
+        inner = _settings_class(hints[field.name])
+        if inner is not None:
+            rows.extend(describe(inner, path=name))
+            continue
+        default = "required" if field.default is dataclasses.MISSING else _toml(field.default)
+        if field.default_factory is not dataclasses.MISSING:
+            default = _toml(field.default_factory())
+        rows.append((name, _type_name(hints[field.name]), default, field.metadata["doc"]))
+    return rows
+
+
+def _sample_lines(field: "dataclasses.Field[Any]") -> list[str]:
+    value = field.metadata["sample"]
+    required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    if value is None and field.default is not dataclasses.MISSING:
+        value = field.default
+    elif value is None and field.default_factory is not dataclasses.MISSING:
+        value = field.default_factory()
+    shown = "" if value is None else f" {_toml(value)}"
+    mark = "" if required else "# "
+    return [f"# {field.metadata['doc']}", f"{mark}{field.name} ={shown}"]
+
+
+def _toml(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case Enum():
+            return _toml(value.value)
+        case str() | Path():
+            return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        case list() | tuple():
+            return "[" + ", ".join(_toml(item) for item in value) + "]"
+        case None:
+            return "none"
+        case _:
+            return str(value)
+
+
+def _type_name(hint: Any) -> str:
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return " or ".join(_toml(member.value) for member in hint)
+    options = [_type_name(option) for option in typing.get_args(hint) if option is not type(None)]
+    if typing.get_origin(hint) is list:
+        return f"list of {options[0]}"
+    names = {"str": "text", "int": "integer", "float": "number", "bool": "true or false", "Path": "path"}
+    return options[0] if options else names.get(hint.__name__, hint.__name__)
+
+
+def _settings_class(hint: Any) -> type[Any] | None:
+    candidates = (hint, *typing.get_args(hint))
+    return next((c for c in candidates if dataclasses.is_dataclass(c) and isinstance(c, type) and c is not Table), None)
+
+
+def _convert(table: Table, key: str, hint: Any, value: Any, metadata: Mapping[str, Any]) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        hint = next(option for option in typing.get_args(hint) if option is not type(None))
+        return _convert(table, key, hint, value, metadata)
+    if origin is list:
+        return _convert_list(table, key, typing.get_args(hint)[0], value, metadata)
+    inner = _settings_class(hint)
+    if inner is not None or hint is Table:
+        if type(value) is not dict:
+            raise table.error(f"{key!r} must be a table: [{key}]", key)
+        child = Table(value, (*table.path, key), table.lines, table.source)
+        return child if inner is None else from_table(inner, child)
+    return _convert_scalar(table, key, hint, value, metadata)
+
+
+def _convert_list(table: Table, key: str, item_hint: Any, value: Any, metadata: Mapping[str, Any]) -> Any:
+    if type(value) is not list:
+        wanted = f"tables: [[{key}]]" if _settings_class(item_hint) or item_hint is Table else "a list"
+        raise table.error(f"{key!r} must be {wanted}", key)
+    inner = _settings_class(item_hint)
+    if inner is None and item_hint is not Table:
+        return [_convert_scalar(table, key, item_hint, item, metadata) for item in value]
+    children = [Table(item, (*table.path, key, i), table.lines, table.source) for i, item in enumerate(value)]
+    return children if inner is None else [from_table(inner, child) for child in children]
+
+
+def _convert_scalar(table: Table, key: str, hint: Any, value: Any, metadata: Mapping[str, Any]) -> Any:
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        choices = [str(member.value) for member in hint]
+        if value not in choices:
+            raise table.error(
+                f"{key} = {value!r}: must be one of {', '.join(choices)}{_suggestion(value, choices)}", key
+            )
+        return hint(value)
+    if hint is float and type(value) is int:
+        value = float(value)
+    wanted = str if hint is Path else hint
+    if type(value) is not wanted:
+        raise table.error(f"{key} = {value!r}: must be {_type_name(hint)}", key)
+    low, high, pattern = metadata["minimum"], metadata["maximum"], metadata["pattern"]
+    if (low is not None and value < low) or (high is not None and value > high):
+        bounds = " and ".join([f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None))
+        raise table.error(f"{key} = {value}: must be {bounds}", key)
+    if pattern is not None and re.fullmatch(pattern, value) is None:
+        raise table.error(f"{key} = {value!r}: must match {pattern}", key)
+    return Path(value) if hint is Path else value
+
+
+def _suggestion(word: object, known: list[str]) -> str:
+    close = difflib.get_close_matches(str(word), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(sorted(known))}"
+
+
+_HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\"' -]+?)\s*\]\]?\s*(#.*)?$")
+_KEY = re.compile(r"\s*([A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')\s*[.=]")
+
+
+def _line_numbers(text: str) -> dict[tuple[str | int, ...], int]:
+    """The line of each table header and each key that starts a line, by its place in the document."""
+    lines: dict[tuple[str | int, ...], int] = {}
+    counts: dict[tuple[str | int, ...], int] = {}
+    path: tuple[str | int, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = _HEADER.match(line)
+        key = None if header else _KEY.match(line)
+        if header is not None:
+            path = _resolve([part.strip("\"' ") for part in header[2].split(".")], counts, is_list=header[1] == "[[")
+            lines.setdefault(path, number)
+        elif key is not None:
+            lines.setdefault((*path, key[1].strip("\"'")), number)
+    return lines
+
+
+def _resolve(parts: list[str], counts: dict[tuple[str | int, ...], int], *, is_list: bool) -> tuple[str | int, ...]:
+    """The place that a header names: a part that is an array of tables stands for its latest element."""
+    path: tuple[str | int, ...] = ()
+    for position, part in enumerate(parts):
+        path = (*path, part)
+        if is_list and position == len(parts) - 1:
+            counts[path] = counts.get(path, -1) + 1
+        if path in counts:
+            path = (*path, counts[path])
+    return path

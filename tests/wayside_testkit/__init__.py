@@ -1,0 +1,1 @@
+"""Fakes and factories for the tests; never shipped."""
