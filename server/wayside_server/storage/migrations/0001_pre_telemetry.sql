@@ -26,20 +26,91 @@ CREATE TABLE series (
 );
 
 -- Narrow rows. Exactly-once comes from the ledger, so no unique index is paid for on each row.
-CREATE TABLE sample (
-    series_id integer NOT NULL,
-    ts        timestamptz NOT NULL,
-    value     double precision NOT NULL
-) PARTITION BY RANGE (ts);
-CREATE INDEX sample_series_ts ON sample (series_id, ts);
+-- With TimescaleDB these are hypertables; without it they are partitioned by week.
+DO $$
+DECLARE
+    storage text := '';
+    timescale boolean;
+BEGIN
+    -- CREATE EXTENSION ends the session when the library is not preloaded, so that is asked first.
+    SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')
+        OR (EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
+            AND EXISTS (SELECT FROM pg_settings
+                        WHERE name = 'shared_preload_libraries' AND setting LIKE '%timescaledb%'))
+    INTO timescale;
+    IF timescale THEN
+        CREATE EXTENSION IF NOT EXISTS timescaledb;
+    ELSE
+        storage := 'PARTITION BY RANGE (ts)';
+    END IF;
+    EXECUTE 'CREATE TABLE sample (
+        series_id integer NOT NULL,
+        ts        timestamptz NOT NULL,
+        value     double precision NOT NULL
+    )' || storage;
+    -- Booleans, texts and documents.
+    EXECUTE 'CREATE TABLE sample_value (
+        series_id integer NOT NULL,
+        ts        timestamptz NOT NULL,
+        value     jsonb NOT NULL
+    )' || storage;
+    IF timescale THEN
+        PERFORM create_hypertable('sample', 'ts', chunk_time_interval => interval '7 days', create_default_indexes => false);
+        PERFORM create_hypertable('sample_value', 'ts', chunk_time_interval => interval '7 days', create_default_indexes => false);
+    ELSE
+        CREATE TABLE sample_default PARTITION OF sample DEFAULT;
+        CREATE TABLE sample_value_default PARTITION OF sample_value DEFAULT;
+    END IF;
+    CREATE INDEX sample_series_ts ON sample (series_id, ts);
+    CREATE INDEX sample_value_series_ts ON sample_value (series_id, ts);
+END
+$$;
 
--- Booleans, texts and documents.
-CREATE TABLE sample_value (
-    series_id integer NOT NULL,
-    ts        timestamptz NOT NULL,
-    value     jsonb NOT NULL
-) PARTITION BY RANGE (ts);
-CREATE INDEX sample_value_series_ts ON sample_value (series_id, ts);
+-- Attaching takes no lock that ingest or reading of the parent's other weeks conflicts with, except on the default
+-- partition; creating a table as a partition at once would lock the parent against both.
+CREATE FUNCTION ensure_sample_weeks(first timestamptz, last timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    monday timestamptz;
+    base   text;
+    part   text;
+    missing boolean := false;
+    kept   tstzrange := tstzrange(now() - interval '15 months', now() + interval '2 weeks', '[]');
+    weeks  timestamptz[];
+BEGIN
+    IF (SELECT relkind <> 'p' FROM pg_class WHERE oid = 'sample'::regclass) THEN
+        RETURN;
+    END IF;
+    SELECT array_agg(w) INTO weeks
+    FROM generate_series(date_bin('7 days', greatest(first, lower(kept)), timestamptz '1970-01-05 00:00:00+00'),
+                         least(last, upper(kept)), interval '7 days') AS w;
+    FOREACH monday IN ARRAY coalesce(weeks, '{}') LOOP
+        FOREACH base IN ARRAY ARRAY['sample', 'sample_value'] LOOP
+            missing := missing OR to_regclass(base || to_char(monday AT TIME ZONE 'UTC', '"_"YYYYMMDD')) IS NULL;
+        END LOOP;
+    END LOOP;
+    IF NOT missing THEN
+        RETURN;
+    END IF;
+    PERFORM pg_advisory_xact_lock(7396002);
+    PERFORM set_config('lock_timeout', '2s', true);
+    FOREACH monday IN ARRAY weeks LOOP
+        FOREACH base IN ARRAY ARRAY['sample', 'sample_value'] LOOP
+            part := base || to_char(monday AT TIME ZONE 'UTC', '"_"YYYYMMDD');
+            CONTINUE WHEN to_regclass(part) IS NOT NULL;
+            BEGIN
+                EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)',
+                               part, base);
+                EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                               base, part, monday, monday + interval '7 days');
+            EXCEPTION WHEN lock_not_available OR check_violation THEN
+                -- The default partition is in use, or holds rows of this week already: it goes on holding them.
+                NULL;
+            END;
+        END LOOP;
+    END LOOP;
+END
+$$;
 
 CREATE TABLE latest (
     series_id  integer PRIMARY KEY REFERENCES series,

@@ -1,0 +1,3 @@
+"""Fixtures for every level."""
+
+pytest_plugins = ["wayside_testkit.postgres"]
