@@ -1,3 +1,3 @@
 """Fixtures for every level."""
 
-pytest_plugins = ["wayside_testkit.postgres"]
+pytest_plugins = ["wayside_testkit.postgres", "wayside_testkit.credentials", "wayside_testkit.broker"]
