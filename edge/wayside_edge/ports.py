@@ -1,11 +1,13 @@
 """What the parts of the agent need from each other, as Protocols. The composition root (`app`) joins them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from wayside_shared.batch import Scalar
+from wayside_shared.batch import Counters, Scalar
 from wayside_shared.clock import ClockMap, ClockState
+from wayside_shared.ranges import Ranges
+from wayside_shared.session import Ack, Reject
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +124,119 @@ ABSOLUTE = ClockMap(0, 0, ClockState.SYNCED)
 """The map of a batch whose times are UTC nanoseconds as they stand."""
 
 
+@dataclass(frozen=True, slots=True)
+class EpochState:
+    """The stream that new batches go to.
+
+    Args:
+        epoch: its 16 random bytes.
+        first_seq: the first number it gave out.
+        accepted: samples accepted in it so far.
+        acked_upto: the highest watermark that the server has acknowledged (first_seq - 1 when none).
+    """
+
+    epoch: bytes
+    first_seq: int
+    accepted: int
+    acked_upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """A stored batch, whole and with its hash verified."""
+
+    seq: int
+    epoch: bytes
+    first_seq: int
+    before: int
+    n: int
+    boot_id: bytes
+    clock: ClockMap
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What an append did.
+
+    Args:
+        added: numbers now pending: the batch's own is the last, before it stand those of tombstones.
+        dropped: numbers given up for it.
+        dropped_samples: samples in those.
+    """
+
+    added: Sequence[int]
+    dropped: Sequence[int]
+    dropped_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What an acknowledgement did to the rows.
+
+    Args:
+        delivered: numbers now delivered.
+        refused: numbers set aside, with the server's reason.
+        requeued: numbers given up for new ones of the current epoch, because the server holds other content there.
+        behind: the watermark it carries lies below one acknowledged before.
+    """
+
+    delivered: Sequence[int]
+    refused: Sequence[Reject]
+    requeued: Sequence[tuple[int, int]]
+    behind: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Batches ready to publish, the stream's counters, and the numbers found damaged and declared dropped."""
+
+    rows: Sequence[StoredBatch]
+    current: EpochState
+    counters: Counters
+    corrupt: Sequence[int]
+    declared: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The outbox at a glance: samples and bytes."""
+
+    epoch: EpochState
+    counters: Counters
+    used_bytes: int
+    pending: Ranges
+
+
 class Outbox(Protocol):
     """Where a sample becomes accepted."""
 
-    async def append(self, batch: ClosedBatch) -> int:
+    async def append(self, batch: ClosedBatch) -> object:
         """Make `batch` durable and number it; when this returns, its samples are accepted.
-
-        Returns:
-            Its sequence number.
 
         Raises:
             OutboxError: it was not accepted; nothing of it will be sent unless it is appended again.
         """
+
+
+class OutboxDelivery(Protocol):
+    """The outbox as the uplink sees it. Every call is one transaction and raises OutboxError when the disk refuses."""
+
+    async def load(self, seqs: Iterable[int]) -> Loaded:
+        """The batches `seqs` as far as they are still there, each verified; damaged ones are declared dropped."""
+
+    async def settle(self, ack: Ack) -> Settled:
+        """Take in an acknowledgement."""
+
+    async def rewind(self, above: int) -> Sequence[int]:
+        """Go back with the server: delivered batches of the current epoch above `above` are pending again.
+
+        Returns:
+            Their numbers.
+        """
+
+    async def fork(self) -> None:
+        """Start a new epoch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,233 @@
+"""What the outbox decides, over rows that it does not keep itself.
+
+Each function is one step: it runs inside one transaction of its `Rows`, so a crash leaves all of it or nothing. The
+same functions run over SQLite on a board and over a model in the simulator.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from wayside_edge.ports import ABSOLUTE, Appended, ClosedBatch, EpochState, Settled, StoredBatch
+from wayside_shared.batch import MAX_DROPPED_BATCHES, Counters, Drop, encode_body
+from wayside_shared.rejects import DropReason, RejectCode
+from wayside_shared.session import Ack, Reject
+
+EASE = 0.05
+"""Share of what is held that one round of dropping frees, so that a full outbox does not write a tombstone a batch."""
+ROW_OVERHEAD_BYTES = 160
+"""What SQLite adds to a body: columns, hash, index entry, page slack (measured, rounded up)."""
+DELETE_AT_ONCE = 200
+"""Rows a transaction deletes at the most: a long delete holds the disk and, on a full one, cannot even begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the outbox may hold.
+
+    Args:
+        quota_bytes: all rows together.
+        tail_bytes: of these, delivered ones kept for a replay.
+        tail_ns: how long these stay, in nanoseconds of the agent's own running time; never wall time.
+    """
+
+    quota_bytes: int
+    tail_bytes: int
+    tail_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What can be known of a row without its body. `size` is in bytes; `tombstone` rows declare drops."""
+
+    seq: int
+    epoch: bytes
+    n: int
+    size: int
+    tombstone: bool
+
+
+class Rows(Protocol):
+    """The rows of an outbox within one transaction. All sequence numbers are unique over its epochs."""
+
+    def current(self) -> EpochState:
+        """The stream that new batches go to."""
+
+    def begin_epoch(self) -> None:
+        """Start a new stream with fresh random bytes; batches before it keep theirs."""
+
+    def insert(self, batch: ClosedBatch, *, tombstone: bool = False) -> int:
+        """Number `batch` in the current stream and keep it; returns the number, never given before."""
+
+    def get(self, seq: int) -> StoredBatch | None:
+        """The row, or None when it is gone.
+
+        Raises:
+            CorruptRowError: it no longer matches its hash.
+        """
+
+    def next_seq(self) -> int:
+        """The number that the next batch will get."""
+
+    def pending(self, at_least: int, limit: int) -> Sequence[Head]:
+        """Rows not delivered yet, lowest number first."""
+
+    def first_pending(self, epoch: bytes) -> tuple[int, int] | None:
+        """Number and `before` of the lowest row of `epoch` not delivered yet."""
+
+    def note_upto(self, epoch: bytes, upto: int) -> None:
+        """Remember the server's watermark for `epoch`, which may be lower than before."""
+
+    def settle(self, epoch: bytes, first: int, last: int) -> Sequence[int]:
+        """Mark the pending rows of `epoch` within the range delivered; returns their numbers."""
+
+    def unsettle(self, epoch: bytes, above: int) -> Sequence[int]:
+        """Mark the delivered rows of `epoch` above `above` pending again; returns their numbers."""
+
+    def quarantine(self, seq: int, code: str) -> None:
+        """Set a pending row aside: the server refused it for good."""
+
+    def remove(self, seqs: Iterable[int]) -> None:
+        """Forget rows."""
+
+    def delivered(self, limit: int) -> Sequence[tuple[int, int, int]]:
+        """Number, size and delivery time (running time, ns) of delivered or quarantined rows, oldest first."""
+
+    def used_bytes(self) -> int:
+        """Bytes that all rows take."""
+
+    def delivered_bytes(self) -> int:
+        """Bytes that delivered and quarantined rows take."""
+
+
+class CorruptRowError(Exception):
+    """A stored row no longer matches its hash."""
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        super().__init__(f"batch {head.seq} no longer matches its hash")
+
+
+def append(rows: Rows, batch: ClosedBatch, limits: Limits, *, reason: DropReason | None = None) -> Appended:
+    """Accept `batch`, giving up the oldest rows where there is no room.
+
+    Args:
+        rows: the transaction's rows.
+        batch: what to accept.
+        limits: the bounds.
+        reason: give rows up even under the quota, for this reason (a disk near its floor).
+    """
+    size, used, first = len(batch.body) + ROW_OVERHEAD_BYTES, rows.used_bytes(), rows.next_seq()
+    excess = used + size - limits.quota_bytes
+    dropped: list[Head] = []
+    if excess > 0 or reason is not None:
+        dropped = make_room(rows, max(excess, size) + int(used * EASE), reason or DropReason.QUOTA)
+    added = range(first, rows.insert(batch) + 1)
+    return Appended(added, [head.seq for head in dropped], sum(head.n for head in dropped))
+
+
+def make_room(rows: Rows, needed: int, reason: DropReason) -> list[Head]:
+    """Free `needed` bytes: delivered rows first, then the oldest pending ones, which a tombstone then declares."""
+    freed = 0
+    while freed < needed and (delivered := rows.delivered(DELETE_AT_ONCE)):
+        rows.remove([seq for seq, _, _ in delivered])
+        freed += sum(size for _, size, _ in delivered)
+    dropped: list[Head] = []
+    at = 0
+    while freed < needed and (heads := rows.pending(at, DELETE_AT_ONCE)):
+        at = heads[-1].seq + 1
+        for head in heads:
+            if freed < needed and not head.tombstone:
+                dropped.append(head)
+                freed += head.size
+    rows.remove([head.seq for head in dropped])
+    declare(rows, dropped, reason)
+    return dropped
+
+
+def declare(rows: Rows, dropped: Sequence[Head], reason: DropReason) -> None:
+    """Write the tombstone for `dropped`, which is delivered like data."""
+    if not dropped:
+        return
+    drops: list[Drop] = []
+    run: list[Head] = []
+    for head in dropped:
+        broken = run and (head.seq != run[-1].seq + 1 or head.epoch != run[-1].epoch)
+        if broken or len(run) == MAX_DROPPED_BATCHES:
+            drops.append(_drop(run, reason))
+            run = []
+        run.append(head)
+    drops.append(_drop(run, reason))
+    body = encode_body((), drops)
+    rows.insert(ClosedBatch(n=0, body=body, boot_id=bytes(16), clock=ABSOLUTE), tombstone=True)
+
+
+def settle(rows: Rows, ack: Ack) -> Settled:
+    """Take in an acknowledgement: the rows it names are delivered; refused ones are set aside or numbered anew."""
+    epoch = ack.epoch
+    state = rows.current()
+    behind = state.epoch == epoch and ack.upto < state.acked_upto
+    if not behind:
+        rows.note_upto(epoch, ack.upto)
+    delivered = [seq for first, last in ack.ranges for seq in rows.settle(epoch, first, last)]
+    refused: list[Reject] = []
+    requeued: list[tuple[int, int]] = []
+    for reject in ack.rejects:
+        head = _pending_head(rows, epoch, reject.seq)
+        if head is None:
+            continue
+        if reject.code is not RejectCode.SEQ_REUSE:
+            rows.quarantine(reject.seq, reject.code.value)
+            refused.append(reject)
+            continue
+        if rows.current().epoch == epoch:
+            rows.begin_epoch()
+        requeued.append((reject.seq, _requeue(rows, head)))
+    return Settled(delivered, refused, requeued, behind)
+
+
+def rewind(rows: Rows, above: int) -> Sequence[int]:
+    """Go back with a server that lost what it had acknowledged; returns the numbers pending again."""
+    epoch = rows.current().epoch
+    rows.note_upto(epoch, above)
+    return rows.unsettle(epoch, above)
+
+
+def trim(rows: Rows, limits: Limits, running_ns: int) -> int:
+    """Forget delivered rows that the tail no longer keeps, at most `DELETE_AT_ONCE`; returns how many."""
+    excess = rows.delivered_bytes() - limits.tail_bytes
+    goners: list[int] = []
+    for seq, size, delivered_ns in rows.delivered(DELETE_AT_ONCE):
+        if excess <= 0 and running_ns - delivered_ns <= limits.tail_ns:
+            break
+        goners.append(seq)
+        excess -= size
+    rows.remove(goners)
+    return len(goners)
+
+
+def counters(rows: Rows) -> tuple[EpochState, Counters]:
+    """The current stream, and what to tell the server of it."""
+    state = rows.current()
+    next_seq = rows.next_seq()
+    first = rows.first_pending(state.epoch)
+    pending_from, pending_before = (next_seq, state.accepted) if first is None else first
+    return state, Counters(next_seq, state.accepted, pending_from, pending_before)
+
+
+def _requeue(rows: Rows, head: Head) -> int:
+    row = rows.get(head.seq)
+    if row is None:
+        raise LookupError(f"batch {head.seq} was pending and is gone")
+    seq = rows.insert(ClosedBatch(row.n, row.body, row.boot_id, row.clock), tombstone=head.tombstone)
+    rows.remove([head.seq])
+    return seq
+
+
+def _pending_head(rows: Rows, epoch: bytes, seq: int) -> Head | None:
+    heads = rows.pending(seq, 1)
+    return heads[0] if heads and heads[0].seq == seq and heads[0].epoch == epoch else None
+
+
+def _drop(run: Sequence[Head], reason: DropReason) -> Drop:
+    return Drop(run[0].epoch, run[0].seq, [head.n for head in run], reason)

@@ -1,0 +1,293 @@
+"""The outbox's rows in SQLite: WAL, synchronous=FULL, a hash on each row.
+
+Every connection reads its pragmas back, because `synchronous` belongs to the connection and not to the file. The
+hash is checked on each read: SQLite's own integrity check does not see a flipped bit inside a value.
+"""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from wayside_edge.errors import OutboxError
+from wayside_edge.outbox.core import ROW_OVERHEAD_BYTES, CorruptRowError, Head
+from wayside_edge.ports import ClosedBatch, EpochState, StoredBatch
+from wayside_shared.clock import ClockMap, ClockState
+from wayside_shared.identifiers import EPOCH_BYTES
+
+PENDING, DELIVERED, QUARANTINED = 0, 1, 2
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS epoch (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    epoch BLOB NOT NULL UNIQUE,
+    first_seq INTEGER NOT NULL,
+    accepted INTEGER NOT NULL DEFAULT 0,
+    acked_upto INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS batch (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    epoch_id INTEGER NOT NULL,
+    before INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    tombstone INTEGER NOT NULL,
+    boot_id BLOB NOT NULL,
+    boottime_ns INTEGER NOT NULL,
+    wall_ns INTEGER NOT NULL,
+    clock_state INTEGER NOT NULL,
+    err_ms INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    state INTEGER NOT NULL DEFAULT 0,
+    settled_ns INTEGER,
+    code TEXT
+);
+CREATE INDEX IF NOT EXISTS batch_pending ON batch (seq, epoch_id) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS batch_settled ON batch (seq) WHERE state <> 0;
+CREATE TABLE IF NOT EXISTS boot (
+    boot_id BLOB PRIMARY KEY,
+    boottime_ns INTEGER NOT NULL,
+    wall_ns INTEGER NOT NULL,
+    clock_state INTEGER NOT NULL,
+    err_ms INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS tally (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+"""
+# AUTOINCREMENT is load-bearing: without it a drained table starts again at 1, and the server would take new batches
+# for old ones.
+
+_SIZE = f"length(body) + {ROW_OVERHEAD_BYTES}"
+_TALLIES = ("running_ns", "used_bytes", "settled_bytes")
+
+
+def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
+    """A connection to the outbox at `path`, made if it is missing, with its durability proved.
+
+    Args:
+        path: the file; its folder must exist.
+        max_bytes: size over which SQLite itself refuses to grow the file.
+
+    Raises:
+        OutboxError: SQLite did not take a pragma that exactly-once rests on.
+        sqlite3.Error: the file cannot be opened.
+    """
+    fresh = not path.exists()
+    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA wal_autocheckpoint=256")
+        connection.execute("PRAGMA cache_size=-1024")
+        page_size = int(_pragma(connection, "page_size"))
+        connection.execute(f"PRAGMA max_page_count={max(max_bytes // page_size, 64)}")
+        _assert_durable(connection)
+        connection.executescript(_SCHEMA)
+        for name in _TALLIES:
+            connection.execute("INSERT OR IGNORE INTO tally VALUES (?, 0)", (name,))
+        if connection.execute("SELECT 1 FROM epoch").fetchone() is None:
+            SqliteRows(connection, 0).begin_epoch()
+    except BaseException:
+        connection.close()
+        raise
+    if fresh:
+        _sync_folder(path.parent)
+    return connection
+
+
+class SqliteRows:
+    """`outbox.core.Rows` over one connection, inside the transaction that the caller holds.
+
+    Args:
+        connection: as `connect` gives it.
+        running_ns: the agent's accumulated running time now, for the age of delivered rows.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, running_ns: int) -> None:
+        self._db = connection
+        self._running_ns = running_ns
+
+    def current(self) -> EpochState:
+        row = self._db.execute(
+            "SELECT epoch, first_seq, accepted, acked_upto FROM epoch ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return EpochState(*row)
+
+    def begin_epoch(self) -> None:
+        seq = self.next_seq()
+        self._db.execute(
+            "INSERT INTO epoch (epoch, first_seq, acked_upto) VALUES (?, ?, ?)", (os.urandom(EPOCH_BYTES), seq, seq - 1)
+        )
+
+    def insert(self, batch: ClosedBatch, *, tombstone: bool = False) -> int:
+        epoch_id, before = self._db.execute("SELECT id, accepted FROM epoch ORDER BY id DESC LIMIT 1").fetchone()
+        seq = self.next_seq()
+        clock = batch.clock
+        stamps = (clock.boottime_ns, clock.wall_ns, int(clock.state), clock.err_ms)
+        digest = _hash(seq, before, batch.n, tombstone, batch.boot_id, stamps, batch.body)
+        self._db.execute(
+            "INSERT INTO batch (seq, epoch_id, before, n, tombstone, boot_id, boottime_ns, wall_ns, clock_state,"
+            " err_ms, body, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (seq, epoch_id, before, batch.n, tombstone, batch.boot_id, *stamps, batch.body, digest),
+        )
+        self._db.execute("UPDATE epoch SET accepted = accepted + ? WHERE id = ?", (batch.n, epoch_id))
+        self._count("used_bytes", len(batch.body) + ROW_OVERHEAD_BYTES)
+        return seq
+
+    def get(self, seq: int) -> StoredBatch | None:
+        found = self._db.execute(
+            "SELECT e.epoch, e.first_seq, b.before, b.n, b.boot_id, b.boottime_ns, b.wall_ns, b.clock_state, b.err_ms,"
+            " b.body, b.hash, b.tombstone FROM batch b JOIN epoch e ON e.id = b.epoch_id WHERE b.seq = ?",
+            (seq,),
+        ).fetchone()
+        if found is None:
+            return None
+        epoch, first_seq, before, n, boot_id, boottime_ns, wall_ns, state, err_ms, body, digest, tombstone = found
+        stamps = (boottime_ns, wall_ns, state, err_ms)
+        if _hash(seq, before, n, tombstone, boot_id, stamps, body) != digest:
+            raise CorruptRowError(Head(seq, epoch, self._n_by_neighbours(seq, n), len(body), bool(tombstone)))
+        clock = ClockMap(boottime_ns, wall_ns, ClockState(state), err_ms)
+        return StoredBatch(seq, epoch, first_seq, before, n, boot_id, clock, body)
+
+    def next_seq(self) -> int:
+        found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'batch'").fetchone()
+        return 1 if found is None else int(found[0]) + 1
+
+    def pending(self, at_least: int, limit: int) -> Sequence[Head]:
+        found = self._db.execute(
+            f"SELECT b.seq, e.epoch, b.n, {_SIZE}, b.tombstone FROM batch b JOIN epoch e ON e.id = b.epoch_id"  # noqa: S608
+            " WHERE b.state = 0 AND b.seq >= ? ORDER BY b.seq LIMIT ?",
+            (at_least, limit),
+        )
+        return [Head(seq, epoch, n, size, bool(tombstone)) for seq, epoch, n, size, tombstone in found]
+
+    def first_pending(self, epoch: bytes) -> tuple[int, int] | None:
+        found: tuple[int, int] | None = self._db.execute(
+            "SELECT seq, before FROM batch WHERE state = 0 AND epoch_id = (SELECT id FROM epoch WHERE epoch = ?)"
+            " ORDER BY seq LIMIT 1",
+            (epoch,),
+        ).fetchone()
+        return found
+
+    def note_upto(self, epoch: bytes, upto: int) -> None:
+        self._db.execute("UPDATE epoch SET acked_upto = ? WHERE epoch = ?", (upto, epoch))
+
+    def settle(self, epoch: bytes, first: int, last: int) -> Sequence[int]:
+        found = self._db.execute(
+            f"UPDATE batch SET state = {DELIVERED}, settled_ns = ? WHERE state = 0 AND seq BETWEEN ? AND ?"  # noqa: S608
+            f" AND epoch_id = (SELECT id FROM epoch WHERE epoch = ?) RETURNING seq, {_SIZE}",
+            (self._running_ns, first, last, epoch),
+        ).fetchall()
+        self._count("settled_bytes", sum(size for _, size in found))
+        return [seq for seq, _ in found]
+
+    def unsettle(self, epoch: bytes, above: int) -> Sequence[int]:
+        found = self._db.execute(
+            f"UPDATE batch SET state = {PENDING} WHERE state = {DELIVERED} AND seq > ?"  # noqa: S608
+            f" AND epoch_id = (SELECT id FROM epoch WHERE epoch = ?) RETURNING seq, {_SIZE}",
+            (above, epoch),
+        ).fetchall()
+        self._count("settled_bytes", -sum(size for _, size in found))
+        return [seq for seq, _ in found]
+
+    def quarantine(self, seq: int, code: str) -> None:
+        found = self._db.execute(
+            f"UPDATE batch SET state = {QUARANTINED}, settled_ns = ?, code = ?"  # noqa: S608
+            f" WHERE seq = ? AND state = 0 RETURNING {_SIZE}",
+            (self._running_ns, code, seq),
+        ).fetchall()
+        self._count("settled_bytes", sum(size for (size,) in found))
+
+    def remove(self, seqs: Iterable[int]) -> None:
+        freed = settled = 0
+        for seq in seqs:
+            for size, state in self._db.execute(f"DELETE FROM batch WHERE seq = ? RETURNING {_SIZE}, state", (seq,)):  # noqa: S608
+                freed += size
+                settled += size if state != PENDING else 0
+        self._count("used_bytes", -freed)
+        self._count("settled_bytes", -settled)
+
+    def delivered(self, limit: int) -> Sequence[tuple[int, int, int]]:
+        return self._db.execute(
+            f"SELECT seq, {_SIZE}, settled_ns FROM batch WHERE state <> 0 ORDER BY seq LIMIT ?",  # noqa: S608
+            (limit,),
+        ).fetchall()
+
+    def used_bytes(self) -> int:
+        return self.tally("used_bytes")
+
+    def delivered_bytes(self) -> int:
+        return self.tally("settled_bytes")
+
+    def tally(self, name: str) -> int:
+        """A running sum: `running_ns`, `used_bytes` or `settled_bytes`."""
+        return int(self._db.execute("SELECT value FROM tally WHERE name = ?", (name,)).fetchone()[0])
+
+    def set_running(self, running_ns: int) -> None:
+        """Remember the accumulated running time."""
+        self._db.execute("UPDATE tally SET value = ? WHERE name = 'running_ns'", (running_ns,))
+
+    def free_bytes(self) -> int:
+        """Bytes inside the file that rows can take before it grows."""
+        return int(_pragma(self._db, "freelist_count")) * int(_pragma(self._db, "page_size"))
+
+    def note_boot(self, boot_id: bytes, clock: ClockMap) -> None:
+        """Keep the best clock map known of a boot: the first trusted one stays."""
+        self._db.execute(
+            "INSERT INTO boot VALUES (?, ?, ?, ?, ?) ON CONFLICT (boot_id) DO UPDATE SET boottime_ns ="
+            " excluded.boottime_ns, wall_ns = excluded.wall_ns, clock_state = excluded.clock_state,"
+            " err_ms = excluded.err_ms WHERE boot.clock_state <> 0",
+            (boot_id, clock.boottime_ns, clock.wall_ns, int(clock.state), clock.err_ms),
+        )
+
+    def boot_clock(self, boot_id: bytes) -> ClockMap | None:
+        """The best clock map known of a boot."""
+        found = self._db.execute(
+            "SELECT boottime_ns, wall_ns, clock_state, err_ms FROM boot WHERE boot_id = ?", (boot_id,)
+        ).fetchone()
+        return None if found is None else ClockMap(found[0], found[1], ClockState(found[2]), found[3])
+
+    def _count(self, name: str, by: int) -> None:
+        if by:
+            self._db.execute("UPDATE tally SET value = value + ? WHERE name = ?", (by, name))
+
+    def _n_by_neighbours(self, seq: int, n: int) -> int:
+        """How many samples a damaged row held: the next row of its epoch counted them before its own."""
+        found = self._db.execute(
+            "SELECT (SELECT before FROM batch WHERE seq > ? AND epoch_id = b.epoch_id ORDER BY seq LIMIT 1), b.before,"
+            " e.accepted FROM batch b JOIN epoch e ON e.id = b.epoch_id WHERE b.seq = ?",
+            (seq, seq),
+        ).fetchone()
+        after = found[2] if found[0] is None else found[0]
+        counted = int(after) - int(found[1])
+        return counted if counted >= 0 else max(n, 0)
+
+
+def _hash(seq: int, before: int, n: int, tombstone: bool, boot_id: bytes, stamps: Sequence[int], body: bytes) -> bytes:
+    digest = hashlib.blake2b(body, digest_size=16)
+    digest.update(repr((seq, before, n, int(tombstone), bytes(boot_id), tuple(stamps))).encode())
+    return digest.digest()
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> str | int:
+    value: str | int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value
+
+
+def _assert_durable(connection: sqlite3.Connection) -> None:
+    journal, synchronous = _pragma(connection, "journal_mode"), _pragma(connection, "synchronous")
+    if journal != "wal" or synchronous != 2:
+        raise OutboxError(
+            f"SQLite runs with journal_mode={journal}, synchronous={synchronous} instead of wal and 2 (FULL);"
+            " put the outbox on a local file system"
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new file survives a power cut only once its folder is on the disk too."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

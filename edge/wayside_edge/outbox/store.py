@@ -1,0 +1,275 @@
+"""The outbox as the agent uses it: one thread, one transaction a step, one agent a file."""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from wayside_edge.errors import OutboxError
+from wayside_edge.outbox import core
+from wayside_edge.outbox.settings import MIB, OutboxSettings
+from wayside_edge.outbox.sqlite import SqliteRows, connect
+from wayside_edge.ports import Appended, Clock, ClosedBatch, Loaded, Settled, Status, StoredBatch
+from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
+from wayside_shared.ranges import Ranges
+from wayside_shared.rejects import DropReason
+from wayside_shared.session import Ack
+
+T = TypeVar("T")
+
+_GROWTH = 1.25
+"""SQLite's own bound stands above the quota: the index, free pages and the drops' tombstones need room."""
+_MARGIN = 64 * 1024
+"""Free space inside the file under which an append may make it grow."""
+
+
+class DurableOutbox:
+    """A SQLite outbox, used by exactly one agent at a time.
+
+    Building it does nothing; `open` takes the lock. Every method runs one transaction in the outbox's own thread. A
+    failed disk closes the connection: the next call opens it anew, and rows are verified by their hash as they are
+    read, because after a failed fsync nothing else can be believed.
+
+    Args:
+        settings: `[outbox]`.
+        clock: boot time, for the age of delivered rows.
+        on_drop: told of every declared drop: numbers, samples, reason.
+    """
+
+    def __init__(
+        self,
+        settings: OutboxSettings,
+        clock: Clock,
+        on_drop: Callable[[Sequence[int], int, DropReason], None] = lambda *_: None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._on_drop = on_drop
+        self._limits = core.Limits(
+            quota_bytes=settings.quota_mb * MIB,
+            tail_bytes=int(settings.quota_mb * MIB * settings.tail_share),
+            tail_ns=int(settings.tail_hours * 3600 * NS_PER_S),
+        )
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
+        self._db: sqlite3.Connection | None = None
+        self._lock: int | None = None
+        self._ran_before_ns = 0
+        self._opened_ns = 0
+
+    async def open(self) -> Status:
+        """Take the file for this agent and say what it holds.
+
+        Raises:
+            OutboxError: another agent has it, or the disk does not give it.
+        """
+        return await self._run(self._open)
+
+    async def append(self, batch: ClosedBatch) -> Appended:
+        """Make `batch` durable; see `ports.Outbox`.
+
+        Raises:
+            OutboxError: it was not accepted.
+        """
+        return await self._run(lambda: self._append(batch))
+
+    async def settle(self, ack: Ack) -> Settled:
+        """Take in an acknowledgement, then trim the tail.
+
+        Raises:
+            OutboxError: the disk refuses; the server will confirm again when asked again.
+        """
+        return await self._run(lambda: self._settle(ack))
+
+    async def rewind(self, above: int) -> Sequence[int]:
+        """Go back with the server; returns the numbers that are pending again."""
+        return await self._run(lambda: self._in_transaction(lambda rows: core.rewind(rows, above)))
+
+    async def fork(self) -> None:
+        """Start a new epoch."""
+        await self._run(lambda: self._in_transaction(lambda rows: rows.begin_epoch()))
+
+    async def load(self, seqs: Iterable[int]) -> Loaded:
+        """The batches `seqs` as far as they are still there, each verified; damaged ones are declared dropped."""
+        return await self._run(lambda: self._in_transaction(lambda rows: self._load(rows, seqs)))
+
+    async def status(self) -> Status:
+        """The outbox at a glance."""
+        return await self._run(lambda: self._in_transaction(self._status))
+
+    async def note_clock(self, boot_id: bytes, clock: ClockMap) -> None:
+        """Remember a clock map of a boot, for batches that were stamped before the time was known."""
+        await self._run(lambda: self._in_transaction(lambda rows: rows.note_boot(boot_id, clock)))
+
+    async def close(self) -> None:
+        """Let the file go."""
+        await self._run(self._close)
+        self._thread.shutdown()
+
+    async def _run(self, step: Callable[[], T]) -> T:
+        try:
+            # Shielded: a cancelled caller must not leave a half-known outcome; the step always ends by itself.
+            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, step))
+        except sqlite3.Error as error:
+            raise OutboxError(self._explain(error)) from error
+        except OSError as error:
+            raise OutboxError(f"outbox {self._settings.path}: {error.strerror or error}") from error
+
+    def _open(self) -> Status:
+        self._settings.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._lock is None:
+            self._lock = _lock(self._settings.path)
+        status = self._in_transaction(self._status)
+        self._fill_ballast()
+        return status
+
+    def _append(self, batch: ClosedBatch) -> Appended:
+        reason = DropReason.DISK_FLOOR if self._at_floor() else None
+
+        def step(rows: SqliteRows) -> Appended:
+            grows = rows.free_bytes() < len(batch.body) + _MARGIN
+            return core.append(rows, batch, self._limits, reason=reason if grows else None)
+
+        appended = self._in_transaction(step)
+        if appended.dropped:
+            self._on_drop(appended.dropped, appended.dropped_samples, reason or DropReason.QUOTA)
+        return appended
+
+    def _settle(self, ack: Ack) -> Settled:
+        try:
+            settled = self._in_transaction(lambda rows: core.settle(rows, ack))
+        except (sqlite3.OperationalError, OSError):
+            # On a full disk even marking a row fails, so it could never drain: the ballast makes the room.
+            if not self._release_ballast():
+                raise
+            settled = self._in_transaction(lambda rows: core.settle(rows, ack))
+        while self._in_transaction(lambda rows: core.trim(rows, self._limits, self._running_ns())):
+            self._connection().execute("PRAGMA incremental_vacuum(64)").fetchall()
+        self._fill_ballast()
+        return settled
+
+    def _load(self, rows: SqliteRows, seqs: Iterable[int]) -> Loaded:
+        loaded: list[StoredBatch] = []
+        corrupt: list[core.Head] = []
+        for seq in seqs:
+            try:
+                row = rows.get(seq)
+            except core.CorruptRowError as error:
+                corrupt.append(error.head)
+                continue
+            if row is not None:
+                loaded.append(_timed(row, rows.boot_clock(row.boot_id)))
+        declared: list[int] = []
+        if corrupt:
+            before = rows.next_seq()
+            rows.remove([head.seq for head in corrupt])
+            core.declare(rows, corrupt, DropReason.CORRUPT)
+            declared = list(range(before, rows.next_seq()))
+            self._on_drop([head.seq for head in corrupt], sum(head.n for head in corrupt), DropReason.CORRUPT)
+        current, counters = core.counters(rows)
+        return Loaded(loaded, current, counters, [head.seq for head in corrupt], declared)
+
+    def _status(self, rows: SqliteRows) -> Status:
+        current, counters = core.counters(rows)
+        pending = Ranges()
+        at = 0
+        while heads := rows.pending(at, 1000):
+            for head in heads:
+                pending.add(head.seq)
+            at = heads[-1].seq + 1
+        return Status(current, counters, rows.used_bytes(), pending)
+
+    def _in_transaction(self, step: Callable[[SqliteRows], T]) -> T:
+        db = self._connection()
+        rows = SqliteRows(db, self._running_ns())
+        with self._closing_on_failure():
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                result = step(rows)
+                rows.set_running(self._running_ns())
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+        return result
+
+    @contextmanager
+    def _closing_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+            raise
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._db is None:
+            self._db = connect(self._settings.path, int(self._limits.quota_bytes * _GROWTH))
+            self._ran_before_ns = SqliteRows(self._db, 0).tally("running_ns")
+            self._opened_ns = self._clock.boottime_ns()
+        return self._db
+
+    def _running_ns(self) -> int:
+        return self._ran_before_ns + self._clock.boottime_ns() - self._opened_ns
+
+    def _at_floor(self) -> bool:
+        return shutil.disk_usage(self._settings.path.parent).free < self._settings.free_disk_floor_mb * MIB
+
+    @property
+    def _ballast(self) -> Path:
+        return self._settings.path.with_suffix(".ballast")
+
+    def _fill_ballast(self) -> None:
+        size = self._settings.ballast_mb * MIB
+        free = shutil.disk_usage(self._settings.path.parent).free
+        if self._ballast.exists() or free < size + self._settings.free_disk_floor_mb * MIB:
+            return
+        with self._ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size) if size else None
+
+    def _release_ballast(self) -> bool:
+        held = self._ballast.exists() and self._ballast.stat().st_size > 0
+        self._ballast.unlink(missing_ok=True)
+        return held
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _explain(self, error: sqlite3.Error) -> str:
+        text = str(error)
+        advice = {
+            "database or disk is full": "the disk is full; free some space, collection goes on by itself",
+            "attempt to write a readonly database": "the file system is read-only; remount it",
+            "unable to open database file": "the folder is missing or not writable for this user",
+            "database disk image is malformed": "the file is damaged",
+        }.get(text, text)
+        return f"outbox {self._settings.path}: {advice}"
+
+
+def _timed(row: StoredBatch, known: ClockMap | None) -> StoredBatch:
+    """`row` with the best clock map: its own when that was trusted, else what its boot learned later."""
+    if row.clock.state is ClockState.SYNCED or known is None or known.state is ClockState.UNSYNCED:
+        return row
+    return StoredBatch(row.seq, row.epoch, row.first_seq, row.before, row.n, row.boot_id, known, row.body)
+
+
+def _lock(path: Path) -> int:
+    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise OutboxError(f"outbox {path} is in use by another agent; stop that one first") from error
+    return handle

@@ -1,0 +1,211 @@
+"""The way to the broker: paho-mqtt behind the `Transport` port. MQTT 5, TLS 1.3, the device's own certificate.
+
+One paho client a session. A client that has lost its link is never used again, so nothing that belongs to an old
+session (a late acknowledgement, a queued publish) can reach a new one.
+"""
+
+import asyncio
+import json
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from wayside_edge.errors import TransientError
+from wayside_edge.ports import Incoming, Outgoing
+from wayside_edge.uplink.settings import UplinkSettings
+from wayside_shared.session import STATE_CONTENT_TYPE
+from wayside_shared.topics import Channel, topic
+
+INFLIGHT = 20
+"""Publishes that paho keeps unacknowledged; its queue is RAM, so what is durable stays in the outbox instead."""
+CONNECT_TIMEOUT_S = 20.0
+SUBSCRIBED = (Channel.ACK, Channel.HELLO_SERVER)
+
+
+class MqttTransport:
+    """Opens sessions with the broker.
+
+    Args:
+        settings: `[uplink]`.
+    """
+
+    def __init__(self, settings: UplinkSettings) -> None:
+        self._settings = settings
+
+    async def connect(self) -> "MqttConnection":
+        """A session, subscribed and announced (see `ports.Transport`)."""
+        connection = MqttConnection(self._settings, self._context())
+        try:
+            await connection.open()
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    def _context(self) -> ssl.SSLContext:
+        """Read anew for each session, so that a renewed certificate counts from the next one on."""
+        settings = self._settings
+        try:
+            context = ssl.create_default_context(cafile=str(settings.ca_file))
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+        except (OSError, ssl.SSLError) as error:
+            names = f"{settings.ca_file}, {settings.cert_file} or {settings.key_file}"
+            message = f"cannot use {names}: {error}; enrol this device again with wayside-edge enroll"
+            raise TransientError(message) from error
+        return context
+
+
+class MqttConnection:
+    """One session with the broker, from `MqttTransport.connect`."""
+
+    def __init__(self, settings: UplinkSettings, context: ssl.SSLContext) -> None:
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._incoming: asyncio.Queue[Incoming | None] = asyncio.Queue()
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._state_topic = topic(settings.device, Channel.STATE)
+        self._secured = False
+        self._over = False
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=settings.device, protocol=mqtt.MQTTv5, reconnect_on_failure=False
+        )
+        client.tls_set_context(context)
+        client.max_inflight_messages_set(INFLIGHT)
+        client.will_set(self._state_topic, _state("offline", "lost"), qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
+        self._client = client
+
+    async def open(self) -> None:
+        """Connect, subscribe, say that the device is there.
+
+        Raises:
+            TransientError: the broker is away or refuses this device; the message says which.
+        """
+        where = f"{self._settings.host}:{self._settings.port}"
+        try:
+            await asyncio.to_thread(self._dial)
+        except ssl.SSLCertVerificationError as error:
+            reason = (
+                f"broker {where}: its certificate is not signed by {self._settings.ca_file} ({error.verify_message})"
+            )
+            raise TransientError(reason) from error
+        except ssl.SSLError as error:
+            raise TransientError(f"broker {where}: TLS failed: {error.reason or error}") from error
+        except OSError as error:
+            raise TransientError(f"broker {where} cannot be reached: {error.strerror or error}") from error
+        self._secured = True
+        self._client.loop_start()
+        try:
+            await asyncio.wait_for(asyncio.shield(self._ready), CONNECT_TIMEOUT_S)
+        except TimeoutError as error:
+            raise TransientError(f"broker {where} did not answer within {CONNECT_TIMEOUT_S:.0f} s") from error
+        self.publish(Outgoing(self._state_topic, _state("online").encode(), STATE_CONTENT_TYPE, retain=True))
+
+    def publish(self, message: Outgoing) -> None:
+        """Hand `message` to paho; it counts as sent only once the server acknowledges it."""
+        if self._over:
+            raise TransientError("the session with the broker is over")
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.ContentType = message.content_type
+        properties.UserProperty = list(message.properties.items())
+        info = self._client.publish(message.topic, message.payload, 1, message.retain, properties)
+        if info.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._end()
+            raise TransientError(f"the broker takes nothing: {mqtt.error_string(info.rc)}")
+
+    async def incoming(self) -> AsyncIterator[Incoming]:
+        """Messages as they come; ends with the session."""
+        while (message := await self._incoming.get()) is not None:
+            yield message
+
+    async def close(self) -> None:
+        """Say goodbye and stop paho's thread."""
+        if self._secured and not self._over:
+            info = self._client.publish(self._state_topic, _state("offline", "stopped"), 1, retain=True)
+            await asyncio.to_thread(_settle, info)
+            self._client.disconnect()
+        self._over = True
+        await asyncio.to_thread(self._client.loop_stop)
+
+    def _dial(self) -> None:
+        self._client.connect(
+            self._settings.host,
+            self._settings.port,
+            keepalive=self._settings.keepalive_s,
+            clean_start=True,
+        )
+        link = self._client.socket()
+        if isinstance(link, socket.socket):
+            # Batches and their acknowledgements are small packets; Nagle would add 40 ms to each turn.
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _tell(self, outcome: Exception | None) -> None:
+        def settle() -> None:
+            if not self._ready.done():
+                self._ready.set_result(None) if outcome is None else self._ready.set_exception(outcome)
+
+        self._call(settle)
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(callback)
+
+    def _end(self) -> None:
+        self._over = True
+        self._call(lambda: self._incoming.put_nowait(None))
+
+    def _on_connect(
+        self, client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self._tell(TransientError(f"the broker refuses {self._settings.device}: {reason}"))
+            return
+        receive_maximum = getattr(properties, "ReceiveMaximum", INFLIGHT)
+        client.max_inflight_messages_set(min(INFLIGHT, receive_maximum))
+        client.subscribe([(topic(self._settings.device, channel), 1) for channel in SUBSCRIBED])
+
+    def _on_subscribe(
+        self, _client: mqtt.Client, _data: object, _mid: int, reasons: list[ReasonCode], _properties: object
+    ) -> None:
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        error = TransientError(f"the broker refuses {self._settings.device} its own topics: {', '.join(refused)}")
+        self._tell(error if refused else None)
+
+    def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        content_type = getattr(message.properties, "ContentType", None)
+        incoming = Incoming(message.topic, bytes(message.payload), content_type)
+        self._call(lambda: self._incoming.put_nowait(incoming))
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
+    ) -> None:
+        # With TLS 1.3 a refused client certificate shows only here, after a handshake that seemed to succeed.
+        hint = "; is this device's certificate expired, revoked or from another CA?" if not self._ready.done() else ""
+        self._tell(TransientError(f"the broker ended the session: {reason}{hint}"))
+        self._end()
+
+
+def _settle(info: mqtt.MQTTMessageInfo) -> None:
+    try:
+        info.wait_for_publish(2.0)
+    except (RuntimeError, ValueError):
+        # The link went while we said goodbye; the broker's will says the rest.
+        return
+
+
+def _state(state: str, reason: str | None = None) -> str:
+    said: dict[str, object] = {"state": state, "at_ms": time.time_ns() // 1_000_000}
+    if reason is not None:
+        said["reason"] = reason
+    return json.dumps(said)

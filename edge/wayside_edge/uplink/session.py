@@ -1,0 +1,268 @@
+"""The uplink: it joins the sender's decisions to the outbox and the transport."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from random import Random
+
+from wayside_edge.errors import OutboxError, RejectedError, TransientError
+from wayside_edge.ports import Appended, Clock, Connection, Incoming, OutboxDelivery, Outgoing, Transport
+from wayside_edge.uplink import sender as core
+from wayside_edge.uplink.settings import UplinkSettings
+from wayside_shared import session, topics
+from wayside_shared.batch import CONTENT_TYPE, Envelope, encode_message
+from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
+from wayside_shared.ranges import Ranges
+from wayside_shared.topics import Channel
+
+log = logging.getLogger(__name__)
+
+RECONNECT_BASE_S = 1.0
+RECONNECT_CAP_S = 60.0
+"""A broker that comes back is found within a minute; full jitter spreads a fleet over it."""
+IDLE_S = 30.0
+
+
+class Uplink:
+    """Delivers what the outbox holds, for as long as it runs.
+
+    Args:
+        settings: `[uplink]`.
+        transport: the way to the broker.
+        outbox: the outbox, open.
+        pending: numbers of its batches not delivered yet.
+        clock: boot time paces everything; wall time only travels.
+        agent: software and version, for the hello.
+        random: source of jitter.
+    """
+
+    def __init__(
+        self,
+        settings: UplinkSettings,
+        transport: Transport,
+        outbox: OutboxDelivery,
+        pending: Ranges,
+        clock: Clock,
+        agent: str,
+        random: Random,
+    ) -> None:
+        self._device = settings.device
+        self._transport = transport
+        self._outbox = outbox
+        self._clock = clock
+        self._agent = agent
+        self._random = random
+        self._sender = core.Sender(pending, settings.window, random)
+        self._todo: asyncio.Queue[core.Event | Incoming] = asyncio.Queue()
+        self._said: dict[bytes, int] = {}
+        self._asked_ns = 0
+        self._connected = False
+        self._drained = asyncio.Event()
+        self._note_drained()
+
+    @property
+    def connected(self) -> bool:
+        """Whether a session with the broker stands."""
+        return self._connected
+
+    @property
+    def pending(self) -> int:
+        """Batches that the server has not confirmed yet."""
+        return len(self._sender.pending)
+
+    def accepted(self, appended: Appended) -> None:
+        """Tell the uplink what an append did; call it in the event loop."""
+        self._tell(core.Removed(appended.dropped))
+        self._tell(core.Added(appended.added))
+
+    async def drained(self) -> None:
+        """Returns once nothing is pending."""
+        await self._drained.wait()
+
+    async def run(self) -> None:
+        """Keep a session with the broker and deliver; runs until cancelled."""
+        failures = 0
+        while True:
+            try:
+                connection = await self._transport.connect()
+            except TransientError as error:
+                if failures == 0:
+                    log.warning("uplink down: %s; samples are kept, trying again", error)
+                failures += 1
+                spread = min(RECONNECT_CAP_S, RECONNECT_BASE_S * 2.0 ** min(failures, 10))
+                await asyncio.sleep(RECONNECT_BASE_S * 0.2 + self._random.uniform(0, spread))
+                continue
+            log.info("uplink up%s", f" after {failures} attempts" if failures else "")
+            failures = 0
+            await self._converse(connection)
+            log.warning("uplink lost; samples are kept, connecting again")
+
+    async def _converse(self, connection: Connection) -> None:
+        """One session, from hello to its end."""
+        self._connected = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                listener = group.create_task(self._listen(connection))
+                try:
+                    await self._do(connection, core.Connected(os.urandom(session.NONCE_BYTES)))
+                    while not listener.done():
+                        await self._turn(connection)
+                finally:
+                    listener.cancel()
+        finally:
+            self._connected = False
+            self._sender.step(core.Disconnected(), self._clock.boottime_ns())
+            await connection.close()
+
+    async def _turn(self, connection: Connection) -> None:
+        """Wait for the next event, or for time to bring one, and deal with it."""
+        due_ns = self._sender.next_due_ns()
+        wait_s = IDLE_S if due_ns is None else max(0.0, (due_ns - self._clock.boottime_ns()) / NS_PER_S)
+        event: core.Event | Incoming
+        try:
+            event = await asyncio.wait_for(self._todo.get(), min(wait_s, IDLE_S))
+        except TimeoutError:
+            event = core.Tick()
+        try:
+            if isinstance(event, Incoming):
+                await self._receive(connection, event)
+            else:
+                await self._do(connection, event)
+        except RejectedError as error:
+            log.error("a message from the server was passed over: %s", error)
+        except OutboxError as error:
+            # Nothing is lost: what could not be marked is confirmed again when it is sent again.
+            log.error("%s", error)
+            await asyncio.sleep(RECONNECT_BASE_S)
+        self._note_drained()
+
+    async def _listen(self, connection: Connection) -> None:
+        async for message in connection.incoming():
+            self._todo.put_nowait(message)
+        self._todo.put_nowait(core.Tick())
+
+    async def _receive(self, connection: Connection, message: Incoming) -> None:
+        address = topics.parse(message.topic)
+        if address is None or address.device != self._device:
+            return
+        if address.channel is Channel.ACK:
+            await self._do(connection, core.GotAck(session.decode_ack(message.payload)))
+        elif address.channel is Channel.HELLO_SERVER:
+            hello = session.decode_server_hello(message.payload)
+            acked_upto = self._said.pop(hello.nonce, None)
+            if acked_upto is not None:
+                held = await self._outbox.load(())
+                event = core.GotHello(hello, held.current.epoch, held.counters.next_seq, acked_upto)
+                await self._do(connection, event)
+
+    def _tell(self, event: core.Event) -> None:
+        """Take `event` in now when nobody converses, else leave it to the session."""
+        if self._connected:
+            self._todo.put_nowait(event)
+        else:
+            self._sender.step(event, self._clock.boottime_ns())
+        self._note_drained(coming=isinstance(event, core.Added))
+
+    async def _do(self, connection: Connection, event: core.Event) -> None:
+        """Run `event` and all that follows from it."""
+        effects = self._sender.step(event, self._clock.boottime_ns())
+        while effects:
+            following: list[core.Event] = []
+            for effect in effects:
+                following.extend(await self._perform(connection, effect))
+            effects = [e for f in following for e in self._sender.step(f, self._clock.boottime_ns())]
+        self._note_drained()
+
+    async def _perform(self, connection: Connection, effect: core.Effect) -> Sequence[core.Event]:
+        match effect:
+            case core.SendHello(nonce):
+                await self._say_hello(connection, nonce)
+                return ()
+            case core.Publish(seqs):
+                return await self._publish(connection, seqs)
+            case core.Settle(ack):
+                return await self._settle(connection, ack)
+            case core.Rewind(above):
+                again = await self._outbox.rewind(above)
+                log.warning("the server is behind what it acknowledged; sending %d kept batches again", len(again))
+                return [core.Added(again)]
+            case core.Fork():
+                await self._outbox.fork()
+                log.warning("the server knows later batches than this card: restored or cloned; a new epoch begins")
+                return ()
+
+    async def _publish(self, connection: Connection, seqs: list[int]) -> Sequence[core.Event]:
+        held = await self._outbox.load(seqs)
+        for batch in held.rows:
+            envelope = Envelope(
+                device=self._device,
+                epoch=batch.epoch,
+                first_seq=batch.first_seq,
+                seq=batch.seq,
+                before=batch.before,
+                n=batch.n,
+                boot_id=batch.boot_id,
+                clock=batch.clock,
+                counters=held.counters if batch.epoch == held.current.epoch else None,
+            )
+            self._send(connection, Channel.UP, encode_message(envelope, batch.body), CONTENT_TYPE)
+        gone = set(seqs) - {batch.seq for batch in held.rows}
+        return [core.Removed(gone), core.Added(held.declared)] if gone else ()
+
+    async def _settle(self, connection: Connection, ack: session.Ack) -> Sequence[core.Event]:
+        settled = await self._outbox.settle(ack)
+        for reject in settled.refused:
+            log.error("the server refuses batch %d for good: %s (%s)", reject.seq, reject.code.meaning, reject.detail)
+        if settled.requeued:
+            log.warning("%d batches get new numbers: theirs hold other content", len(settled.requeued))
+        if settled.behind:
+            await self._ask_again(connection)
+        gone: Iterable[int] = [
+            *settled.delivered,
+            *(reject.seq for reject in settled.refused),
+            *(old for old, _ in settled.requeued),
+        ]
+        return [core.Removed(gone, len(settled.delivered)), core.Added([new for _, new in settled.requeued])]
+
+    async def _ask_again(self, connection: Connection) -> None:
+        now_ns = self._clock.boottime_ns()
+        if now_ns - self._asked_ns < IDLE_S * NS_PER_S:
+            return
+        self._asked_ns = now_ns
+        for effect in self._sender.ask_again(os.urandom(session.NONCE_BYTES), now_ns):
+            await self._perform(connection, effect)
+
+    async def _say_hello(self, connection: Connection, nonce: bytes) -> None:
+        held = await self._outbox.load(())
+        self._said = {nonce: held.current.acked_upto}
+        wall = ClockMap(
+            self._clock.boottime_ns(),
+            self._clock.wall_ns(),
+            ClockState.SYNCED if self._clock.synced() else ClockState.UNSYNCED,
+        )
+        hello = session.DeviceHello(
+            nonce=nonce,
+            epoch=held.current.epoch,
+            first_seq=held.current.first_seq,
+            acked_upto=held.current.acked_upto,
+            counters=held.counters,
+            boot_id=self._clock.boot_id(),
+            clock=wall,
+            agent=self._agent,
+        )
+        content = session.encode_device_hello(hello)
+        self._send(connection, Channel.HELLO_DEVICE, content, session.HELLO_CONTENT_TYPE)
+
+    def _send(self, connection: Connection, channel: Channel, payload: bytes, content_type: str) -> None:
+        try:
+            connection.publish(Outgoing(topics.topic(self._device, channel), payload, content_type))
+        except TransientError as error:
+            # The listener ends this session; what was not sent stays pending and goes with the next one.
+            log.debug("not sent: %s", error)
+
+    def _note_drained(self, *, coming: bool = False) -> None:
+        if self._sender.pending or coming or not self._todo.empty():
+            self._drained.clear()
+        else:
+            self._drained.set()

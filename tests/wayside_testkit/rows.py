@@ -1,0 +1,125 @@
+"""The outbox's rows as plain Python: the model that the simulator crashes, held to SQLite's contract."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from wayside_edge.outbox.core import ROW_OVERHEAD_BYTES, Head
+from wayside_edge.ports import ClosedBatch, EpochState, StoredBatch
+
+
+@dataclass
+class _Stored:
+    row: StoredBatch
+    tombstone: bool
+    state: int = 0
+    settled_ns: int = 0
+    code: str | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.row.body) + ROW_OVERHEAD_BYTES
+
+
+@dataclass
+class ModelRows:
+    """`outbox.core.Rows` in memory. `transaction` gives all or nothing."""
+
+    epochs: list[EpochState] = field(default_factory=list)
+    stored: dict[int, _Stored] = field(default_factory=dict)
+    last_seq: int = 0
+    running_ns: int = 0
+    epochs_made: int = 0
+    name: str = "device"
+
+    def __post_init__(self) -> None:
+        if not self.epochs:
+            self.begin_epoch()
+
+    @contextmanager
+    def transaction(self) -> Iterator["ModelRows"]:
+        """Run a step; whatever it raises, nothing of it remains."""
+        before = copy.deepcopy(self.__dict__)
+        try:
+            yield self
+        except BaseException:
+            self.__dict__.update(before)
+            raise
+
+    def current(self) -> EpochState:
+        return self.epochs[-1]
+
+    def begin_epoch(self) -> None:
+        self.epochs_made += 1
+        epoch = f"{self.name}/{self.epochs_made}".encode().ljust(16, b".")[:16]
+        self.epochs.append(EpochState(epoch, self.next_seq(), 0, self.next_seq() - 1))
+
+    def insert(self, batch: ClosedBatch, *, tombstone: bool = False) -> int:
+        state = self.epochs[-1]
+        self.last_seq += 1
+        seq = self.last_seq
+        row = StoredBatch(
+            seq, state.epoch, state.first_seq, state.accepted, batch.n, batch.boot_id, batch.clock, batch.body
+        )
+        self.stored[seq] = _Stored(row, tombstone)
+        self.epochs[-1] = replace(state, accepted=state.accepted + batch.n)
+        return seq
+
+    def get(self, seq: int) -> StoredBatch | None:
+        found = self.stored.get(seq)
+        return None if found is None else found.row
+
+    def next_seq(self) -> int:
+        return self.last_seq + 1
+
+    def pending(self, at_least: int, limit: int) -> Sequence[Head]:
+        seqs = sorted(seq for seq, item in self.stored.items() if item.state == 0 and seq >= at_least)[:limit]
+        return [
+            Head(seq, item.row.epoch, item.row.n, item.size, item.tombstone)
+            for seq, item in ((seq, self.stored[seq]) for seq in seqs)
+        ]
+
+    def first_pending(self, epoch: bytes) -> tuple[int, int] | None:
+        seqs = [seq for seq, item in self.stored.items() if item.state == 0 and item.row.epoch == epoch]
+        return (min(seqs), self.stored[min(seqs)].row.before) if seqs else None
+
+    def note_upto(self, epoch: bytes, upto: int) -> None:
+        for at, state in enumerate(self.epochs):
+            if state.epoch == epoch:
+                self.epochs[at] = replace(state, acked_upto=upto)
+
+    def settle(self, epoch: bytes, first: int, last: int) -> Sequence[int]:
+        return self._turn(epoch, 0, 1, lambda seq: first <= seq <= last)
+
+    def unsettle(self, epoch: bytes, above: int) -> Sequence[int]:
+        return self._turn(epoch, 1, 0, lambda seq: seq > above)
+
+    def quarantine(self, seq: int, code: str) -> None:
+        item = self.stored.get(seq)
+        if item is not None and item.state == 0:
+            item.state, item.code, item.settled_ns = 2, code, self.running_ns
+
+    def remove(self, seqs: Iterable[int]) -> None:
+        for seq in seqs:
+            self.stored.pop(seq, None)
+
+    def delivered(self, limit: int) -> Sequence[tuple[int, int, int]]:
+        items = sorted((seq, item) for seq, item in self.stored.items() if item.state)
+        return [(seq, item.size, item.settled_ns) for seq, item in items][:limit]
+
+    def used_bytes(self) -> int:
+        return sum(item.size for item in self.stored.values())
+
+    def delivered_bytes(self) -> int:
+        return sum(item.size for item in self.stored.values() if item.state)
+
+    def _turn(self, epoch: bytes, old: int, new: int, chosen: Callable[[int], bool]) -> Sequence[int]:
+        turned = [
+            seq
+            for seq, item in sorted(self.stored.items())
+            if item.state == old and item.row.epoch == epoch and chosen(seq)
+        ]
+        for seq in turned:
+            self.stored[seq].state, self.stored[seq].settled_ns = new, self.running_ns
+        return turned
