@@ -13,6 +13,7 @@ from pathlib import Path
 from wayside_edge.errors import OutboxError
 from wayside_edge.outbox.core import ROW_OVERHEAD_BYTES, CorruptRowError, Head
 from wayside_edge.ports import ClosedBatch, EpochState, StoredBatch
+from wayside_shared.batch import MAX_SAMPLES
 from wayside_shared.clock import ClockMap, ClockState
 from wayside_shared.identifiers import EPOCH_BYTES
 
@@ -145,8 +146,10 @@ class SqliteRows:
             return None
         epoch, first_seq, before, n, boot_id, boottime_ns, wall_ns, state, err_ms, body, digest, tombstone = found
         stamps = (boottime_ns, wall_ns, state, err_ms)
-        if _hash(seq, before, n, tombstone, boot_id, stamps, body) != digest:
-            raise CorruptRowError(Head(seq, epoch, self._n_by_neighbours(seq, n), len(body), bool(tombstone)))
+        # SQLite types values, not columns: damage can turn a body into a text or a number into nothing.
+        intact = isinstance(body, bytes) and isinstance(boot_id, bytes)
+        if not intact or _hash(seq, before, n, tombstone, boot_id, stamps, body) != digest:
+            raise CorruptRowError(Head(seq, epoch, self._n_by_neighbours(seq), 0, bool(tombstone)))
         clock = ClockMap(boottime_ns, wall_ns, ClockState(state), err_ms)
         return StoredBatch(seq, epoch, first_seq, before, n, boot_id, clock, body)
 
@@ -252,16 +255,15 @@ class SqliteRows:
         if by:
             self._db.execute("UPDATE tally SET value = value + ? WHERE name = ?", (by, name))
 
-    def _n_by_neighbours(self, seq: int, n: int) -> int:
+    def _n_by_neighbours(self, seq: int) -> int:
         """How many samples a damaged row held: the next row of its epoch counted them before its own."""
         found = self._db.execute(
-            "SELECT (SELECT before FROM batch WHERE seq > ? AND epoch_id = b.epoch_id ORDER BY seq LIMIT 1), b.before,"
-            " e.accepted FROM batch b JOIN epoch e ON e.id = b.epoch_id WHERE b.seq = ?",
-            (seq, seq),
+            "SELECT CAST(coalesce((SELECT before FROM batch WHERE seq > b.seq AND epoch_id = b.epoch_id"
+            " ORDER BY seq LIMIT 1), e.accepted) AS INTEGER), CAST(b.before AS INTEGER)"
+            " FROM batch b JOIN epoch e ON e.id = b.epoch_id WHERE b.seq = ?",
+            (seq,),
         ).fetchone()
-        after = found[2] if found[0] is None else found[0]
-        counted = int(after) - int(found[1])
-        return counted if counted >= 0 else max(n, 0)
+        return min(max(int(found[0] or 0) - int(found[1] or 0), 0), MAX_SAMPLES)
 
 
 def _hash(seq: int, before: int, n: int, tombstone: bool, boot_id: bytes, stamps: Sequence[int], body: bytes) -> bytes:

@@ -138,11 +138,13 @@ CREATE TABLE stream (
     reported_next_seq       bigint,
     reported_pending_from   bigint,
     reported_pending_before bigint,
+    forked          boolean NOT NULL DEFAULT false,
     UNIQUE (device_id, epoch)
 ) WITH (fillfactor = 70);
 COMMENT ON COLUMN stream.contiguous_upto IS 'every batch from first_seq up to here is settled in ingest_batch';
 COMMENT ON COLUMN stream.accepted IS 'samples accepted by the device in this epoch, as far as the server was told';
 COMMENT ON COLUMN stream.late IS 'stored samples that arrived more than five minutes after they were measured';
+COMMENT ON COLUMN stream.forked IS 'two cards wrote to this epoch, so what its batches say of the total cannot be believed; settled samples count instead';
 COMMENT ON COLUMN stream.duplicates IS 'samples in batches that arrived again and were refused';
 
 -- The ledger: a plain table, whatever becomes of the samples' own.

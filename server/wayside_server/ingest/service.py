@@ -1,0 +1,156 @@
+"""The ingest role: it joins the broker's session to the intake's decisions and the database."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from random import Random
+
+import structlog
+
+from wayside_server.domain.ingest import IngestStore, Item, PoisonError, Settlement
+from wayside_server.errors import StorageError, TransientError
+from wayside_server.ingest import intake, metrics
+from wayside_server.ingest.decode import condemned, decode
+from wayside_server.ingest.mqtt import BrokerAddress, BrokerSession
+from wayside_shared.session import ACK_CONTENT_TYPE, HELLO_CONTENT_TYPE, encode_ack, encode_server_hello
+from wayside_shared.topics import Channel
+
+log = structlog.get_logger(__name__)
+
+RETRY_BASE_S = 0.2
+RETRY_CAP_S = 10.0
+CONDEMN_AFTER = 2
+"""Times that the database must refuse a message alone before it is set aside."""
+
+
+class Ingest:
+    """One ingest session after the other, for as long as it runs.
+
+    Args:
+        address: the broker.
+        store: where groups are committed.
+        random: source of jitter.
+    """
+
+    def __init__(self, address: BrokerAddress, store: IngestStore, random: Random) -> None:
+        self._address = address
+        self._store = store
+        self._random = random
+        self._intake = intake.Intake()
+        self._session: BrokerSession | None = None
+        self._writes: asyncio.Queue[intake.Write] = asyncio.Queue()
+        self._refused_alone = 0
+
+    async def run(self) -> None:
+        """Ingest until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._write_groups())
+            await self._keep_session()
+
+    async def _keep_session(self) -> None:
+        failures = 0
+        while True:
+            ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            session = BrokerSession(self._address, self._on_messages, partial(_finish, ended))
+            try:
+                await session.open()
+                failures = 0
+                await self._serve(session, ended)
+            except TransientError as error:
+                if failures == 0:
+                    log.warning("ingest has no broker, trying again", reason=str(error))
+                failures += 1
+            finally:
+                await session.close()
+            spread = min(RETRY_CAP_S, RETRY_BASE_S * 2.0 ** min(failures, 10))
+            await asyncio.sleep(RETRY_BASE_S + self._random.uniform(0, spread))
+
+    async def _serve(self, session: BrokerSession, ended: "asyncio.Future[str]") -> None:
+        log.info("ingest session began", broker=f"{self._address.host}:{self._address.port}", name=self._address.name)
+        metrics.SESSIONS.inc()
+        self._session = session
+        self._do(intake.SessionBegan(session.generation))
+        try:
+            # Messages may have come between the subscription and this line.
+            self._on_messages()
+            with metrics.CONNECTED.track_inprogress():
+                reason = await ended
+            log.warning("ingest session ended", reason=reason)
+        finally:
+            self._session = None
+            self._do(intake.SessionEnded())
+
+    def _on_messages(self) -> None:
+        session = self._session
+        if session is None:
+            return
+        for received in session.take():
+            metrics.MESSAGES.labels(received.channel.value).inc()
+            ticket = intake.Ticket(session.generation, received.packet_id)
+            item = decode(received.raw, received.channel)
+            self._do(intake.Arrived(item, ticket, len(received.raw.payload)))
+
+    def _do(self, event: intake.Event) -> None:
+        for effect in self._intake.step(event):
+            match effect:
+                case intake.Write():
+                    self._writes.put_nowait(effect)
+                case intake.Tell(settlement):
+                    self._tell(settlement)
+                case intake.Puback(tickets):
+                    self._puback(tickets)
+
+    async def _write_groups(self) -> None:
+        failures = 0
+        while True:
+            write = await self._writes.get()
+            if write.again:
+                spread = min(RETRY_CAP_S, RETRY_BASE_S * 2.0 ** min(failures, 10))
+                await asyncio.sleep(RETRY_BASE_S + self._random.uniform(0, spread))
+            event = await self._write(write.items, first_failure=failures == 0)
+            failures = failures + 1 if isinstance(event, intake.Failed) else 0
+            self._do(event)
+
+    async def _write(self, items: Sequence[Item], *, first_failure: bool) -> intake.Event:
+        metrics.GROUP.observe(len(items))
+        try:
+            with metrics.COMMIT_S.time():
+                settlement = await self._store.settle(items)
+        except StorageError as error:
+            metrics.FAILURES.inc()
+            if first_failure:
+                log.error("the database takes nothing, trying again", reason=str(error))
+            return intake.Failed()
+        except PoisonError as error:
+            return self._poisoned(items, error)
+        self._refused_alone = 0
+        return intake.Committed(settlement)
+
+    def _poisoned(self, items: Sequence[Item], error: PoisonError) -> intake.Event:
+        log.error("the database refuses a group", messages=len(items), reason=str(error).splitlines()[0])
+        self._refused_alone = self._refused_alone + 1 if len(items) == 1 else 0
+        if self._refused_alone >= CONDEMN_AFTER:
+            return intake.Poisoned(condemned(items[0]))
+        return intake.Poisoned(None)
+
+    def _tell(self, settlement: Settlement) -> None:
+        metrics.SAMPLES.inc(settlement.stored)
+        metrics.DUPLICATES.inc(settlement.duplicates)
+        metrics.DEAD.inc(settlement.dead)
+        if self._session is None:
+            return
+        for device, ack in settlement.acks:
+            self._session.publish(device, Channel.ACK, encode_ack(ack), ACK_CONTENT_TYPE)
+        for device, hello in settlement.hellos:
+            self._session.publish(device, Channel.HELLO_SERVER, encode_server_hello(hello), HELLO_CONTENT_TYPE)
+
+    def _puback(self, tickets: Sequence[intake.Ticket]) -> None:
+        session = self._session
+        for ticket in tickets:
+            if session is not None and ticket.generation == session.generation:
+                session.acknowledge(ticket.packet_id)
+
+
+def _finish(ended: "asyncio.Future[str]", reason: str) -> None:
+    if not ended.done():
+        ended.set_result(reason)

@@ -1,0 +1,400 @@
+"""The ingest transaction: ledger, samples, watermarks and last values of a group of messages, all or nothing."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from wayside_server.domain.ingest import (
+    LATE_US,
+    Batch,
+    DeadLetter,
+    Entry,
+    Garbage,
+    Hello,
+    Item,
+    Key,
+    NewEntry,
+    Plain,
+    Plan,
+    PoisonError,
+    Presence,
+    Settlement,
+    StreamKey,
+    acks,
+    decide,
+    keys_of,
+)
+from wayside_server.storage.database import Connection, Pool, connection
+from wayside_server.storage.partitions import Partitions
+from wayside_server.storage.samples import copy_rows
+from wayside_server.storage.statements import load_statements
+from wayside_shared.columns import Block, Body
+from wayside_shared.rejects import RejectCode
+from wayside_shared.session import ServerHello
+
+_SQL = load_statements("ingest")
+
+Series = tuple[int, str, str]
+
+
+@dataclass(slots=True)
+class _Stream:
+    """A locked row of `stream`."""
+
+    id: int
+    contiguous_upto: int
+    max_seq: int
+
+
+@dataclass(slots=True)
+class _Group:
+    """What is known of a group while it is written."""
+
+    devices: dict[str, int] = field(default_factory=dict)
+    streams: dict[StreamKey, _Stream] = field(default_factory=dict)
+    blocks: list[tuple[int, Block]] = field(default_factory=list)
+    late: dict[StreamKey, int] = field(default_factory=lambda: defaultdict(int))
+    stored: dict[StreamKey, int] = field(default_factory=lambda: defaultdict(int))
+    plain_stored: int = 0
+    plain_duplicates: int = 0
+
+
+class PostgresIngest:
+    """`domain.ingest.IngestStore` on PostgreSQL.
+
+    Args:
+        pool: an open pool on a migrated database.
+        server: software and version, for hellos.
+    """
+
+    def __init__(self, pool: Pool, server: str) -> None:
+        self._pool = pool
+        self._server = server
+        self._partitions = Partitions()
+        self._series: dict[Series, int] = {}
+
+    async def settle(self, items: Sequence[Item]) -> Settlement:
+        """Store `items` in one transaction (see the Protocol)."""
+        try:
+            with _poison():
+                async with connection(self._pool) as conn:
+                    await self._make_room(conn, items)
+                    async with conn.transaction():
+                        return await self._write(conn, items)
+        except BaseException:
+            # What was read of the database may belong to another state of it, restored since.
+            self._series.clear()
+            self._partitions = Partitions()
+            raise
+
+    async def _make_room(self, conn: Connection, items: Sequence[Item]) -> None:
+        blocks = [block for item in items for block in _blocks(item)]
+        for block in blocks:
+            await self._partitions.ensure(conn, int(block.times_us.min()), int(block.times_us.max()))
+
+    async def _write(self, conn: Connection, items: Sequence[Item]) -> Settlement:
+        group = _Group()
+        batches = [item for item in items if isinstance(item, Batch)]
+        hellos = [item for item in items if isinstance(item, Hello)]
+        await self._find_devices(conn, group, items)
+        await self._lock_streams(conn, group, batches, hellos)
+        plan = decide(batches, await self._ledger(conn, group, batches))
+        await self._enter(conn, group, plan.entries)
+        await self._store(conn, group, plan.stored)
+        await self._store_plain(conn, group, [item for item in items if isinstance(item, Plain)])
+        watermarks = await self._advance(conn, group, batches, plan)
+        garbage = [item for item in items if isinstance(item, Garbage)]
+        dead = [*plan.dead, *(DeadLetter(item.raw, item.error.code, item.error.detail) for item in garbage)]
+        await self._bury(conn, group, dead, garbage)
+        answers = [await self._answer(conn, group, item) for item in hellos]
+        await self._seen(conn, group, items)
+        await self._keep_latest(conn, group)
+        if group.blocks:
+            stored_for = {group.devices[item.raw.device] for item in items if _blocks(item)}
+            await conn.execute(_SQL["notify"], {"devices": ",".join(map(str, sorted(stored_for)))})
+        return Settlement(
+            acks=acks(plan, watermarks),
+            hellos=answers,
+            stored=sum(group.stored.values()) + group.plain_stored,
+            duplicates=sum(plan.duplicates.values()) + group.plain_duplicates,
+            dead=len(dead),
+        )
+
+    async def _find_devices(self, conn: Connection, group: _Group, items: Sequence[Item]) -> None:
+        # A certificate of ours names the sender, so a device that a restored database has forgotten is entered again.
+        names = {"names": sorted({item.raw.device for item in items})}
+        group.devices = dict(await _pairs(conn, "device_ids", names))
+        if len(group.devices) < len(names["names"]):
+            await conn.execute(_SQL["ensure_devices"], names)
+            group.devices = dict(await _pairs(conn, "device_ids", names))
+
+    async def _lock_streams(
+        self, conn: Connection, group: _Group, batches: Sequence[Batch], hellos: Sequence[Hello]
+    ) -> None:
+        first_seqs: dict[StreamKey, int] = {}
+        for batch in batches:
+            first_seqs.setdefault(batch.stream, batch.envelope.first_seq)
+        for hello in hellos:
+            first_seqs.setdefault((hello.raw.device, hello.hello.epoch), hello.hello.first_seq)
+        # A drop may speak of an epoch that this database has never seen; it then begins with what is known of it.
+        for device, epoch, seq in sorted(keys_of(batches)):
+            first_seqs.setdefault((device, epoch), seq)
+        if not first_seqs:
+            return
+        columns = {
+            "device_ids": [group.devices[device] for device, _ in first_seqs],
+            "epochs": [epoch for _, epoch in first_seqs],
+            "first_seqs": list(first_seqs.values()),
+        }
+        found = await _rows(conn, "lock_streams", columns)
+        if len(found) < len(first_seqs):
+            await conn.execute(_SQL["ensure_streams"], columns)
+            found = await _rows(conn, "lock_streams", columns)
+        names = {number: name for name, number in group.devices.items()}
+        for device_id, epoch, number, contiguous_upto, max_seq in found:
+            group.streams[names[device_id], bytes(epoch)] = _Stream(number, contiguous_upto, max_seq)
+
+    async def _ledger(self, conn: Connection, group: _Group, batches: Sequence[Batch]) -> Mapping[Key, Entry]:
+        keys = list(keys_of(batches))
+        if not keys:
+            return {}
+        columns = {
+            "stream_ids": [group.streams[device, epoch].id for device, epoch, _ in keys],
+            "seqs": [seq for _, _, seq in keys],
+        }
+        streams = {stream.id: key for key, stream in group.streams.items()}
+        found: dict[Key, Entry] = {}
+        for stream_id, seq, digest, outcome in await _rows(conn, "ledger", columns):
+            found[(*streams[stream_id], seq)] = Entry(None if digest is None else bytes(digest), outcome)
+        return found
+
+    async def _enter(self, conn: Connection, group: _Group, entries: Sequence[NewEntry]) -> None:
+        if entries:
+            columns = {
+                "stream_ids": [group.streams[entry.key[0], entry.key[1]].id for entry in entries],
+                "seqs": [entry.key[2] for entry in entries],
+                "befores": [entry.before for entry in entries],
+                "ns": [entry.n for entry in entries],
+                "digests": [entry.digest for entry in entries],
+                "outcomes": [entry.outcome for entry in entries],
+            }
+            await conn.execute(_SQL["enter"], columns)
+
+    async def _store(self, conn: Connection, group: _Group, stored: Sequence[Batch]) -> None:
+        placed: list[tuple[int, Block]] = []
+        for batch in stored:
+            for block in _blocks(batch):
+                group.stored[batch.stream] += len(block)
+                group.late[batch.stream] += int((block.times_us < batch.raw.received_us - LATE_US).sum())
+        await self._know_series(conn, group, stored)
+        for batch in stored:
+            placed.extend(self._placed(group, batch))
+        numbers = [(number, block) for number, block in placed if block.numbers is not None]
+        if numbers:
+            async with conn.cursor().copy(_SQL["copy_samples"]) as copy:
+                await copy.write(copy_rows(numbers))
+        texts = _flat([(number, block) for number, block in placed if block.texts is not None])
+        if texts["series_ids"]:
+            await conn.execute(_SQL["add_values"], texts)
+        group.blocks.extend(placed)
+
+    async def _store_plain(self, conn: Connection, group: _Group, messages: Sequence[Plain]) -> None:
+        if not messages:
+            return
+        await self._know_series(conn, group, messages)
+        device_ids = [group.devices[message.raw.device] for message in messages]
+        # Two sessions may hold the same message: the second must see what the first has stored.
+        await conn.execute(_SQL["lock_devices"], {"device_ids": sorted(set(device_ids))})
+        counts: dict[int, list[int]] = {device_id: [0, 0] for device_id in device_ids}
+        for device_id, message in zip(device_ids, messages, strict=True):
+            placed = self._placed(group, message)
+            stored = 0
+            for name, wanted in (("add_new_samples", "numbers"), ("add_new_values", "texts")):
+                columns = _flat([(number, block) for number, block in placed if getattr(block, wanted) is not None])
+                if columns["series_ids"]:
+                    stored += (await conn.execute(_SQL[name], columns)).rowcount
+            counts[device_id][0] += stored
+            counts[device_id][1] += sum(len(block) for _, block in placed) - stored
+            group.blocks.extend(placed)
+        columns = {
+            "device_ids": list(counts),
+            "stored": [stored for stored, _ in counts.values()],
+            "duplicates": [duplicates for _, duplicates in counts.values()],
+        }
+        await conn.execute(_SQL["count_plain"], columns)
+        group.plain_stored = sum(columns["stored"])
+        group.plain_duplicates = sum(columns["duplicates"])
+
+    async def _know_series(self, conn: Connection, group: _Group, items: Iterable[Item]) -> None:
+        wanted = {(group.devices[item.raw.device], block.name, block.unit) for item in items for block in _blocks(item)}
+        unknown = sorted(wanted - self._series.keys())
+        if unknown:
+            columns = {
+                "device_ids": [device_id for device_id, _, _ in unknown],
+                "names": [name for _, name, _ in unknown],
+                "units": [unit for _, _, unit in unknown],
+            }
+            await conn.execute(_SQL["ensure_series"], columns)
+            for device_id, name, unit, number in await _rows(conn, "series_ids", columns):
+                self._series[device_id, name, unit] = number
+
+    def _placed(self, group: _Group, item: Batch | Plain) -> list[tuple[int, Block]]:
+        device_id = group.devices[item.raw.device]
+        return [(self._series[device_id, block.name, block.unit], block) for block in _blocks(item)]
+
+    async def _advance(
+        self, conn: Connection, group: _Group, batches: Sequence[Batch], plan: Plan
+    ) -> Mapping[StreamKey, int]:
+        touched = {batch.stream for batch in batches} | {(entry.key[0], entry.key[1]) for entry in plan.entries}
+        if not touched:
+            return {}
+        rows = [_progress(group, key, batches, plan) for key in touched]
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        keys = {group.streams[key].id: key for key in touched}
+        return {keys[number]: upto for number, upto in await _pairs(conn, "advance", columns)}
+
+    async def _bury(
+        self, conn: Connection, group: _Group, dead: Sequence[DeadLetter], garbage: Sequence[Garbage]
+    ) -> None:
+        if not dead:
+            return
+        columns = {
+            "devices": [letter.raw.device for letter in dead],
+            "topics": [letter.raw.topic for letter in dead],
+            "content_types": [_printable(letter.raw.content_type) for letter in dead],
+            "codes": [letter.code.value for letter in dead],
+            "details": [_printable(letter.detail) for letter in dead],
+            "raws": [letter.raw.payload for letter in dead],
+        }
+        await conn.execute(_SQL["bury"], columns)
+        counts: dict[int, int] = defaultdict(int)
+        for item in garbage:
+            counts[group.devices[item.raw.device]] += 1
+        if counts:
+            await conn.execute(_SQL["count_garbage"], {"device_ids": list(counts), "counts": list(counts.values())})
+
+    async def _answer(self, conn: Connection, group: _Group, item: Hello) -> tuple[str, ServerHello]:
+        hello, device = item.hello, item.raw.device
+        stream = group.streams[device, hello.epoch]
+        device_id = group.devices[device]
+        if hello.counters.next_seq <= stream.max_seq:
+            detail = f"its next batch would be {hello.counters.next_seq}, the server has {stream.max_seq}"
+            await conn.execute(
+                _SQL["incident"], {"device_id": device_id, "kind": "card restored or cloned", "detail": detail}
+            )
+        else:
+            counters = hello.counters
+            columns = {
+                "id": stream.id,
+                "accepted": counters.accepted,
+                "next_seq": counters.next_seq,
+                "pending_from": counters.pending_from,
+                "pending_before": counters.pending_before,
+            }
+            await conn.execute(_SQL["report"], columns)
+        if stream.contiguous_upto < hello.acked_upto:
+            detail = f"the device was acknowledged up to {hello.acked_upto}, the server has {stream.contiguous_upto}"
+            await conn.execute(_SQL["incident"], {"device_id": device_id, "kind": "server behind", "detail": detail})
+        return device, ServerHello(hello.nonce, hello.epoch, stream.contiguous_upto, stream.max_seq, self._server)
+
+    async def _seen(self, conn: Connection, group: _Group, items: Sequence[Item]) -> None:
+        seen: dict[int, list[Any]] = {}
+        for item in items:
+            row = seen.setdefault(group.devices[item.raw.device], ["online", None, None])
+            row[0] = item.state if isinstance(item, Presence) else "online"
+            if isinstance(item, Hello):
+                row[1], row[2] = item.hello.agent, int(item.hello.clock.state)
+        columns = {
+            "device_ids": list(seen),
+            "states": [state for state, _, _ in seen.values()],
+            "agents": [agent for _, agent, _ in seen.values()],
+            "clock_states": [clock_state for _, _, clock_state in seen.values()],
+        }
+        await conn.execute(_SQL["lock_devices"], {"device_ids": sorted(seen)})
+        await conn.execute(_SQL["seen"], columns)
+
+    async def _keep_latest(self, conn: Connection, group: _Group) -> None:
+        newest: dict[int, tuple[int, float | None, str | None]] = {}
+        for number, block in group.blocks:
+            at = int(block.times_us.argmax())
+            time_us = int(block.times_us[at])
+            if number not in newest or newest[number][0] <= time_us:
+                value = None if block.numbers is None else float(block.numbers[at])
+                newest[number] = (time_us, value, None if block.texts is None else block.texts[at])
+        if newest:
+            columns = {
+                "series_ids": list(newest),
+                "times_us": [time_us for time_us, _, _ in newest.values()],
+                "values": [value for _, value, _ in newest.values()],
+                "texts": [text for _, _, text in newest.values()],
+            }
+            await conn.execute(_SQL["latest"], columns)
+
+
+def _blocks(item: Item) -> Sequence[Block]:
+    match item:
+        case Batch(content=Body() as body):
+            return body.blocks
+        case Plain(blocks=blocks):
+            return blocks
+        case _:
+            return ()
+
+
+def _progress(group: _Group, key: StreamKey, batches: Sequence[Batch], plan: Plan) -> dict[str, Any]:
+    """What the group changes in one stream, as a row for the statement `advance`."""
+    own = [batch.envelope for batch in batches if batch.stream == key]
+    settled = [entry.key[2] for entry in plan.entries if (entry.key[0], entry.key[1]) == key]
+    reports = [envelope.counters for envelope in own if envelope.counters is not None]
+    report = max(reports, key=lambda counters: counters.next_seq, default=None)
+    forked = any(reject.code is RejectCode.SEQ_REUSE for reject in plan.rejects.get(key, ()))
+    told = [envelope.before + envelope.n for envelope in own]
+    return {
+        "stream_ids": group.streams[key].id,
+        "accepted": max([*told, report.accepted if report else 0], default=0),
+        "stored": group.stored[key],
+        "late": group.late[key],
+        "duplicates": plan.duplicates.get(key, 0),
+        "max_seqs": max(settled, default=group.streams[key].max_seq),
+        "next_seqs": report.next_seq if report else None,
+        "pending_froms": report.pending_from if report else None,
+        "pending_befores": report.pending_before if report else None,
+        "forked": forked,
+    }
+
+
+def _flat(placed: Sequence[tuple[int, Block]]) -> dict[str, list[Any]]:
+    """Blocks as columns of single samples; for the few that do not go through COPY."""
+    columns: dict[str, list[Any]] = {"series_ids": [], "times_us": [], "values": [], "texts": []}
+    for number, block in placed:
+        columns["series_ids"].extend([number] * len(block))
+        columns["times_us"].extend(block.times_us.tolist())
+        columns["values"].extend([] if block.numbers is None else block.numbers.tolist())
+        columns["texts"].extend(block.texts or ())
+    return columns
+
+
+def _printable(text: str | None) -> str | None:
+    """`text` as PostgreSQL can hold it."""
+    return None if text is None else text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+async def _rows(conn: Connection, name: str, columns: Mapping[str, Any]) -> list[Any]:
+    return await (await conn.execute(_SQL[name], columns)).fetchall()
+
+
+async def _pairs(conn: Connection, name: str, columns: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    return await _rows(conn, name, columns)
+
+
+@contextmanager
+def _poison() -> Iterator[None]:
+    """What no retry mends, as PoisonError: the database calls the data wrong, or it cannot even be bound."""
+    try:
+        yield
+    except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, UnicodeError, OverflowError) as error:
+        raise PoisonError(str(error)) from error

@@ -1,0 +1,150 @@
+-- What one ingest transaction does, in order. Streams are locked in the order of their ids, so that two ingest
+-- sessions that hold batches of the same devices wait for each other and never deadlock.
+
+-- name: ensure_devices
+INSERT INTO device (name) SELECT unnest(%(names)s::text[]) ON CONFLICT (name) DO NOTHING
+
+-- name: device_ids
+SELECT name, id FROM device WHERE name = ANY (%(names)s)
+
+-- name: ensure_streams
+INSERT INTO stream (device_id, epoch, first_seq, contiguous_upto, max_seq)
+SELECT device_id, epoch, first_seq, first_seq - 1, first_seq - 1
+FROM unnest(%(device_ids)s::int[], %(epochs)s::bytea[], %(first_seqs)s::bigint[]) AS t (device_id, epoch, first_seq)
+ON CONFLICT (device_id, epoch) DO NOTHING
+
+-- name: lock_streams
+SELECT s.device_id, s.epoch, s.id, s.contiguous_upto, s.max_seq
+FROM stream s
+JOIN unnest(%(device_ids)s::int[], %(epochs)s::bytea[]) AS t (device_id, epoch) USING (device_id, epoch)
+ORDER BY s.id
+FOR UPDATE OF s
+
+-- name: ledger
+SELECT b.stream_id, b.seq, b.digest, b.outcome
+FROM ingest_batch b
+JOIN unnest(%(stream_ids)s::int[], %(seqs)s::bigint[]) AS t (stream_id, seq) USING (stream_id, seq)
+
+-- name: enter
+INSERT INTO ingest_batch (stream_id, seq, before, n, digest, outcome)
+SELECT * FROM unnest(%(stream_ids)s::int[], %(seqs)s::bigint[], %(befores)s::bigint[], %(ns)s::int[],
+                     %(digests)s::bytea[], %(outcomes)s::text[])
+
+-- name: ensure_series
+INSERT INTO series (device_id, name, unit)
+SELECT * FROM unnest(%(device_ids)s::int[], %(names)s::text[], %(units)s::text[])
+ON CONFLICT (device_id, name, unit) DO NOTHING
+
+-- name: series_ids
+SELECT s.device_id, s.name, s.unit, s.id
+FROM series s
+JOIN unnest(%(device_ids)s::int[], %(names)s::text[], %(units)s::text[]) AS t (device_id, name, unit)
+    USING (device_id, name, unit)
+
+-- name: copy_samples
+COPY sample (series_id, ts, value) FROM STDIN (FORMAT BINARY)
+
+-- name: add_values
+INSERT INTO sample_value (series_id, ts, value)
+SELECT series_id, timestamptz 'epoch' + us * interval '1 microsecond', value::jsonb
+FROM unnest(%(series_ids)s::int[], %(times_us)s::bigint[], %(texts)s::text[]) AS t (series_id, us, value)
+
+-- name: add_new_samples
+-- For devices without sequence numbers: one sample for each series and time.
+INSERT INTO sample (series_id, ts, value)
+SELECT series_id, ts, value
+FROM unnest(%(series_ids)s::int[], %(times_us)s::bigint[], %(values)s::float8[]) AS t (series_id, us, value),
+     LATERAL (SELECT timestamptz 'epoch' + us * interval '1 microsecond') AS at (ts)
+WHERE NOT EXISTS (SELECT FROM sample o WHERE o.series_id = t.series_id AND o.ts = at.ts)
+
+-- name: add_new_values
+INSERT INTO sample_value (series_id, ts, value)
+SELECT series_id, ts, value::jsonb
+FROM unnest(%(series_ids)s::int[], %(times_us)s::bigint[], %(texts)s::text[]) AS t (series_id, us, value),
+     LATERAL (SELECT timestamptz 'epoch' + us * interval '1 microsecond') AS at (ts)
+WHERE NOT EXISTS (SELECT FROM sample_value o WHERE o.series_id = t.series_id AND o.ts = at.ts)
+
+-- name: lock_devices
+SELECT id FROM device WHERE id = ANY (%(device_ids)s) ORDER BY id FOR UPDATE
+
+-- name: count_plain
+UPDATE device d SET plain_stored = plain_stored + t.stored, plain_duplicates = plain_duplicates + t.duplicates
+FROM unnest(%(device_ids)s::int[], %(stored)s::bigint[], %(duplicates)s::bigint[]) AS t (id, stored, duplicates)
+WHERE d.id = t.id
+
+-- name: count_garbage
+UPDATE device d SET garbage = garbage + t.count
+FROM unnest(%(device_ids)s::int[], %(counts)s::bigint[]) AS t (id, count)
+WHERE d.id = t.id
+
+-- name: advance
+-- The watermark moves over what is settled without a gap: at most a thousand entries are looked at, so that a long
+-- backlog behind a gap costs the same each time; the next group goes on from there.
+UPDATE stream s SET
+    accepted = greatest(s.accepted, t.accepted),
+    stored = s.stored + t.stored,
+    late = s.late + t.late,
+    duplicates = s.duplicates + t.duplicates,
+    max_seq = greatest(s.max_seq, t.max_seq),
+    last_batch_at = now(),
+    reported_at = CASE WHEN t.next_seq IS NULL THEN s.reported_at ELSE now() END,
+    reported_next_seq = coalesce(t.next_seq, s.reported_next_seq),
+    reported_pending_from = coalesce(t.pending_from, s.reported_pending_from),
+    reported_pending_before = coalesce(t.pending_before, s.reported_pending_before),
+    forked = s.forked OR t.forked,
+    contiguous_upto = coalesce((
+        SELECT max(w.seq)
+        FROM (SELECT b.seq, row_number() OVER (ORDER BY b.seq) AS place
+              FROM ingest_batch b
+              WHERE b.stream_id = s.id AND b.seq > s.contiguous_upto
+              ORDER BY b.seq
+              LIMIT 1000) w
+        WHERE w.seq = s.contiguous_upto + w.place), s.contiguous_upto)
+FROM unnest(%(stream_ids)s::int[], %(accepted)s::bigint[], %(stored)s::bigint[], %(late)s::bigint[],
+            %(duplicates)s::bigint[], %(max_seqs)s::bigint[], %(next_seqs)s::bigint[], %(pending_froms)s::bigint[],
+            %(pending_befores)s::bigint[], %(forked)s::boolean[])
+     AS t (id, accepted, stored, late, duplicates, max_seq, next_seq, pending_from, pending_before, forked)
+WHERE s.id = t.id
+RETURNING s.id, s.contiguous_upto
+
+-- name: report
+-- What a hello says of a stream.
+UPDATE stream SET
+    accepted = greatest(accepted, %(accepted)s),
+    reported_at = now(),
+    reported_next_seq = %(next_seq)s,
+    reported_pending_from = %(pending_from)s,
+    reported_pending_before = %(pending_before)s
+WHERE id = %(id)s
+
+-- name: latest
+INSERT INTO latest (series_id, ts, value, value_json)
+SELECT series_id, timestamptz 'epoch' + us * interval '1 microsecond', value, text::jsonb
+FROM unnest(%(series_ids)s::int[], %(times_us)s::bigint[], %(values)s::float8[], %(texts)s::text[])
+     AS t (series_id, us, value, text)
+ORDER BY series_id
+ON CONFLICT (series_id) DO UPDATE
+SET ts = excluded.ts, value = excluded.value, value_json = excluded.value_json
+WHERE latest.ts <= excluded.ts
+
+-- name: bury
+INSERT INTO dead_letter (device, topic, content_type, code, detail, raw)
+SELECT * FROM unnest(%(devices)s::text[], %(topics)s::text[], %(content_types)s::text[], %(codes)s::text[],
+                     %(details)s::text[], %(raws)s::bytea[])
+
+-- name: incident
+INSERT INTO incident (device_id, kind, detail) VALUES (%(device_id)s, %(kind)s, %(detail)s)
+
+-- name: seen
+UPDATE device d SET
+    last_seen = now(),
+    state_since = CASE WHEN d.state = t.state THEN d.state_since ELSE now() END,
+    state = t.state,
+    agent = coalesce(t.agent, d.agent),
+    clock_state = coalesce(t.clock_state, d.clock_state)
+FROM unnest(%(device_ids)s::int[], %(states)s::text[], %(agents)s::text[], %(clock_states)s::smallint[])
+     AS t (id, state, agent, clock_state)
+WHERE d.id = t.id
+
+-- name: notify
+SELECT pg_notify('wayside_samples', %(devices)s)
