@@ -80,7 +80,7 @@ def read_request(data: bytes) -> PublicKey:
         key = request.public_key()
         valid = request.is_signature_valid
         digest = request.signature_hash_algorithm
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise CertificateRequestError("the certificate request is malformed, or its algorithm is unknown") from error
     if not valid:
         raise CertificateRequestError("the certificate request is not signed by the key it names")
