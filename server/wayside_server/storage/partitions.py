@@ -15,6 +15,11 @@ MONDAY_US = 4 * 86_400 * 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def week_start_us(us: int) -> int:
+    """The Monday, 00:00 UTC, of the week that holds `us`, as UTC microseconds."""
+    return us - (us - MONDAY_US) % WEEK_US
+
+
 async def ensure_partitions(connection: Connection, first_us: int, last_us: int) -> None:
     """Makes the weeks that hold `first_us` to `last_us`, both UTC microseconds; what exists stays as it is.
 

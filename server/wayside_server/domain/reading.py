@@ -1,0 +1,172 @@
+"""What is asked of stored telemetry: the questions, the answers, and the Protocol that answers them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Protocol, TypeAlias
+
+from wayside_server.domain.account import Account
+
+JsonValue: TypeAlias = "float | int | bool | str | list[JsonValue] | dict[str, JsonValue] | None"
+
+MAX_PAGE = 1_000
+MAX_WIDE_SERIES = 256
+"""Columns of a wide export: each is one more sorted stream to merge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device as the server knows it. `state` is 'never seen', 'online' or 'offline'; times are UTC."""
+
+    id: int
+    name: str
+    state: str
+    state_since: datetime | None
+    last_seen: datetime | None
+    created_at: datetime
+    agent: str | None
+    clock_state: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One measured quantity of a device; `unit` is a UCUM code."""
+
+    id: int
+    name: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of a series at a time, UTC."""
+
+    series: Series
+    at: datetime
+    value: JsonValue
+
+
+class Aggregation(Enum):
+    """What becomes of the numbers in a bucket."""
+
+    AVG = "avg"
+    MIN = "min"
+    MAX = "max"
+    SUM = "sum"
+    COUNT = "count"
+    FIRST = "first"
+    LAST = "last"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page begins: at the samples of `series_id` at `at_us`, of which `skip` were given already."""
+
+    at_us: int
+    series_id: int
+    skip: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Samples of a device in order of time.
+
+    Args:
+        device: its name.
+        series: names to keep; empty for all.
+        start_us: earliest time, UTC microseconds, included.
+        end_us: latest time, excluded.
+        descending: newest first.
+        limit: most samples to return.
+        after: where the page begins; None for the first.
+        aggregation: with `bucket_us`, one value for each bucket of a numeric series in place of its samples.
+        bucket_us: width of a bucket; buckets are aligned to 1970-01-01 UTC.
+    """
+
+    device: str
+    series: Sequence[str]
+    start_us: int
+    end_us: int
+    descending: bool = False
+    limit: int = MAX_PAGE
+    after: Place | None = None
+    aggregation: Aggregation | None = None
+    bucket_us: int = 0
+
+
+class Format(Enum):
+    """Of an export."""
+
+    CSV = "csv"
+    JSON = "json"
+
+
+class Shape(Enum):
+    """Of an export: `long` has a row for each sample, `wide` a row for each time and a column for each series."""
+
+    LONG = "long"
+    WIDE = "wide"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportQuery:
+    """All samples of a device between two times (UTC microseconds, end excluded), as one document."""
+
+    device: str
+    series: Sequence[str]
+    start_us: int
+    end_us: int
+    format: Format
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was refused for good; its bytes are fetched apart."""
+
+    id: int
+    device: str
+    topic: str
+    content_type: str | None
+    code: str
+    detail: str
+    size: int
+    received_at: datetime
+
+
+class Reading(Protocol):
+    """Answers from committed state. A name that does not exist raises NotFoundError, a database away StorageError."""
+
+    async def devices(self, *, after: str, search: str, limit: int) -> Sequence[Device]:
+        """Devices in order of name, those behind `after` whose name contains `search`."""
+
+    async def device(self, name: str) -> Device:
+        """The device called `name`."""
+
+    async def accounts(self, devices: Sequence[Device]) -> Mapping[str, Account]:
+        """The account of each of `devices`, by name, all from one moment."""
+
+    async def account(self, name: str, *, verify: bool = False) -> Account:
+        """The account of one device; with `verify` its rows are counted too, in the same snapshot."""
+
+    async def series(self, device: str) -> Sequence[Series]:
+        """The series of a device, by name and unit."""
+
+    async def latest(self, device: str) -> Sequence[Sample]:
+        """The newest sample of each series by event time, by name and unit."""
+
+    async def history(self, query: HistoryQuery) -> Sequence[Sample]:
+        """Up to `query.limit` samples; fewer mean that there are no more."""
+
+    def export(self, query: ExportQuery) -> AsyncIterator[bytes]:
+        """The document in pieces. Errors raise before the first piece; a later one breaks off the stream."""
+
+    async def dead_letters(self, device: str, *, before_id: int, limit: int) -> Sequence[DeadLetter]:
+        """Refused messages of a device, newest first, those with an id under `before_id`."""
+
+    async def dead_letter(self, device: str, letter_id: int) -> bytes:
+        """The bytes of one refused message."""
+
+    async def check(self) -> None:
+        """Returns when questions can be answered: the database is there and its schema is this program's."""

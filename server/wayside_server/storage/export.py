@@ -1,0 +1,164 @@
+"""Telemetry as one CSV or JSON document, streamed: nothing here grows with the number of samples.
+
+Long documents hold the series one after the other, wide ones are made week by week. Numbers leave PostgreSQL as bare
+`time, value` rows and get series, unit and punctuation by replacing delimiters in whole pieces, which costs less than
+PostgreSQL forming them for each row; texts and JSON are formed in SQL.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import DictRow, dict_row
+
+from wayside_server.domain.moments import from_us, to_us
+from wayside_server.domain.reading import ExportQuery, Format, Series, Shape
+from wayside_server.storage.copy_out import copy_out
+from wayside_server.storage.database import Connection, translated
+from wayside_server.storage.partitions import WEEK_US, week_start_us
+from wayside_server.storage.statements import load_statements
+
+_SQL = load_statements("export")
+_FORMULA_STARTS = tuple("=+-@\t\r＝＋－＠")
+CSV_HEADER = b"series,unit,time,value\n"
+
+
+async def export(conninfo: str, query: ExportQuery, series: Sequence[Series]) -> AsyncIterator[bytes]:
+    """The document for `query` over `series`, all of it as of one moment.
+
+    Raises:
+        StorageError: the database is away, or went away in between.
+    """
+    with translated():
+        connection = await psycopg.AsyncConnection.connect(
+            conninfo, autocommit=True, options="-c timezone=UTC -c DateStyle=ISO -c extra_float_digits=1"
+        )
+        try:
+            await connection.execute(_SQL["begin"])
+            make = _wide if query.shape is Shape.WIDE else _long
+            if query.format is Format.CSV:
+                yield _wide_header(series) if query.shape is Shape.WIDE else CSV_HEADER
+                async for piece in make(connection, query, series):
+                    yield piece
+                return
+            # Each JSON row begins with a comma; the first one's makes way for the bracket.
+            opened = False
+            async for piece in make(connection, query, series):
+                yield piece if opened else b"[" + piece[1:]
+                opened = True
+            yield b"]\n" if opened else b"[]\n"
+        finally:
+            await connection.close()
+
+
+def csv_cell(text: str) -> str:
+    """`text` as a CSV cell (RFC 4180) that no spreadsheet takes for a formula."""
+    text = _guarded(text)
+    if any(sign in text for sign in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def _guarded(text: str) -> str:
+    return "'" + text if text.startswith(_FORMULA_STARTS) else text
+
+
+async def _long(connection: Connection, query: ExportQuery, series: Sequence[Series]) -> AsyncIterator[bytes]:
+    for one in series:
+        span = {"id": one.id, "start": from_us(query.start_us), "end": from_us(query.end_us)}
+        kinds = await _row(connection, "kinds", span)
+        if kinds["others"]:
+            statement = _formed_rows(query.format, one, span)
+            async for piece in copy_out(connection, statement.as_string(connection)):
+                yield piece
+        elif kinds["numbers"]:
+            numbers = _sql("numbers").format(**_literals(span))
+            head, middle, tail = _frame(query.format, one)
+            async for piece in copy_out(connection, numbers.as_string(connection)):
+                yield frame(piece, head, middle, tail)
+
+
+def frame(piece: bytes, head: bytes, middle: bytes, tail: bytes) -> bytes:
+    """Rows `date time 0x02 value newline` as `head date T time middle value tail`. One copy for each replacement."""
+    rows = piece.replace(b" ", b"T").replace(b"\x02", middle).replace(b"\n", tail + head)
+    return head + rows[: -len(head)]
+
+
+def _frame(kind: Format, series: Series) -> tuple[bytes, bytes, bytes]:
+    if kind is Format.CSV:
+        return f"{csv_cell(series.name)},{csv_cell(series.unit)},".encode(), b"Z,", b"\n"
+    return _json_prefix(series).encode(), b'Z","value":', b"}\n"
+
+
+def _json_prefix(series: Series) -> str:
+    return f',{{"series":{json.dumps(series.name)},"unit":{json.dumps(series.unit)},"time":"'
+
+
+def _formed_rows(kind: Format, series: Series, span: dict[str, Any]) -> sql.Composed:
+    rows = _rows(kind, series, span)
+    if kind is Format.JSON:
+        return _sql("long_json").format(prefix=sql.Literal(_json_prefix(series)), rows=rows)
+    # COPY quotes these itself; only the guard against formulas is ours.
+    name, unit = sql.Literal(_guarded(series.name)), sql.Literal(_guarded(series.unit))
+    return _sql("long_csv").format(name=name, unit=unit, rows=rows)
+
+
+async def _wide(connection: Connection, query: ExportQuery, series: Sequence[Series]) -> AsyncIterator[bytes]:
+    """One statement a week with samples: planning hundreds of series over years at once would take longer."""
+    ids = [one.id for one in series]
+    start_us, end_us = query.start_us, query.end_us
+    while True:
+        span = {"ids": ids, "start": from_us(start_us), "end": from_us(end_us)}
+        first: datetime | None = (await _row(connection, "first_time", span))["min"]
+        if first is None:
+            return
+        start_us = to_us(first)
+        until_us = min(end_us, week_start_us(start_us) + WEEK_US)
+        statement = _wide_rows(query.format, series, from_us(start_us), from_us(until_us))
+        async for piece in copy_out(connection, statement.as_string(connection)):
+            yield piece
+        start_us = until_us
+
+
+def _wide_rows(kind: Format, series: Sequence[Series], start: datetime, end: datetime) -> sql.Composed:
+    rows = sql.SQL(" UNION ALL ").join(_rows(kind, one, {"id": one.id, "start": start, "end": end}) for one in series)
+    if kind is Format.JSON:
+        return _sql("wide_json").format(rows=rows)
+    columns = sql.SQL(", ").join(_sql("wide_column").format(label=sql.Literal(_label(one))) for one in series)
+    return _sql("wide_csv").format(columns=columns, rows=rows)
+
+
+def _wide_header(series: Sequence[Series]) -> bytes:
+    return (",".join(["time", *(csv_cell(_label(one)) for one in series)]) + "\n").encode()
+
+
+def _label(series: Series) -> str:
+    return f"{series.name} [{series.unit}]"
+
+
+def _rows(kind: Format, series: Series, span: dict[str, Any]) -> sql.Composed:
+    return _sql("rows").format(
+        label=sql.Literal(_label(series)),
+        number_cell=_sql("number_cell"),
+        other_cell=_sql("json_cell") if kind is Format.JSON else _sql("csv_cell").format(),
+        **_literals(span),
+    )
+
+
+def _literals(span: dict[str, Any]) -> dict[str, sql.Literal]:
+    return {name: sql.Literal(value) for name, value in span.items()}
+
+
+def _sql(name: str) -> sql.SQL:
+    return sql.SQL(_SQL[name])
+
+
+async def _row(connection: Connection, statement: str, values: dict[str, Any]) -> DictRow:
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_SQL[statement], values)
+        row = await cursor.fetchone()
+    assert row is not None
+    return row

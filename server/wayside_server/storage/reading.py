@@ -1,0 +1,190 @@
+"""Answers questions about telemetry from PostgreSQL."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import DictRow, dict_row
+
+from wayside_server.domain.account import Account, DeviceRow, RowCount, StreamRow, settle
+from wayside_server.domain.moments import from_us
+from wayside_server.domain.reading import (
+    DeadLetter,
+    Device,
+    ExportQuery,
+    HistoryQuery,
+    Sample,
+    Series,
+)
+from wayside_server.errors import ConfigError, NotFoundError, StorageError
+from wayside_server.storage.database import Pool, connection
+from wayside_server.storage.export import export
+from wayside_server.storage.schema import pending
+from wayside_server.storage.statements import load_statements
+
+_SQL = load_statements("reading")
+_AGGREGATES = load_statements("aggregate")
+
+STATEMENT_TIMEOUT = "30s"
+"""A question that takes longer is asked of too much; exports have their own way."""
+NO_TIMEOUT = "0"
+_FIRST_US = -(1 << 62)
+_LAST_US = 1 << 62
+_MAX_ID = (1 << 31) - 1
+
+
+class PostgresReading:
+    """Implements `domain.reading.Reading`.
+
+    Args:
+        pool: for all but exports.
+        conninfo: the same database; each export has a connection of its own, so that it takes none from the pool.
+    """
+
+    def __init__(self, pool: Pool, conninfo: str) -> None:
+        self._pool = pool
+        self._conninfo = conninfo
+
+    async def devices(self, *, after: str, search: str, limit: int) -> Sequence[Device]:
+        rows = await self._rows("devices", {"after": after, "search": search, "limit": limit})
+        return [Device(**row) for row in rows]
+
+    async def device(self, name: str) -> Device:
+        rows = await self._rows("device", {"name": name})
+        if not rows:
+            raise NotFoundError(f"there is no device {name[:63]!r}")
+        return Device(**rows[0])
+
+    async def accounts(self, devices: Sequence[Device]) -> Mapping[str, Account]:
+        async with self._snapshot() as cursor:
+            return await _accounts(cursor, [device.id for device in devices], {})
+
+    async def account(self, name: str, *, verify: bool = False) -> Account:
+        device = await self.device(name)
+        async with self._snapshot(NO_TIMEOUT if verify else STATEMENT_TIMEOUT) as cursor:
+            counted: dict[int, RowCount] = {}
+            if verify:
+                row = await (await cursor.execute(_SQL["counted"], {"id": device.id})).fetchone()
+                counted = {device.id: RowCount(**row)} if row else {}
+            return (await _accounts(cursor, [device.id], counted))[name]
+
+    async def series(self, device: str) -> Sequence[Series]:
+        await self.device(device)
+        return [Series(**row) for row in await self._rows("series", {"device": device, "names": []})]
+
+    async def latest(self, device: str) -> Sequence[Sample]:
+        await self.device(device)
+        return [
+            Sample(Series(row["id"], row["name"], row["unit"]), row["ts"], _value(row))
+            for row in await self._rows("latest", {"device": device})
+        ]
+
+    async def history(self, query: HistoryQuery) -> Sequence[Sample]:
+        await self.device(query.device)
+        found = [
+            Series(**row) for row in await self._rows("series", {"device": query.device, "names": list(query.series)})
+        ]
+        missing = set(query.series) - {series.name for series in found}
+        if missing:
+            raise NotFoundError(f"{query.device} has no series {min(missing)[:128]!r}")
+        by_id = {series.id: series for series in found}
+        direction = "descending" if query.descending else "ascending"
+        if query.aggregation is None:
+            statement = sql.Composed([sql.SQL(_SQL[f"history_{direction}"])])
+        else:
+            aggregate = sql.SQL(_AGGREGATES[query.aggregation.value])
+            statement = sql.SQL(_SQL[f"buckets_{direction}"]).format(aggregate=aggregate)
+        async with self._snapshot() as cursor:
+            await cursor.execute(statement, _history_values(query, list(by_id)))
+            rows = await cursor.fetchall()
+        at = "ts" if query.aggregation is None else "bucket"
+        return [Sample(by_id[row["series_id"]], row[at], _value(row)) for row in rows]
+
+    async def export(self, query: ExportQuery) -> AsyncIterator[bytes]:
+        await self.device(query.device)
+        rows = await self._rows("series", {"device": query.device, "names": list(query.series)})
+        missing = set(query.series) - {row["name"] for row in rows}
+        if missing:
+            raise NotFoundError(f"{query.device} has no series {min(missing)[:128]!r}")
+        async for piece in export(self._conninfo, query, [Series(**row) for row in rows]):
+            yield piece
+
+    async def dead_letters(self, device: str, *, before_id: int, limit: int) -> Sequence[DeadLetter]:
+        rows = await self._rows("dead_letters", {"device": device, "before_id": before_id, "limit": limit})
+        return [DeadLetter(**row) for row in rows]
+
+    async def dead_letter(self, device: str, letter_id: int) -> bytes:
+        rows = await self._rows("dead_letter", {"device": device, "id": letter_id})
+        if not rows:
+            raise NotFoundError(f"{device[:63]} has no dead letter {letter_id}")
+        return bytes(rows[0]["raw"])
+
+    async def check(self) -> None:
+        try:
+            async with connection(self._pool) as conn:
+                missing = await pending(conn)
+        except ConfigError as error:
+            raise StorageError(error.message) from error
+        if missing:
+            raise StorageError(f"{len(missing)} migrations are missing; type: wayside-server migrate")
+
+    async def _rows(self, statement: str, values: Mapping[str, Any]) -> list[DictRow]:
+        async with connection(self._pool) as conn, conn.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(_SQL[statement], values)
+            return await cursor.fetchall()
+
+    @asynccontextmanager
+    async def _snapshot(self, longest: str = STATEMENT_TIMEOUT) -> AsyncIterator[psycopg.AsyncCursor[DictRow]]:
+        """A cursor in a read-only transaction, all of whose statements see one moment."""
+        async with (
+            connection(self._pool) as conn,
+            conn.transaction(),
+            conn.cursor(row_factory=dict_row) as cursor,
+        ):
+            await cursor.execute(_SQL["begin_snapshot"])
+            await cursor.execute(_SQL["limit_time"], {"timeout": longest})
+            yield cursor
+
+
+async def _accounts(
+    cursor: psycopg.AsyncCursor[DictRow], ids: Sequence[int], counted: Mapping[int, RowCount]
+) -> dict[str, Account]:
+    streams: dict[int, list[StreamRow]] = {device_id: [] for device_id in ids}
+    await cursor.execute(_SQL["stream_rows"], {"ids": list(ids)})
+    for row in await cursor.fetchall():
+        streams[row.pop("device_id")].append(StreamRow(**row))
+    await cursor.execute(_SQL["device_rows"], {"ids": list(ids)})
+    accounts = {}
+    for row in await cursor.fetchall():
+        device_id = row.pop("id")
+        accounts[row["name"]] = settle(DeviceRow(**row), streams[device_id], counted.get(device_id))
+    return accounts
+
+
+def _history_values(query: HistoryQuery, ids: list[int]) -> dict[str, Any]:
+    start_us, end_us = query.start_us, query.end_us
+    at_us, at_series, skip = (_LAST_US, _MAX_ID, 0) if query.descending else (_FIRST_US, 0, 0)
+    if query.after is not None:
+        at_us, at_series, skip = query.after.at_us, query.after.series_id, query.after.skip
+        # The place bounds the range too: only that lets a deep page start inside the index.
+        if query.descending:
+            end_us = min(end_us, at_us + max(query.bucket_us, 1))
+        else:
+            start_us = max(start_us, at_us)
+    return {
+        "ids": ids,
+        "start": from_us(start_us),
+        "end": from_us(end_us),
+        "at": from_us(at_us),
+        "at_series": at_series,
+        "skip": skip,
+        "limit": query.limit,
+        "width": timedelta(microseconds=query.bucket_us),
+    }
+
+
+def _value(row: DictRow) -> Any:
+    return row["value_json"] if row["value"] is None else row["value"]

@@ -1,0 +1,127 @@
+-- What the API and the console ask.
+
+-- name: devices
+SELECT id, name, state, state_since, last_seen, created_at, agent, clock_state
+FROM device
+WHERE name > %(after)s AND position(%(search)s IN name) > 0
+ORDER BY name
+LIMIT %(limit)s;
+
+-- name: device
+SELECT id, name, state, state_since, last_seen, created_at, agent, clock_state
+FROM device
+WHERE name = %(name)s;
+
+-- name: device_rows
+SELECT id, name, plain_stored, plain_duplicates, garbage FROM device WHERE id = ANY(%(ids)s);
+
+-- name: stream_rows
+SELECT s.device_id, s.epoch, s.accepted, s.stored, s.late, s.duplicates, s.contiguous_upto,
+       s.reported_pending_from, s.reported_pending_before,
+       coalesce((SELECT jsonb_object_agg(o.outcome, o.samples)
+                 FROM (SELECT b.outcome, sum(b.n)::bigint AS samples
+                       FROM ingest_batch b
+                       WHERE b.stream_id = s.id AND b.outcome <> 'stored'
+                       GROUP BY b.outcome) o), '{}') AS not_stored,
+       CASE WHEN s.contiguous_upto < s.reported_pending_from - 1
+            THEN (SELECT coalesce(sum(b.n), 0)::bigint
+                  FROM ingest_batch b
+                  WHERE b.stream_id = s.id AND b.seq < s.reported_pending_from)
+            ELSE 0 END AS settled_before_pending
+FROM stream s
+WHERE s.device_id = ANY(%(ids)s);
+
+-- name: counted
+SELECT (SELECT count(*) FROM sample WHERE series_id IN (SELECT id FROM series WHERE device_id = %(id)s))
+     + (SELECT count(*) FROM sample_value WHERE series_id IN (SELECT id FROM series WHERE device_id = %(id)s)) AS rows,
+       (SELECT coalesce(sum(b.n), 0)::bigint
+        FROM ingest_batch b JOIN stream s ON s.id = b.stream_id
+        WHERE s.device_id = %(id)s AND b.outcome = 'stored') AS ledger;
+
+-- name: series
+SELECT s.id, s.name, s.unit
+FROM series s JOIN device d ON d.id = s.device_id
+WHERE d.name = %(device)s AND (cardinality(%(names)s::text[]) = 0 OR s.name = ANY(%(names)s))
+ORDER BY s.name COLLATE "C", s.unit COLLATE "C";
+
+-- name: latest
+SELECT s.id, s.name, s.unit, l.ts, l.value, l.value_json
+FROM latest l JOIN series s ON s.id = l.series_id JOIN device d ON d.id = s.device_id
+WHERE d.name = %(device)s
+ORDER BY s.name COLLATE "C", s.unit COLLATE "C";
+
+-- name: history_ascending
+-- Samples may share series and time, so a page begins at a time and skips the rows of it that were given.
+-- Each series contributes at most one page, in the order of the index.
+SELECT h.series_id, h.ts, h.value, h.value_json
+FROM unnest(%(ids)s::integer[]) AS wanted (id)
+CROSS JOIN LATERAL (
+    (SELECT wanted.id AS series_id, ts, value, NULL::jsonb AS value_json, 0 AS kind
+     FROM sample
+     WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s
+       AND (ts, series_id) >= (%(at)s, %(at_series)s)
+     ORDER BY ts, value LIMIT %(limit)s + %(skip)s)
+    UNION ALL
+    (SELECT wanted.id, ts, NULL, value, 1
+     FROM sample_value
+     WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s
+       AND (ts, series_id) >= (%(at)s, %(at_series)s)
+     ORDER BY ts, value LIMIT %(limit)s + %(skip)s)
+) AS h
+ORDER BY h.ts, h.series_id, h.kind, h.value, h.value_json
+OFFSET %(skip)s LIMIT %(limit)s;
+
+-- name: history_descending
+SELECT h.series_id, h.ts, h.value, h.value_json
+FROM unnest(%(ids)s::integer[]) AS wanted (id)
+CROSS JOIN LATERAL (
+    (SELECT wanted.id AS series_id, ts, value, NULL::jsonb AS value_json, 0 AS kind
+     FROM sample
+     WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s
+       AND (ts, series_id) <= (%(at)s, %(at_series)s)
+     ORDER BY ts DESC, value DESC LIMIT %(limit)s + %(skip)s)
+    UNION ALL
+    (SELECT wanted.id, ts, NULL, value, 1
+     FROM sample_value
+     WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s
+       AND (ts, series_id) <= (%(at)s, %(at_series)s)
+     ORDER BY ts DESC, value DESC LIMIT %(limit)s + %(skip)s)
+) AS h
+ORDER BY h.ts DESC, h.series_id DESC, h.kind DESC, h.value DESC, h.value_json DESC
+OFFSET %(skip)s LIMIT %(limit)s;
+
+-- name: buckets_ascending
+SELECT series_id, bucket, {aggregate} AS value, NULL::jsonb AS value_json
+FROM (SELECT series_id, ts, value, date_bin(%(width)s, ts, timestamptz '1970-01-01 00:00:00+00') AS bucket
+      FROM sample
+      WHERE series_id = ANY(%(ids)s) AND ts >= %(start)s AND ts < %(end)s) AS binned
+WHERE (bucket, series_id) >= (%(at)s, %(at_series)s)
+GROUP BY series_id, bucket
+ORDER BY bucket, series_id
+OFFSET %(skip)s LIMIT %(limit)s;
+
+-- name: buckets_descending
+SELECT series_id, bucket, {aggregate} AS value, NULL::jsonb AS value_json
+FROM (SELECT series_id, ts, value, date_bin(%(width)s, ts, timestamptz '1970-01-01 00:00:00+00') AS bucket
+      FROM sample
+      WHERE series_id = ANY(%(ids)s) AND ts >= %(start)s AND ts < %(end)s) AS binned
+WHERE (bucket, series_id) <= (%(at)s, %(at_series)s)
+GROUP BY series_id, bucket
+ORDER BY bucket DESC, series_id DESC
+OFFSET %(skip)s LIMIT %(limit)s;
+
+-- name: dead_letters
+SELECT id, device, topic, content_type, code, detail, octet_length(raw) AS size, received_at
+FROM dead_letter
+WHERE device = %(device)s AND id < %(before_id)s
+ORDER BY id DESC
+LIMIT %(limit)s;
+
+-- name: dead_letter
+SELECT raw FROM dead_letter WHERE device = %(device)s AND id = %(id)s;
+
+-- name: begin_snapshot
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+
+-- name: limit_time
+SELECT set_config('statement_timeout', %(timeout)s, true);

@@ -1,0 +1,116 @@
+import csv
+import io
+import json
+import math
+import random
+import struct
+from datetime import datetime, timedelta
+
+import pytest
+
+from wayside_server.domain.moments import to_us
+from wayside_server.domain.reading import ExportQuery, Format, Shape
+from wayside_server.errors import NotFoundError
+from wayside_server.storage.database import Pool
+from wayside_server.storage.reading import PostgresReading
+from wayside_testkit.telemetry import START, add_device, add_series, at
+
+ALL = (to_us(START) - 10**15, to_us(START) + 10**15)
+NASTY = [
+    "=1+1",
+    "+1",
+    "-1",
+    "@x",
+    "\tx",
+    "\rx",
+    "＝1",
+    'a"b,c',
+    "line\nbreak",
+    "\x01\x02",
+    "",
+    "plain text",
+    "\\N",
+    "ünï",
+]
+
+
+@pytest.fixture
+def reading(pool: Pool, database: str) -> PostgresReading:
+    return PostgresReading(pool, database)
+
+
+async def _export(reading: PostgresReading, kind: Format, shape: Shape, *series: str) -> str:
+    pieces = [piece async for piece in reading.export(ExportQuery("dev-1", series, *ALL, kind, shape))]
+    return b"".join(pieces).decode()
+
+
+def _numbers() -> list[float]:
+    source = random.Random(7)
+    drawn = [struct.unpack("<d", source.randbytes(8))[0] for _ in range(5000)]
+    fixed = [0.0, -0.0, 5e-324, 1.7976931348623157e308, 0.1, -5.0, 1e22, 123456789.123456, 1e-7]
+    return fixed + [value for value in drawn if math.isfinite(value)]
+
+
+async def test_numbers_and_times_return_bit_for_bit(pool: Pool, reading: PostgresReading) -> None:
+    device = await add_device(pool, "dev-1")
+    # More than one piece, and times with every number of decimals.
+    samples = [
+        (START + timedelta(seconds=7919 * i, microseconds=i * 1001 % 10**6), v) for i, v in enumerate(_numbers())
+    ]
+    await add_series(pool, device, "temperature", '=Cel,"', samples)
+    rows = list(csv.DictReader(io.StringIO(await _export(reading, Format.CSV, Shape.LONG))))
+    got = [(datetime.fromisoformat(row["time"]), repr(float(row["value"]))) for row in rows]
+    assert got == [(moment, repr(value)) for moment, value in samples]
+    assert {(row["series"], row["unit"]) for row in rows} == {("temperature", "'=Cel,\"")}
+    # Python reads the JSON number -0 as the integer 0 unless told otherwise.
+    objects = json.loads(await _export(reading, Format.JSON, Shape.LONG), parse_int=float)
+    assert [(datetime.fromisoformat(o["time"]), repr(float(o["value"]))) for o in objects] == got
+    assert {(o["series"], o["unit"]) for o in objects} == {("temperature", '=Cel,"')}
+    wide = json.loads(await _export(reading, Format.JSON, Shape.WIDE), parse_int=float)
+    assert [repr(float(next(iter(o["values"].values())))) for o in wide] == [value for _, value in got]
+
+
+async def test_texts_return_and_no_cell_is_a_formula(pool: Pool, reading: PostgresReading) -> None:
+    device = await add_device(pool, "dev-1")
+    values = [*NASTY, True, None, {"=a": [1, "-2"]}, -5]
+    storable = [value for value in values if value != "\x01\x02"]
+    await add_series(pool, device, "door", "1", [(at(i), value) for i, value in enumerate(storable)])  # type: ignore[arg-type]
+    await add_series(pool, device, "level", "m", [(at(1), -5.0), (at(2), "high")])
+    text = await _export(reading, Format.CSV, Shape.LONG)
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["series"] for row in rows] == ["door"] * len(storable) + ["level"] * 2
+    cells = [row["value"] for row in rows]
+    for value, cell in zip(storable, cells, strict=False):
+        if isinstance(value, str):
+            assert cell == ("'" + value if value[:1] in tuple("=+-@\t\r＝") and value else value)
+    assert cells[-2:] == ["-5", "high"]
+    objects = json.loads(await _export(reading, Format.JSON, Shape.LONG))
+    assert [o["value"] for o in objects] == [*storable, -5, "high"]
+
+
+async def test_a_wide_document_has_a_row_for_each_time_and_loses_no_double(
+    pool: Pool, reading: PostgresReading
+) -> None:
+    device = await add_device(pool, "dev-1")
+    month = 30 * 86_400
+    await add_series(pool, device, "b", "Cel", [(at(0), 1.0), (at(0), 2.0), (at(month), 3.0)])
+    await add_series(pool, device, "a", "m", [(at(0), 10.5), (at(1), "x")])
+    rows = list(csv.reader(io.StringIO(await _export(reading, Format.CSV, Shape.WIDE))))
+    assert rows[0] == ["time", "a [m]", "b [Cel]"]
+    assert [row[1:] for row in rows[1:]] == [["10.5", "1"], ["", "2"], ["x", ""], ["", "3"]]
+    objects = json.loads(await _export(reading, Format.JSON, Shape.WIDE))
+    assert [o["values"] for o in objects] == [
+        {"a [m]": 10.5, "b [Cel]": 1},
+        {"b [Cel]": 2},
+        {"a [m]": "x"},
+        {"b [Cel]": 3},
+    ]
+
+
+async def test_nothing_to_export_is_a_whole_document(pool: Pool, reading: PostgresReading) -> None:
+    await add_device(pool, "dev-1")
+    assert await _export(reading, Format.CSV, Shape.LONG) == "series,unit,time,value\n"
+    assert json.loads(await _export(reading, Format.JSON, Shape.LONG)) == []
+    assert await _export(reading, Format.CSV, Shape.WIDE) == "time\n"
+    with pytest.raises(NotFoundError, match="no series 'x'"):
+        await _export(reading, Format.CSV, Shape.LONG, "x")

@@ -1,0 +1,74 @@
+"""Rows as ingest leaves them, for tests of what reads them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+from psycopg.types.json import Jsonb
+
+from wayside_server.storage.database import Pool, connection
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+Value: TypeAlias = "float | str | bool | dict[str, object] | list[object] | None"
+
+
+def at(seconds: float) -> datetime:
+    """`seconds` after `START`."""
+    return START + timedelta(seconds=seconds)
+
+
+async def add_device(pool: Pool, name: str) -> int:
+    """A device; its id."""
+    async with connection(pool) as conn:
+        row = await (await conn.execute("INSERT INTO device (name) VALUES (%s) RETURNING id", [name])).fetchone()
+    assert row is not None
+    return int(str(row[0]))
+
+
+async def add_series(
+    pool: Pool, device_id: int, name: str, unit: str, samples: Sequence[tuple[datetime, Value]] = ()
+) -> int:
+    """A series with its samples, floats as numbers and all else as documents; its id."""
+    async with connection(pool) as conn, conn.cursor() as cursor:
+        await cursor.execute(
+            "INSERT INTO series (device_id, name, unit) VALUES (%s, %s, %s) RETURNING id", [device_id, name, unit]
+        )
+        row = await cursor.fetchone()
+        assert row is not None
+        series_id = int(str(row[0]))
+        numbers = [(series_id, moment, value) for moment, value in samples if type(value) is float]
+        others = [(series_id, moment, Jsonb(value)) for moment, value in samples if type(value) is not float]
+        await cursor.executemany("INSERT INTO sample VALUES (%s, %s, %s)", numbers)
+        await cursor.executemany("INSERT INTO sample_value VALUES (%s, %s, %s)", others)
+    return series_id
+
+
+async def add_stream(
+    pool: Pool,
+    device_id: int,
+    batches: Sequence[tuple[int, int, int, str]],
+    *,
+    accepted: int,
+    reported_pending_from: int | None = None,
+    reported_pending_before: int | None = None,
+    contiguous_upto: int | None = None,
+) -> int:
+    """An epoch with its ledger rows `(seq, before, n, outcome)`; its id."""
+    stored = sum(n for _, _, n, outcome in batches if outcome == "stored")
+    last = max((seq for seq, *_ in batches), default=0)
+    upto = last if contiguous_upto is None else contiguous_upto
+    async with connection(pool) as conn, conn.cursor() as cursor:
+        await cursor.execute(
+            "INSERT INTO stream (device_id, epoch, first_seq, contiguous_upto, max_seq, accepted, stored, late,"
+            " duplicates, reported_pending_from, reported_pending_before)"
+            " VALUES (%s, substr(sha256(random()::text::bytea), 1, 16), 1, %s, %s, %s, %s, 2, 3, %s, %s) RETURNING id",
+            [device_id, upto, last, accepted, stored, reported_pending_from, reported_pending_before],
+        )
+        row = await cursor.fetchone()
+        assert row is not None
+        stream_id = int(str(row[0]))
+        await cursor.executemany(
+            "INSERT INTO ingest_batch (stream_id, seq, before, n, outcome) VALUES (%s, %s, %s, %s, %s)",
+            [(stream_id, *batch) for batch in batches],
+        )
+    return stream_id
