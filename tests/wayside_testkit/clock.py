@@ -1,5 +1,6 @@
 """A clock that tests own."""
 
+import time
 from dataclasses import dataclass
 
 from wayside_shared.clock import NS_PER_S
@@ -37,3 +38,19 @@ class ManualClock:
         """Let time pass on both clocks."""
         self.boot_ns += int(seconds * NS_PER_S)
         self.wall += int(seconds * NS_PER_S)
+
+
+class LiveClock:
+    """This machine's clocks, taken to be right."""
+
+    def boottime_ns(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def wall_ns(self) -> int:
+        return time.time_ns()
+
+    def synced(self) -> bool:
+        return True
+
+    def boot_id(self) -> bytes:
+        return b"boot-of-the-test"

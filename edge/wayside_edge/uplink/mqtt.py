@@ -24,7 +24,8 @@ from wayside_shared.session import STATE_CONTENT_TYPE
 from wayside_shared.topics import Channel, topic
 
 INFLIGHT = 20
-"""Publishes that paho keeps unacknowledged; its queue is RAM, so what is durable stays in the outbox instead."""
+"""Publishes in flight: paho fixes it before the CONNACK and does not heed the broker's Receive Maximum, so it stands
+well under what a broker grants (the specification's default is 65,535; ours grants 1,024)."""
 CONNECT_TIMEOUT_S = 20.0
 SUBSCRIBED = (Channel.ACK, Channel.HELLO_SERVER)
 
@@ -166,13 +167,11 @@ class MqttConnection:
         self._call(lambda: self._incoming.put_nowait(None))
 
     def _on_connect(
-        self, client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, properties: Properties | None
+        self, client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
     ) -> None:
         if reason.is_failure:
             self._tell(TransientError(f"the broker refuses {self._settings.device}: {reason}"))
             return
-        receive_maximum = getattr(properties, "ReceiveMaximum", INFLIGHT)
-        client.max_inflight_messages_set(min(INFLIGHT, receive_maximum))
         client.subscribe([(topic(self._settings.device, channel), 1) for channel in SUBSCRIBED])
 
     def _on_subscribe(

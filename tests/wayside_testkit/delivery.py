@@ -1,0 +1,83 @@
+"""The real way of a batch, from an outbox to a committed row, in one process: for tests that break links of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from wayside_edge.outbox.settings import OutboxSettings
+from wayside_edge.outbox.store import DurableOutbox
+from wayside_edge.ports import Appended, ClosedBatch
+from wayside_edge.uplink.mqtt import MqttTransport
+from wayside_edge.uplink.session import Uplink
+from wayside_edge.uplink.settings import UplinkSettings
+from wayside_server.ingest.mqtt import BrokerAddress
+from wayside_server.ingest.service import Ingest
+from wayside_server.storage.database import Pool
+from wayside_server.storage.ingest import PostgresIngest
+from wayside_shared.batch import Column, encode_body
+from wayside_shared.clock import ClockMap, ClockState
+from wayside_testkit.broker import Broker
+from wayside_testkit.clock import LiveClock
+from wayside_testkit.credentials import Credentials
+
+DEADLINE_S = 30.0
+
+
+class EdgeSide:
+    """An outbox with its uplink, without sensors: the test says what is accepted."""
+
+    def __init__(self, outbox: DurableOutbox, uplink: Uplink) -> None:
+        self.outbox = outbox
+        self.uplink = uplink
+        self.clock = LiveClock()
+
+    async def accept(self, values: Sequence[float], name: str = "t") -> Appended:
+        """Accept one batch of `values`, a millisecond apart, ending now."""
+        now = self.clock.boottime_ns()
+        times = [now - (len(values) - 1 - i) * 1_000_000 for i in range(len(values))]
+        clock = ClockMap(now, self.clock.wall_ns(), ClockState.SYNCED)
+        body = encode_body([Column(name, "Cel", times, list(values))])
+        appended = await self.outbox.append(ClosedBatch(len(values), body, self.clock.boot_id(), clock))
+        self.uplink.accepted(appended)
+        return appended
+
+    async def delivered(self) -> None:
+        """Returns when the server has everything."""
+        await asyncio.wait_for(self.uplink.drained(), DEADLINE_S)
+
+
+@asynccontextmanager
+async def edge_side(path: Path, broker: Broker, who: Credentials, **outbox: Any) -> AsyncIterator[EdgeSide]:
+    """The device `who`, delivering from the outbox at `path` while the block runs."""
+    clock = LiveClock()
+    store = DurableOutbox(OutboxSettings(path=path, free_disk_floor_mb=0, ballast_mb=0, **outbox), clock)
+    status = await store.open()
+    settings = UplinkSettings(broker.host, who.name, broker.port, who.ca_file, who.cert_file, who.key_file)
+    uplink = Uplink(settings, MqttTransport(settings), store, status.pending, clock, "test agent", Random(1))
+    async with _running(uplink.run):
+        yield EdgeSide(store, uplink)
+    await store.close()
+
+
+@asynccontextmanager
+async def server_side(broker: Broker, who: Credentials, pool: Pool) -> AsyncIterator[Ingest]:
+    """An ingest session that stores into `pool` while the block runs."""
+    address = BrokerAddress(broker.host, broker.port, who.name, who.ca_file, who.cert_file, who.key_file)
+    ingest = Ingest(address, PostgresIngest(pool, "test server"), Random(1))
+    async with _running(ingest.run):
+        yield ingest
+
+
+@asynccontextmanager
+async def _running(run: Callable[[], Any]) -> AsyncIterator[None]:
+    task = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    if not task.cancelled() and task.exception() is not None:
+        raise task.exception()  # type: ignore[misc]
