@@ -9,7 +9,7 @@ envelope carries what may differ from one transmission to the next. Decoding the
 import hashlib
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -21,21 +21,27 @@ import cbor2
 from wayside_shared import cbor
 from wayside_shared.clock import ClockMap, ClockState
 from wayside_shared.errors import RejectedError
-from wayside_shared.identifiers import BOOT_ID_BYTES, EPOCH_BYTES, is_device_id
+from wayside_shared.identifiers import BOOT_ID_BYTES, EPOCH_BYTES, check_series_name, is_device_id
 from wayside_shared.rejects import DropReason, RejectCode
+from wayside_shared.text import MAX_TEXT_BYTES as MAX_TEXT_BYTES
+from wayside_shared.text import check_json_text, check_text
+from wayside_shared.units import check_unit
 
 CONTENT_TYPE = "application/vnd.wayside.batch+cbor"
 VERSION = 1
 
 MAX_MESSAGE_BYTES = 256 * 1024
 """A message on the wire; the broker's packet limit stands a little above it."""
-MAX_BODY_BYTES = 4 * 1024 * 1024
-"""A body after inflation: bounds what a zip bomb can cost the server."""
+MAX_ENVELOPE_BYTES = 1024
+"""What a message may hold beside its body; the agent's own envelopes take about 110 bytes."""
+MAX_BODY_BYTES = 2 * 1024 * 1024
+"""A body after inflation: bounds what a zip bomb can cost the server, about 150 MB of empty lists for a second."""
 MAX_SAMPLES = 65_536
 MAX_SERIES = 2_048
-MAX_TEXT_BYTES = 16 * 1024
 MAX_DROPPED_BATCHES = 10_000
 
+MAX_SPAN_NS = 1 << 61
+"""73 years between the first and the last sample of a batch: any differences of differences fit in 64 bits."""
 MAX_EXACT = 1 << 53
 """Integers up to here are exact as 64-bit floats, so scaled values return exactly."""
 MAX_DECIMALS = 9
@@ -60,10 +66,13 @@ class Kind(IntEnum):
 class Column:
     """The samples of one series in one batch.
 
+    Numbers arrive as the 64-bit floats they are, to the last bit, but zero has no sign. Integers beyond 2**53 arrive
+    as the nearest float.
+
     Args:
         name: the series (`identifiers.SERIES_NAME_PATTERN`).
         unit: its UCUM code.
-        times_ns: boot times in nanoseconds, one a value; need not be sorted.
+        times_ns: boot times in nanoseconds, one a value; need not be sorted. They arrive as microseconds, cut off.
         values: all numbers, all booleans or all texts.
         json: the texts in `values` are JSON values.
     """
@@ -155,29 +164,32 @@ class Message:
 
 
 def encode_body(columns: Sequence[Column], drops: Sequence[Drop] = ()) -> bytes:
-    """The deflated body for `columns` and `drops`. What is measured must be finite; see `Column`.
+    """The deflated body for `columns` and `drops`.
 
     Raises:
-        ValueError: a column is empty, ragged or of mixed kinds, or holds a number that is not finite.
+        ValueError: a server would refuse it: a column is empty, ragged or of mixed kinds, a number is not finite, a
+            name, unit or text breaks its rules, or a limit is passed. What was measured must be checked before.
     """
     times: dict[tuple[int, ...], int] = {}
     encoded: list[list[Any]] = []
+    _check_body(columns, drops)
     t0 = min((min(column.times_ns) for column in columns), default=0)
     for column in columns:
-        if not column.values or len(column.times_ns) != len(column.values):
-            raise ValueError(f"column {column.name!r} is empty or ragged")
         key = tuple(column.times_ns)
         index = times.setdefault(key, len(times))
         encoded.append([column.name, column.unit, index, *_encode_values(column)])
     fields: dict[int, Any] = {0: t0, 1: [_encode_times(key, t0) for key in times], 2: encoded}
     if drops:
         fields[3] = [[drop.epoch, drop.first_seq, list(drop.counts), drop.reason.value] for drop in drops]
-    return zlib.compress(cbor2.dumps(fields), 6)
+    data = cbor.dumps(fields)
+    body = zlib.compress(data, 6)
+    if len(data) > MAX_BODY_BYTES or len(body) > MAX_MESSAGE_BYTES - MAX_ENVELOPE_BYTES:
+        raise ValueError(f"a body of {len(data)} bytes, {len(body)} deflated, is over the limits; close batches sooner")
+    return body
 
 
 def encode_message(envelope: Envelope, body: bytes) -> bytes:
     """The bytes to publish on the device's `up` topic with `CONTENT_TYPE`."""
-    clock = envelope.clock
     fields: dict[int, Any] = {
         0: VERSION,
         1: envelope.device,
@@ -187,13 +199,12 @@ def encode_message(envelope: Envelope, body: bytes) -> bytes:
         5: envelope.before,
         6: envelope.n,
         7: envelope.boot_id,
-        8: [clock.boottime_ns, clock.wall_ns, int(clock.state), clock.err_ms],
+        8: encode_clock(envelope.clock),
     }
     if envelope.counters is not None:
-        counters = envelope.counters
-        fields[9] = [counters.next_seq, counters.accepted, counters.pending_from, counters.pending_before]
+        fields[9] = encode_counters(envelope.counters)
     fields[10] = body
-    return cbor2.dumps(fields)
+    return cbor.dumps(fields)
 
 
 def decode_message(data: bytes) -> Message:
@@ -278,9 +289,28 @@ def decode_counters(parts: list[Any]) -> Counters:
 
 
 def _integers(parts: list[Any], size: int, label: str) -> list[int]:
-    if len(parts) != size or any(type(part) is not int or not 0 <= part < 1 << 63 for part in parts):
-        raise RejectedError(RejectCode.MALFORMED, f"{label} must be {size} integers from 0 to 2**63-1")
+    if len(parts) != size or not all(map(cbor.is_uint, parts)):
+        raise RejectedError(RejectCode.MALFORMED, f"{label} must be {size} integers from 0 to {cbor.MAX_UINT}")
     return parts
+
+
+def _check_body(columns: Sequence[Column], drops: Sequence[Drop]) -> None:
+    if len(columns) > MAX_SERIES or sum(len(column.values) for column in columns) > MAX_SAMPLES:
+        raise ValueError(f"a batch holds at most {MAX_SAMPLES} samples in {MAX_SERIES} columns")
+    for column in columns:
+        if not column.values or len(column.times_ns) != len(column.values):
+            raise ValueError(f"column {column.name!r} is empty or ragged")
+        try:
+            check_series_name(column.name)
+            check_unit(column.unit)
+        except RejectedError as error:
+            raise ValueError(error.detail) from error
+    ends = [end for column in columns for end in (min(column.times_ns), max(column.times_ns))]
+    if columns and not (max(ends) - min(ends) <= MAX_SPAN_NS and max(map(abs, ends)) <= cbor.MAX_UINT):
+        raise ValueError("the times lie more than 73 years apart, or beyond 2**62 nanoseconds")
+    for drop in drops:
+        if not 0 < len(drop.counts) <= MAX_DROPPED_BATCHES:
+            raise ValueError(f"a drop names 1 to {MAX_DROPPED_BATCHES} batches, not {len(drop.counts)}")
 
 
 def _encode_times(times: Sequence[int], t0: int) -> list[Any]:
@@ -297,14 +327,25 @@ def _encode_values(column: Column) -> list[Any]:
     values = column.values
     kinds = {type(value) for value in values}
     if kinds <= {int, float}:
-        if not all(isfinite(value) for value in values):  # type: ignore[arg-type]
-            raise ValueError(f"column {column.name!r} holds a number that is not finite")
+        if not _are_finite(values):  # type: ignore[arg-type]
+            raise ValueError(f"column {column.name!r} holds a number that is no finite 64-bit float")
         return _encode_numbers(values)  # type: ignore[arg-type]
     if kinds == {bool}:
         return [int(Kind.BOOLEAN), cbor2.CBORTag(cbor.UINT8, bytes(values))]  # type: ignore[arg-type]
     if kinds == {str}:
-        return [int(Kind.JSON if column.json else Kind.TEXT), list(values)]
+        try:
+            texts = [check_json_text(value) if column.json else check_text(value) for value in values]
+        except RejectedError as error:
+            raise ValueError(f"column {column.name!r}: {error.detail}") from error
+        return [int(Kind.JSON if column.json else Kind.TEXT), texts]
     raise ValueError(f"column {column.name!r} mixes {sorted(kind.__name__ for kind in kinds)}")
+
+
+def _are_finite(values: Iterable[float]) -> bool:
+    try:
+        return all(map(isfinite, values))
+    except OverflowError:
+        return False
 
 
 def _encode_numbers(values: Sequence[float]) -> list[Any]:
@@ -321,13 +362,9 @@ def _scale(values: Sequence[float]) -> tuple[int, list[int]] | None:
     decimals = 0
     for value in values:
         if type(value) is float:
-            whole, _, fraction = repr(value).partition(".")
-            if "e" in fraction or "e" in whole:
-                return None
-            if fraction != "0" and len(fraction) > decimals:
-                decimals = len(fraction)
-    if decimals > MAX_DECIMALS:
-        return None
+            decimals = max(decimals, _decimals(value))
+        if decimals > MAX_DECIMALS or abs(value) > MAX_EXACT:
+            return None
     power = 10**decimals
     integers = [round(value * power) for value in values]
     if any(
@@ -335,6 +372,13 @@ def _scale(values: Sequence[float]) -> tuple[int, list[int]] | None:
     ):
         return None
     return -decimals, integers
+
+
+def _decimals(value: float) -> int:
+    """Digits behind the point in the shortest decimal form of `value`; none or fewer when it ends before the point."""
+    mantissa, _, power = repr(value).partition("e")
+    fraction = mantissa.partition(".")[2]
+    return (0 if fraction == "0" else len(fraction)) - int(power or 0)
 
 
 def _typed(integers: Sequence[int]) -> cbor2.CBORTag:

@@ -1,5 +1,6 @@
 """CBOR (RFC 8949) as this contract uses it: definite lengths, few levels, no tag but the typed arrays of RFC 8746."""
 
+import io
 from typing import Any, NoReturn
 
 import cbor2
@@ -8,6 +9,9 @@ from wayside_shared.errors import RejectedError
 from wayside_shared.rejects import RejectCode
 
 MAX_DEPTH = 8
+
+MAX_UINT = (1 << 62) - 1
+"""Largest count, number or time: the sum of two still fits in a 64-bit integer of the database."""
 
 UINT8 = 64
 SINT8 = 72
@@ -25,7 +29,7 @@ def _refuse(_value: Any, _immutable: bool) -> NoReturn:
 
 # What cbor2 would otherwise turn into regular expressions, MIME messages, shared references, huge integers…
 _FOREIGN_TAGS = dict.fromkeys(
-    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000), _refuse
+    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799), _refuse
 )
 
 
@@ -35,15 +39,29 @@ def dumps(value: object) -> bytes:
 
 
 def loads(data: bytes) -> Any:
-    """The value that `data` holds.
+    """The one value that `data` holds.
 
     Raises:
-        RejectedError: `data` is not CBOR within this contract; code MALFORMED.
+        RejectedError: `data` is not CBOR within this contract, or something stands behind it; code MALFORMED.
     """
     try:
-        return cbor2.loads(data, max_depth=MAX_DEPTH, allow_indefinite=False, semantic_decoders=_FOREIGN_TAGS)
+        decoder = cbor2.CBORDecoder(
+            io.BytesIO(data), max_depth=MAX_DEPTH, allow_indefinite=False, semantic_decoders=_FOREIGN_TAGS
+        )
+        value = decoder.decode()
+        _expect_end(decoder)
+        return value
     except (cbor2.CBORError, ValueError, OverflowError, TypeError, RecursionError) as error:
         raise RejectedError(RejectCode.MALFORMED, f"not CBOR: {error}"[:200]) from error
+
+
+def _expect_end(decoder: cbor2.CBORDecoder) -> None:
+    try:
+        decoder.read(1)
+    except cbor2.CBORDecodeEOF:
+        return
+    message = "something stands behind the value"
+    raise ValueError(message)
 
 
 def loads_map(data: bytes) -> dict[Any, Any]:
@@ -71,15 +89,20 @@ def field(fields: dict[Any, Any], key: int, kind: type, label: str) -> Any:
 
 
 def uint(fields: dict[Any, Any], key: int, label: str) -> int:
-    """`fields[key]`, which must be an integer from 0 to 2**63 - 1.
+    """`fields[key]`, which must be an integer from 0 to `MAX_UINT`.
 
     Raises:
         RejectedError: it is not; code MALFORMED.
     """
     value = field(fields, key, int, label)
-    if not 0 <= value < 1 << 63:
-        raise RejectedError(RejectCode.MALFORMED, f"{label} is outside 0 to 2**63-1")
+    if not is_uint(value):
+        raise RejectedError(RejectCode.MALFORMED, f"{label} is outside 0 to {MAX_UINT}")
     return int(value)
+
+
+def is_uint(value: object) -> bool:
+    """Whether `value` is an integer (no boolean) from 0 to `MAX_UINT`."""
+    return type(value) is int and 0 <= value <= MAX_UINT
 
 
 def octets(fields: dict[Any, Any], key: int, size: int, label: str) -> bytes:

@@ -3,8 +3,9 @@
 Arrays are one-dimensional; times are int64 microseconds since 1970 in UTC, as the database holds them.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import cbor2
 import numpy as np
@@ -32,7 +33,7 @@ Times: TypeAlias = NDArray[np.int64]
 Numbers: TypeAlias = NDArray[np.float64]
 
 _DTYPES = {cbor.SINT8: "<i1", cbor.SINT16_LE: "<i2", cbor.SINT32_LE: "<i4", cbor.SINT64_LE: "<i8"}
-_FAR_NS = 4e18
+_FAR_NS = 4_000_000_000_000_000_000
 """Under 2**62: sums of two such numbers still fit in an int64."""
 
 
@@ -71,6 +72,9 @@ class Body:
         return sum(len(block) for block in self.blocks)
 
 
+_Part = TypeVar("_Part", Times, Block)
+
+
 def decode_body(message: Message) -> Body:
     """The samples and drops of `message`, in UTC.
 
@@ -85,50 +89,73 @@ def decode_body(message: Message) -> Body:
     series: list[Any] = cbor.field(fields, 2, list, "series")
     if len(series) > MAX_SERIES or len(columns) > len(series):
         raise RejectedError(RejectCode.MALFORMED, f"{len(series)} series with {len(columns)} time columns")
-    times = [_decode_times(column, t0, message.envelope.clock) for column in columns]
-    blocks = [_decode_series(item, times) for item in series]
+    # Each time column is used, so neither they nor the series hold more than n: no few bytes can ask for a gigabyte.
+    times = _within(message.envelope.n, (_decode_times(item, t0, message.envelope.clock) for item in columns))
+    blocks = _within(message.envelope.n, (_decode_series(item, times) for item in series))
     drops = [_decode_drop(item) for item in cbor.field(fields, 3, list, "drops")] if 3 in fields else []
     body = Body(blocks, drops)
     if body.samples != message.envelope.n:
-        raise RejectedError(
-            RejectCode.MALFORMED, f"{body.samples} samples where the envelope says {message.envelope.n}"
-        )
+        raise _wrong_count(message.envelope.n)
     return body
+
+
+def _within(n: int, parts: Iterable[_Part]) -> list[_Part]:
+    """`parts` as a list, built one by one until they hold more than `n` samples, which is refused."""
+    kept: list[_Part] = []
+    left = n
+    for part in parts:
+        left -= len(part)
+        if left < 0:
+            raise _wrong_count(n)
+        kept.append(part)
+    return kept
+
+
+def _wrong_count(n: int) -> RejectedError:
+    return RejectedError(RejectCode.MALFORMED, f"the columns do not hold the {n} samples of the envelope")
 
 
 def _decode_times(column: Any, t0: int, clock: ClockMap) -> Times:
     match column:
-        case [int(n), int(exponent), int(first), int(step), changes] if 0 < n <= MAX_SAMPLES and exponent in (
-            0,
-            3,
-            6,
-            9,
-        ):
+        case [n, exponent, first, step, changes] if _are_int(n, exponent, first, step):
             pass
         case _:
             raise RejectedError(RejectCode.MALFORMED, "a time column must be [n, exponent, first, step, changes]")
-    unit = 10**exponent
-    reach = float(abs(first)) + float(abs(step)) * n
-    ticks = np.arange(n, dtype=np.int64)
-    if changes is not None and n > 2:
-        bends = _integers(changes, n - 2)
-        reach += float(np.abs(bends.astype(np.float64)).sum()) * n
-    if reach * unit > _FAR_NS:
-        raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, "a time column reaches further than a century")
-    ticks *= step
-    if changes is not None and n > 2:
-        ticks[2:] += np.cumsum(np.cumsum(bends))
-    start_ns = t0 + clock.offset_ns + first * unit
-    ticks *= unit
+    if not 0 < n <= MAX_SAMPLES or exponent not in (0, 3, 6, 9):
+        raise RejectedError(RejectCode.MALFORMED, f"a time column of {n} samples, in units of 10**{exponent} ns")
+    far = _FAR_NS // 10**exponent
+    if changes is None:
+        if max(abs(first), abs(first + step * (n - 1))) > far or abs(step) > far:
+            raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, "a time column reaches further than a century")
+        ticks = np.arange(n, dtype=np.int64)
+        ticks *= step
+        ticks += first
+    else:
+        ticks = _running(first, _running(step, _integers(changes, n - 2), far), far)
+    ticks *= 10**exponent
+    start_ns = t0 + clock.offset_ns
     check_range(start_ns + int(ticks.min()), start_ns + int(ticks.max()))
     ticks += start_ns
     ticks //= NS_PER_US
     return ticks
 
 
+def _running(first: int, steps: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """`first` and its running sums with `steps`; refuses sums over `limit`, which must stay under 2**62."""
+    if abs(first) <= limit:
+        terms = np.empty(len(steps) + 1, np.int64)
+        terms[0] = first
+        terms[1:] = steps
+        # Floats cannot wrap around, so they find an overflow before the integers suffer it.
+        if float(np.abs(np.cumsum(terms, dtype=np.float64)).max()) <= limit:
+            np.cumsum(terms, out=terms)
+            return terms
+    raise RejectedError(RejectCode.OUT_OF_RANGE, "a running sum leaves the range of times or values")
+
+
 def _decode_series(item: Any, times: list[Times]) -> Block:
     match item:
-        case [str(name), str(unit), int(index), int(kind), *payload] if 0 <= index < len(times):
+        case [str(name), str(unit), index, kind, *payload] if _are_int(index, kind) and 0 <= index < len(times):
             pass
         case _:
             raise RejectedError(RejectCode.MALFORMED, "a series must be [name, unit, time column, kind, …]")
@@ -137,7 +164,7 @@ def _decode_series(item: Any, times: list[Times]) -> Block:
     moments = times[index]
     n = len(moments)
     match kind, payload:
-        case Kind.SCALED, [int(exponent), int(first), deltas] if -18 <= exponent <= 18:
+        case Kind.SCALED, [exponent, first, deltas] if _are_int(exponent, first) and -18 <= exponent <= 18:
             return Block(name, unit, moments, numbers=_scaled(exponent, first, deltas, n))
         case Kind.FLOAT, [cbor2.CBORTag(tag=cbor.FLOAT64_LE, value=bytes(raw))] if len(raw) == 8 * n:
             return Block(name, unit, moments, numbers=_finite(np.frombuffer(raw, "<f8")))
@@ -154,19 +181,11 @@ def _decode_series(item: Any, times: list[Times]) -> Block:
 
 
 def _scaled(exponent: int, first: int, deltas: Any, n: int) -> Numbers:
-    values = np.empty(n, dtype=np.float64)
-    if abs(first) > MAX_EXACT:
+    integers = _running(first, np.zeros(n - 1, np.int64) if deltas is None else _integers(deltas, n - 1), _FAR_NS)
+    if int(np.abs(integers).max()) > MAX_EXACT:
         raise RejectedError(RejectCode.OUT_OF_RANGE, "a scaled value is over 2**53")
-    if deltas is None or n == 1:
-        values[:] = first
-    else:
-        steps = _integers(deltas, n - 1)
-        if float(np.abs(steps.astype(np.float64)).sum()) > _FAR_NS:
-            raise RejectedError(RejectCode.OUT_OF_RANGE, "a scaled value is over 2**53")
-        values[0] = first
-        values[1:] = np.cumsum(steps) + first
-        if float(np.abs(values).max()) > MAX_EXACT:
-            raise RejectedError(RejectCode.OUT_OF_RANGE, "a scaled value is over 2**53")
+    values = integers.astype(np.float64)
+    # One division (or multiplication) of two exact floats is rounded once: the very float that was measured.
     if exponent < 0:
         values /= float(10**-exponent)
     elif exponent > 0:
@@ -177,7 +196,11 @@ def _scaled(exponent: int, first: int, deltas: Any, n: int) -> Numbers:
 def _finite(values: Numbers) -> Numbers:
     if not bool(np.isfinite(values).all()):
         raise RejectedError(RejectCode.NON_FINITE, "a value is NaN or infinite")
-    return values
+    return values + 0.0  # takes the sign from zero, which scaled columns cannot carry
+
+
+def _are_int(*values: object) -> bool:
+    return all(type(value) is int for value in values)
 
 
 def _integers(tagged: Any, n: int) -> NDArray[np.int64]:
@@ -191,12 +214,12 @@ def _integers(tagged: Any, n: int) -> NDArray[np.int64]:
 
 def _decode_drop(item: Any) -> Drop:
     match item:
-        case [bytes(epoch), int(first_seq), list(counts), str(reason)] if len(epoch) == EPOCH_BYTES and first_seq >= 0:
+        case [bytes(epoch), first_seq, list(counts), str(reason)] if len(epoch) == EPOCH_BYTES:
             pass
         case _:
             raise RejectedError(RejectCode.MALFORMED, "a drop must be [epoch, first_seq, counts, reason]")
     if not 0 < len(counts) <= MAX_DROPPED_BATCHES or reason not in DropReason._value2member_map_:
         raise RejectedError(RejectCode.MALFORMED, "a drop's counts or reason are out of bounds")
-    if any(type(count) is not int or not 0 <= count <= MAX_SAMPLES for count in counts):
+    if not cbor.is_uint(first_seq) or any(not cbor.is_uint(count) or count > MAX_SAMPLES for count in counts):
         raise RejectedError(RejectCode.MALFORMED, "a drop's counts are out of bounds")
     return Drop(epoch, first_seq, counts, DropReason(reason))

@@ -8,6 +8,7 @@ sets its subject aside (a batch goes to the dead letters, a reading is refused).
 from wayside_shared.rejects import RejectCode
 
 EXIT_CONFIG = 78
+MAX_DETAIL = 400
 
 
 class WaysideError(Exception):
@@ -40,10 +41,10 @@ class RejectedError(WaysideError):
 
     Args:
         code: the machine-readable reason, as carried in acknowledgements and dead letters.
-        detail: one line for a person; never the data itself.
+        detail: one line for a person; never the data itself. What is over `MAX_DETAIL` characters is cut off.
     """
 
     def __init__(self, code: RejectCode, detail: str) -> None:
         self.code = code
-        self.detail = detail
-        super().__init__(f"{code.value}: {detail}")
+        self.detail = detail[:MAX_DETAIL]
+        super().__init__(f"{code.value}: {self.detail}")

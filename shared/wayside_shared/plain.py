@@ -6,27 +6,33 @@ records; `to_blocks` gathers them into columns.
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from wayside_shared import cbor
-from wayside_shared.batch import MAX_SAMPLES, MAX_SERIES
+from wayside_shared.batch import MAX_MESSAGE_BYTES, MAX_SAMPLES, MAX_SERIES
 from wayside_shared.clock import NS_PER_MS, NS_PER_S, NS_PER_US, check_range
 from wayside_shared.columns import Block
 from wayside_shared.errors import RejectedError
 from wayside_shared.identifiers import check_series_name
 from wayside_shared.rejects import RejectCode
 from wayside_shared.text import check_text, parse_json, to_json
-from wayside_shared.units import check_unit, from_senml
+from wayside_shared.units import check_unit, from_senml, senml_suffix
 
 JSON_TYPE = "application/json"
 SENML_JSON_TYPE = "application/senml+json"
 SENML_CBOR_TYPE = "application/senml+cbor"
+
+SENML_VERSIONS = (*range(1, 11), 26)
+"""RFC 8428 is version 10, and its own examples name older ones; 26 adds the secondary units (RFC 9100 section 4)."""
+NAMELESS = "value"
+"""The series of a record that names the device and nothing below it."""
 
 _RELATIVE_S = 1 << 28
 """SenML times below this many seconds are relative to now (RFC 8428 section 4.5.3)."""
@@ -70,6 +76,7 @@ def read_json(data: bytes, device: str, now_ns: int) -> list[Record]:
     Raises:
         RejectedError: it is no such JSON; nothing else, whatever the bytes.
     """
+    _check_size(data)
     value = parse_json(data)
     entries = value if type(value) is list else [value]
     records = [record for entry in entries for record in _read_entry(entry, device, now_ns)]
@@ -81,7 +88,9 @@ def read_json(data: bytes, device: str, now_ns: int) -> list[Record]:
 def read_senml(data: bytes, content_type: str, device: str, now_ns: int) -> list[Record]:
     """The records of a SenML pack (RFC 8428), JSON or CBOR by `content_type`.
 
-    A name that begins with the device's own name and `/` or `:` loses that part; a `urn:dev:` name must hold it.
+    A name that begins with the device's own name and `/`, `:` or `_` loses that part; a `urn:dev:` name (RFC 9039) must
+    be the device's and loses all of that. What is left names the series, `NAMELESS` when nothing is. Units that SenML
+    tells apart and UCUM does not add a suffix (`units.senml_suffix`), a sum adds `.sum`.
 
     Args:
         data: the payload.
@@ -92,6 +101,7 @@ def read_senml(data: bytes, content_type: str, device: str, now_ns: int) -> list
     Raises:
         RejectedError: it is no such pack; nothing else, whatever the bytes.
     """
+    _check_size(data)
     value = parse_json(data) if content_type == SENML_JSON_TYPE else cbor.loads(data)
     if type(value) is not list:
         raise RejectedError(RejectCode.MALFORMED, "a SenML pack is a list of records")
@@ -99,7 +109,9 @@ def read_senml(data: bytes, content_type: str, device: str, now_ns: int) -> list
     records: list[Record] = []
     for item in value:
         entry = _labelled(item)
-        base.update({key: entry[key] for key in ("bn", "bt", "bu", "bv", "bs", "bver") if key in entry})
+        if entry.get("bver", 10) not in SENML_VERSIONS:
+            raise RejectedError(RejectCode.UNSUPPORTED_VERSION, "a SenML version that this server does not read")
+        base.update({key: entry[key] for key in ("bn", "bt", "bu", "bv", "bs") if key in entry})
         records.extend(_read_senml_record(entry, base, device, now_ns))
     if not records:
         raise RejectedError(RejectCode.MALFORMED, "there is no value in it")
@@ -134,6 +146,11 @@ def to_blocks(records: Iterable[Record]) -> list[Block]:
     return blocks
 
 
+def _check_size(data: bytes) -> None:
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise RejectedError(RejectCode.TOO_LARGE, f"message of {len(data)} bytes; the limit is {MAX_MESSAGE_BYTES}")
+
+
 def _read_entry(entry: object, device: str, now_ns: int) -> Iterator[Record]:
     if type(entry) is not dict or type(entry.get("values")) is not dict:
         raise RejectedError(RejectCode.MALFORMED, 'each entry must be {"ts": …, "values": {…}}')
@@ -151,8 +168,8 @@ def _read_entry(entry: object, device: str, now_ns: int) -> Iterator[Record]:
 def _json_time(ts: object) -> int:
     if type(ts) is int:
         return ts * NS_PER_MS
-    if type(ts) is float and isfinite(ts):
-        return round(ts * NS_PER_MS)
+    if type(ts) is float:
+        return _rounded(ts, NS_PER_MS // NS_PER_US) * NS_PER_US
     if type(ts) is str:
         try:
             moment = datetime.fromisoformat(ts)
@@ -160,9 +177,15 @@ def _json_time(ts: object) -> int:
             raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, "ts is no RFC 3339 time") from error
         if moment.tzinfo is None:
             raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, "ts has no zone; write Z or an offset")
-        seconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
-        return round(seconds * 1_000_000) * NS_PER_US
+        return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * NS_PER_US
     raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, "ts must be milliseconds since 1970 or an RFC 3339 text")
+
+
+def _rounded(number: float, scale: int) -> int:
+    scaled = number * scale
+    if not isfinite(scaled):
+        raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, "a time lies beyond all years")
+    return round(scaled)
 
 
 def _value(value: object) -> float | str:
@@ -196,27 +219,29 @@ def _labelled(item: object) -> dict[str, Any]:
 
 
 def _read_senml_record(entry: dict[str, Any], base: dict[str, Any], device: str, now_ns: int) -> Iterator[Record]:
+    values = list(_senml_values(entry, base))
+    if not values:
+        return
     name = _own_name(_text(base.get("bn", "")) + _text(entry.get("n", "")), device)
-    unit = from_senml(_text(entry.get("u", base.get("bu", "1"))))
-    seconds = _number(base.get("bt", 0)) + _number(entry.get("t", 0))
-    time_ns = _senml_time(base.get("bt", 0), entry.get("t", 0), now_ns) if seconds >= _RELATIVE_S else 0
-    if seconds < _RELATIVE_S:
-        time_ns = now_ns + round(seconds * NS_PER_S)
+    # A base unit that was given for the pack's numbers says nothing about its texts and booleans.
+    unit = _text(entry.get("u", base.get("bu", "1") if entry.keys().isdisjoint(("vs", "vb", "vd")) else "1"))
+    time_ns = _senml_time(base.get("bt", 0)) + _senml_time(entry.get("t", 0))
+    if time_ns < _RELATIVE_S * NS_PER_S:
+        time_ns += now_ns
     check_range(time_ns, time_ns)
-    for label, value in _senml_values(entry, base):
-        yield Record(check_series_name(name + label), unit, time_ns, value)
+    for label, value in values:
+        yield Record(check_series_name(name + senml_suffix(unit) + label), from_senml(unit), time_ns, value)
 
 
-def _senml_time(base: float, offset: float, now_ns: int) -> int:
+def _senml_time(seconds: object) -> int:
     """Whole numbers stay exact; floats are rounded to the microsecond they can hold."""
-    parts = [part * NS_PER_S if type(part) is int else round(part * 1_000_000) * NS_PER_US for part in (base, offset)]
-    total = sum(parts)
-    return total if total >= 0 else now_ns
+    number = _number(seconds)
+    return seconds * NS_PER_S if isinstance(seconds, int) else _rounded(number, 1_000_000) * NS_PER_US
 
 
 def _senml_values(entry: dict[str, Any], base: dict[str, Any]) -> Iterator[tuple[str, float | str]]:
     if "v" in entry or ("bv" in base and not entry.keys() & {"vs", "vb", "vd", "s"} and "n" in entry):
-        yield "", _number(entry.get("v", 0)) + _number(base.get("bv", 0))
+        yield "", _number(_number(entry.get("v", 0)) + _number(base.get("bv", 0)))
     if "vs" in entry:
         yield "", to_json(check_text(entry["vs"]))
     if "vb" in entry:
@@ -226,7 +251,7 @@ def _senml_values(entry: dict[str, Any], base: dict[str, Any]) -> Iterator[tuple
     if "vd" in entry:
         yield "", to_json(_data(entry["vd"]))
     if "s" in entry:
-        yield ".sum", _number(entry["s"]) + _number(base.get("bs", 0))
+        yield ".sum", _number(_number(entry["s"]) + _number(base.get("bs", 0)))
 
 
 def _data(value: object) -> str:
@@ -247,12 +272,9 @@ def _text(value: object) -> str:
 
 def _own_name(name: str, device: str) -> str:
     """`name` without the device's own part."""
-    if name.startswith("urn:dev:"):
-        _, mark, rest = name.partition(device)
-        if not mark or rest[:1] not in (":", "_", "/"):
-            raise RejectedError(RejectCode.WRONG_DEVICE, f"the SenML name is of another device than {device}")
-        return rest[1:]
-    for separator in "/:":
-        if name.startswith(device + separator):
-            return name[len(device) + 1 :]
-    return name
+    urn = name.startswith("urn:dev:")
+    scheme = "urn:dev:[a-z]+:(?:[^:_/]*-)?" if urn else ""
+    own = re.match(rf"{scheme}{re.escape(device)}(?:[:_/]|\Z)", name)
+    if own is None and urn:
+        raise RejectedError(RejectCode.WRONG_DEVICE, f"the SenML name is of another device than {device}")
+    return name[own.end() if own else 0 :] or NAMELESS

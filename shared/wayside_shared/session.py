@@ -7,7 +7,7 @@ from typing import Any
 from wayside_shared import cbor
 from wayside_shared.batch import Counters, decode_clock, decode_counters, encode_clock, encode_counters
 from wayside_shared.clock import ClockMap
-from wayside_shared.errors import RejectedError
+from wayside_shared.errors import MAX_DETAIL, RejectedError
 from wayside_shared.identifiers import BOOT_ID_BYTES, EPOCH_BYTES
 from wayside_shared.rejects import RejectCode
 
@@ -206,7 +206,7 @@ def _items(fields: dict[Any, Any], key: int, label: str) -> list[Any]:
 
 def _pair(item: Any) -> tuple[int, int]:
     match item:
-        case [int(first), int(last)] if 0 <= first <= last < 1 << 63:
+        case [first, last] if cbor.is_uint(first) and cbor.is_uint(last) and first <= last:
             return first, last
         case _:
             raise RejectedError(RejectCode.MALFORMED, "a range must be two rising integers")
@@ -214,8 +214,8 @@ def _pair(item: Any) -> tuple[int, int]:
 
 def _reject(item: Any) -> Reject:
     match item:
-        case [int(seq), str(code), str(detail)]:
+        case [seq, str(code), str(detail)] if cbor.is_uint(seq):
             known = code in RejectCode._value2member_map_
-            return Reject(seq, RejectCode(code) if known else RejectCode.MALFORMED, detail[:400])
+            return Reject(seq, RejectCode(code) if known else RejectCode.MALFORMED, detail[:MAX_DETAIL])
         case _:
             raise RejectedError(RejectCode.MALFORMED, "a reject must be a number, a code and a detail")

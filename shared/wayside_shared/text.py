@@ -3,10 +3,10 @@
 import json
 from typing import Any, NoReturn
 
-from wayside_shared.batch import MAX_TEXT_BYTES
 from wayside_shared.errors import RejectedError
 from wayside_shared.rejects import RejectCode
 
+MAX_TEXT_BYTES = 16 * 1024
 MAX_JSON_DEPTH = 32
 
 

@@ -60,11 +60,20 @@ _FROM_SENML = {
     "count": "{count}",
     "ppm": "[ppm]",
     "ppb": "[ppb]",
+    "/100": "%",
+    "Ah": "A.h",
     "Wh": "W.h",
-    "mS/m": "mS/m",
-    "ug/m3": "ug/m3",
+    "kWh": "kW.h",
+    "VA": "V.A",
+    "VAh": "V.A.h",
+    "KiB": "KiBy",
+    "GB": "GBy",
+    "MB/s": "MBy/s",
 }
 """SenML unit names (RFC 8428 section 12.1, RFC 8798 section 3) whose UCUM code differs."""
+
+_SENML_SUFFIXES = {"lat": ".lat", "lon": ".lon", "%EL": ".level"}
+"""SenML unit names that say what is measured and share their UCUM code: one name may carry several of them."""
 
 _CODE = re.compile(r"[!-~]{1,32}\Z")
 
@@ -87,3 +96,8 @@ def from_senml(unit: str) -> str:
         RejectedError: it can be no unit; code BAD_UNIT.
     """
     return check_unit(_FROM_SENML.get(unit, unit))
+
+
+def senml_suffix(unit: str) -> str:
+    """What keeps the series of SenML's unit name `unit` apart where its UCUM code does not: `.lat` for `lat`."""
+    return _SENML_SUFFIXES.get(unit, "")

@@ -69,7 +69,7 @@ async def test_a_reused_number_is_kept_apart_and_refused(store: PostgresIngest, 
 async def test_a_bad_batch_fails_alone(store: PostgresIngest, pool: Pool) -> None:
     device = Device()
     good = device.item(column("t", [1.0]))
-    bad = device.item(column("bad name", [1.0]))
+    bad = device.broken()
     after = device.item(column("t", [2.0]))
     settlement = await store.settle([good, bad, after])
     ((_, ack),) = settlement.acks

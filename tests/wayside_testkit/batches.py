@@ -1,5 +1,6 @@
 """Batches as a device makes them."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -38,12 +39,19 @@ class Device:
 
     def message(self, *columns: Column, drops: Sequence[Drop] = ()) -> bytes:
         """The next batch as the bytes of its message; `sent` keeps it by number."""
+        return self._next(sum(len(c.values) for c in columns), encode_body(columns, drops))
+
+    def broken(self) -> Item:
+        """The next batch as ingest sees it: one sample, whose series has a name that no encoder would let through."""
+        body = zlib.decompress(encode_body([column("bad-name", [1.0])])).replace(b"bad-name", b"bad name")
+        return received(self.name, self._next(1, zlib.compress(body)))
+
+    def _next(self, n: int, body: bytes) -> bytes:
         self.seq += 1
-        n = sum(len(c.values) for c in columns)
         counters = Counters(self.seq + 1, self.accepted + n, self.seq, self.accepted)
         envelope = Envelope(self.name, self.epoch, 1, self.seq, self.accepted, n, BOOT, CLOCK, counters)
         self.accepted += n
-        self.sent[self.seq] = encode_message(envelope, encode_body(columns, drops))
+        self.sent[self.seq] = encode_message(envelope, body)
         return self.sent[self.seq]
 
     def item(self, *columns: Column, drops: Sequence[Drop] = ()) -> Item:
