@@ -70,7 +70,7 @@ class Column:
     as the nearest float.
 
     Args:
-        name: the series (`identifiers.SERIES_NAME_PATTERN`).
+        name: the series; see its form under identifiers.
         unit: its UCUM code.
         times_ns: boot times in nanoseconds, one a value; need not be sorted. They arrive as microseconds, cut off.
         values: all numbers, all booleans or all texts.
@@ -136,7 +136,7 @@ class Envelope:
         n: samples in this batch.
         boot_id: the boot whose clock stamped them.
         clock: the map that turns its boot times into UTC.
-        counters: the stream's state; None for a batch of an epoch that the device has left.
+        counters: the stream's state; absent (None) for a batch of an epoch that the device has left.
     """
 
     device: str

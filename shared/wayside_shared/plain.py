@@ -89,8 +89,8 @@ def read_senml(data: bytes, content_type: str, device: str, now_ns: int) -> list
     """The records of a SenML pack (RFC 8428), JSON or CBOR by `content_type`.
 
     A name that begins with the device's own name and `/`, `:` or `_` loses that part; a `urn:dev:` name (RFC 9039) must
-    be the device's and loses all of that. What is left names the series, `NAMELESS` when nothing is. Units that SenML
-    tells apart and UCUM does not add a suffix (`units.senml_suffix`), a sum adds `.sum`.
+    be the device's and loses all of that. What is left names the series, `value` when nothing is. Where SenML has
+    several units for one UCUM code the name gets a suffix: `.lat`, `.lon` and `.level`; a sum adds `.sum`.
 
     Args:
         data: the payload.

@@ -1,0 +1,190 @@
+"""Writes docs/reference/ from the code (`make docs`). A test holds the committed pages to what this gives.
+
+A page is a function without arguments in `PAGES`; add one there and run `make docs`.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wayside_shared import batch, cbor, clock, identifiers, layout, plain, session, text, topics, units
+from wayside_shared.rejects import DropReason, RejectCode
+
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+NOTE = "<!-- Made by `make docs` from the code; do not edit. -->\n"
+
+
+def _utc(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns // clock.NS_PER_S, UTC).isoformat()
+
+
+LIMITS = [
+    ("message on the wire", f"{batch.MAX_MESSAGE_BYTES:,} bytes"),
+    ("body after inflation", f"{batch.MAX_BODY_BYTES:,} bytes"),
+    ("samples in a message", f"{batch.MAX_SAMPLES:,}"),
+    ("series in a message", f"{batch.MAX_SERIES:,}"),
+    ("batches in one declared drop", f"{batch.MAX_DROPPED_BATCHES:,}"),
+    ("text or JSON value", f"{text.MAX_TEXT_BYTES:,} bytes of UTF-8, no NUL, no lone surrogate"),
+    ("JSON nesting", f"{text.MAX_JSON_DEPTH}"),
+    ("CBOR nesting", f"{cbor.MAX_DEPTH}, definite lengths only, no tags but the typed arrays below"),
+    ("`uint` fields", f"0 to 2**{cbor.MAX_UINT.bit_length()} − 1"),
+    ("ranges and rejects in an acknowledgement", f"{session.MAX_ITEMS:,} each"),
+    ("times, once in UTC", f"{_utc(clock.EARLIEST_NS)} or later, before {_utc(clock.LATEST_NS)}"),
+]
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def arguments(model: type) -> dict[str, str]:
+    """What the `Args` of a class's docstring say, by name."""
+    lines = (inspect.getdoc(model) or "").partition("Args:\n")[2].splitlines()
+    found: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        begin = re.match(r"    (\w+): (.*)", line)
+        if begin is not None:
+            name, found[begin[1]] = begin[1], begin[2]
+        elif name and line.startswith("        "):
+            found[name] += " " + line.strip()
+        elif line.strip():
+            break
+    return {name: meaning.rstrip(".") for name, meaning in found.items()}
+
+
+def member_docs(enum: type) -> dict[str, str]:
+    """The text that stands below each member of an enum, by the member's name."""
+    members = re.findall(r'^    (\w+) = .*\n    """([^"]*)"""', inspect.getsource(enum), re.MULTILINE)
+    return {name: " ".join(doc.split()) for name, doc in members}
+
+
+def _layout(item: layout.Layout) -> str:
+    meanings = {} if item.model is None else arguments(item.model)
+    head = "key" if item.container == "map" else "place"
+    rows = [(str(f.key), f"`{f.name}`", f.type, f.meaning or meanings[f.name]) for f in item.fields]
+    lines = [f"### {item.title}\n", f"A CBOR {item.container}. {item.about}\n"]
+    if item.content_type is not None and item.channel is not None:
+        lines.append(f"Topic `{topics.topic('<device>', item.channel)}`, content type `{item.content_type}`.\n")
+    return "\n".join([*lines, table((head, "field", "type", "meaning"), rows)])
+
+
+def _topics() -> str:
+    rows = (
+        (f"`{topics.topic('<device>', channel)}`", "device" if channel.from_device else "server")
+        for channel in topics.Channel
+    )
+    types = [
+        (f"`{batch.CONTENT_TYPE}`", "the batches below, numbered: what our agent sends"),
+        (f"`{plain.JSON_TYPE}`", inspect.getdoc(plain.read_json) or ""),
+        (f"`{plain.SENML_JSON_TYPE}`, `{plain.SENML_CBOR_TYPE}`", inspect.getdoc(plain.read_senml) or ""),
+    ]
+    told = ((name, " ".join(doc.partition("\n\nArgs:")[0].split())) for name, doc in types)
+    return "\n".join(
+        [
+            "## Topics\n",
+            "MQTT 5 only. A device publishes and subscribes below its own name and nothing else.\n",
+            table(("topic", "published by"), rows),
+            "## Content types on `up`\n",
+            "The content type is an MQTT property of the message. Messages without sequence numbers are kept once "
+            "for each series and time.\n",
+            table(("content type", "holds"), told),
+        ]
+    )
+
+
+def _values() -> str:
+    kinds = ((str(int(kind)), kind.name.lower(), rest) for kind, rest in layout.KINDS.items())
+    tags = (
+        (str(tag), meaning)
+        for tag, meaning in (
+            (cbor.UINT8, "unsigned bytes"),
+            (cbor.SINT8, "signed, 8 bits"),
+            (cbor.SINT16_LE, "signed, 16 bits, little-endian"),
+            (cbor.SINT32_LE, "signed, 32 bits, little-endian"),
+            (cbor.SINT64_LE, "signed, 64 bits, little-endian"),
+            (cbor.FLOAT64_LE, "IEEE 754 binary64, little-endian"),
+        )
+    )
+    states = member_docs(clock.ClockState)
+    return "\n".join(
+        [
+            "### Kinds of values\n",
+            table(("number", "kind", "what follows it"), kinds),
+            "### Typed arrays\n",
+            "Byte strings with a tag of RFC 8746. Integers travel in the narrowest that holds them all; readers take "
+            "any width.\n",
+            table(("tag", "elements"), tags),
+            "### States of a clock\n",
+            table(
+                ("number", "state", "meaning"),
+                ((str(int(state)), state.name.lower(), states[state.name]) for state in clock.ClockState),
+            ),
+        ]
+    )
+
+
+def _codes() -> str:
+    return "\n".join(
+        [
+            "## Reject codes\n",
+            "Why the server refuses a message for good. The bytes go to the dead letters, the code to the device.\n",
+            table(("code", "meaning"), ((f"`{code.value}`", code.meaning) for code in RejectCode)),
+            "## Reasons of drops\n",
+            "Why a device gives up samples that it had accepted.\n",
+            table(("reason", "meaning"), ((f"`{reason.value}`", reason.meaning) for reason in DropReason)),
+        ]
+    )
+
+
+def _names() -> str:
+    rows = [
+        ("device", f"`{identifiers.DEVICE_ID_PATTERN}`: CN of the certificate, MQTT username and client id at once"),
+        ("series", f"`{identifiers.SERIES_NAME_PATTERN}`, unique with its unit within a device"),
+        ("epoch", f"{identifiers.EPOCH_BYTES} random bytes, made with the outbox"),
+        ("boot", f"{identifiers.BOOT_ID_BYTES} bytes that the kernel makes at each boot"),
+        ("nonce", f"{session.NONCE_BYTES} random bytes"),
+        ("unit", "a UCUM code of 1 to 32 printable ASCII signs without spaces"),
+    ]
+    return "\n".join(
+        [
+            "## Identifiers\n",
+            table(("name", "form"), rows),
+            "## Limits\n",
+            table(("what", "limit"), LIMITS),
+            "## Units\n",
+            "Any UCUM code may be sent; these are the ones that the drivers of this project use.\n",
+            table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in units.KNOWN.items())),
+        ]
+    )
+
+
+def wire_contract() -> str:
+    """The page on what travels between device and server."""
+    layouts = {item.title: _layout(item) for item in layout.LAYOUTS}
+    after = layout.SERIES.title
+    parts = [part + "\n" + _values() if title == after else part for title, part in layouts.items()]
+    intro = (
+        "# Wire contract\n\nWhat travels between a device and the server. All times are nanoseconds; keys that a "
+        "reader does not know are passed over.\n"
+    )
+    return "\n".join([NOTE, intro, _topics(), "## Messages\n", *parts, _codes(), _names()])
+
+
+PAGES: dict[str, Callable[[], str]] = {"wire-contract.md": wire_contract}
+"""File names in docs/reference/ and what writes them."""
+
+
+def main() -> None:
+    """Write every page."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page())
+
+
+if __name__ == "__main__":
+    main()
