@@ -1,9 +1,13 @@
 """Who asks: what the API and the console need to know of identity."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+_DECLARED = "__wayside_permission__"
 
 
 class Permission(Enum):
@@ -60,3 +64,19 @@ class Access(Protocol):
 
     async def sign_out(self, session: str) -> None:
         """Ends the session; one that is not known is no error."""
+
+
+def requires(permission: Permission) -> Callable[[Endpoint], Endpoint]:
+    """Declares what a route needs; the API refuses to start with a route that declares nothing."""
+
+    def declare(endpoint: Endpoint) -> Endpoint:
+        endpoint.__dict__[_DECLARED] = permission
+        return endpoint
+
+    return declare
+
+
+def required(endpoint: object) -> Permission | None:
+    """What `endpoint` declares; None when it declares nothing."""
+    found = getattr(endpoint, _DECLARED, None)
+    return found if isinstance(found, Permission) else None

@@ -1,0 +1,186 @@
+"""The bodies that the API answers with; OpenAPI is generated from them."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from wayside_server.domain.account import Account
+from wayside_server.domain.moments import to_text
+from wayside_server.domain.reading import DeadLetter, Device, Sample, Series
+
+TIME = "UTC, RFC 3339 with microseconds"
+
+
+class DeviceAnswer(BaseModel):
+    """A device as the server knows it."""
+
+    name: str
+    state: str = Field(description="'never seen', 'online' or 'offline'")
+    state_since: str | None = Field(description=TIME)
+    last_seen: str | None = Field(description=TIME)
+    created_at: str = Field(description=TIME)
+    agent: str | None = Field(description="software and version that the device reported")
+
+    @classmethod
+    def of(cls, device: Device) -> "DeviceAnswer":
+        """The answer for `device`."""
+        since = None if device.state_since is None else to_text(device.state_since)
+        seen = None if device.last_seen is None else to_text(device.last_seen)
+        return cls(
+            name=device.name,
+            state=device.state,
+            state_since=since,
+            last_seen=seen,
+            created_at=to_text(device.created_at),
+            agent=device.agent,
+        )
+
+
+class DevicePage(BaseModel):
+    """Devices in order of name."""
+
+    devices: list[DeviceAnswer]
+    next: str | None = Field(description="path of the next page; null when this is the last")
+
+
+class SeriesAnswer(BaseModel):
+    """One measured quantity."""
+
+    name: str
+    unit: str = Field(description="UCUM code")
+
+    @classmethod
+    def of(cls, series: Series) -> "SeriesAnswer":
+        """The answer for `series`."""
+        return cls(name=series.name, unit=series.unit)
+
+
+class SeriesList(BaseModel):
+    """The series of a device, by name and unit."""
+
+    device: str
+    series: list[SeriesAnswer]
+
+
+class SampleAnswer(BaseModel):
+    """One value."""
+
+    series: str
+    unit: str = Field(description="UCUM code")
+    time: str = Field(description=TIME)
+    value: Any = Field(description="number, text, boolean or any JSON")
+
+    @classmethod
+    def of(cls, sample: Sample) -> "SampleAnswer":
+        """The answer for `sample`."""
+        return cls(series=sample.series.name, unit=sample.series.unit, time=to_text(sample.at), value=sample.value)
+
+
+class Latest(BaseModel):
+    """The newest sample of each series by event time."""
+
+    device: str
+    samples: list[SampleAnswer]
+
+
+class History(BaseModel):
+    """A page of samples in order of time. It is the whole answer only when `next` is null."""
+
+    device: str
+    start: str = Field(description=TIME)
+    end: str = Field(description=f"{TIME}; not included")
+    samples: list[SampleAnswer]
+    next: str | None = Field(description="path of the next page; null when this is the last")
+
+
+class DuplicatesCounted(BaseModel):
+    """Rows counted one by one, from the same moment as the account."""
+
+    rows: int
+    ledger: int = Field(description="samples of the ledger's stored batches")
+    duplicates_stored: int = Field(description="rows beyond those stored once; negative when rows are gone")
+
+
+class AccountAnswer(BaseModel):
+    """accepted = stored + pending + dropped + rejected + missing, in samples."""
+
+    device: str
+    accepted: int
+    stored: int
+    late: int = Field(description="of those stored, arrived more than five minutes after they were measured")
+    pending: int = Field(description="still on the device, as far as the server knows")
+    dropped: int = Field(description="given up by the device, and declared")
+    dropped_reasons: dict[str, int]
+    rejected: int = Field(description="refused for good; their bytes are dead letters")
+    rejected_reasons: dict[str, int]
+    missing: int = Field(description="neither on the device nor in the ledger")
+    duplicates_refused: int = Field(description="arrived again and were not stored again")
+    plain_stored: int = Field(description="of those stored, sent without sequence numbers")
+    plain_duplicates: int
+    garbage: int = Field(description="messages in which no batch could be recognised")
+    epochs: int
+    sentence: str
+    verified: DuplicatesCounted | None = Field(description="with ?verify=true")
+
+    @classmethod
+    def of(cls, account: Account) -> "AccountAnswer":
+        """The answer for `account`."""
+        verified = None
+        if account.counted is not None:
+            verified = DuplicatesCounted(
+                rows=account.counted.rows,
+                ledger=account.counted.ledger,
+                duplicates_stored=account.counted.rows - account.stored,
+            )
+        return cls(
+            device=account.device,
+            accepted=account.accepted,
+            stored=account.stored,
+            late=account.late,
+            pending=account.pending,
+            dropped=account.dropped_total,
+            dropped_reasons=dict(account.dropped),
+            rejected=account.rejected_total,
+            rejected_reasons=dict(account.rejected),
+            missing=account.missing,
+            duplicates_refused=account.duplicates,
+            plain_stored=account.plain_stored,
+            plain_duplicates=account.plain_duplicates,
+            garbage=account.garbage,
+            epochs=account.epochs,
+            sentence=account.sentence,
+            verified=verified,
+        )
+
+
+class DeadLetterAnswer(BaseModel):
+    """A message that was refused for good."""
+
+    id: int
+    topic: str
+    content_type: str | None
+    code: str = Field(description="reject code of the wire contract")
+    detail: str
+    size: int = Field(description="bytes")
+    received_at: str = Field(description=TIME)
+
+    @classmethod
+    def of(cls, letter: DeadLetter) -> "DeadLetterAnswer":
+        """The answer for `letter`."""
+        return cls(
+            id=letter.id,
+            topic=letter.topic,
+            content_type=letter.content_type,
+            code=letter.code,
+            detail=letter.detail,
+            size=letter.size,
+            received_at=to_text(letter.received_at),
+        )
+
+
+class DeadLetterPage(BaseModel):
+    """Refused messages, newest first."""
+
+    device: str
+    dead_letters: list[DeadLetterAnswer]
+    next: str | None = Field(description="path of the next page; null when this is the last")

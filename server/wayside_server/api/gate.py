@@ -1,0 +1,69 @@
+"""Lets a request through when its route's declared permission is met."""
+
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.routing import APIRoute
+
+from wayside_server.domain.access import Access, Permission, Principal, required
+from wayside_server.errors import UnauthorizedError
+
+SESSION_COOKIE = "__Host-wayside"
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+def make_gate(access: Access, metrics_hosts: Collection[str]) -> Callable[[Request], Awaitable[None]]:
+    """A dependency for every route: it leaves the caller in `request.state.principal`, None on public routes.
+
+    Args:
+        access: establishes who asks.
+        metrics_hosts: addresses that may read the metrics without a key.
+    """
+
+    async def gate(request: Request) -> None:
+        permission = required(request.scope["route"].endpoint)
+        request.state.principal = None
+        if permission is None:
+            raise HTTPException(403, "this route declares no permission, so nobody may use it; report it as a bug")
+        _refuse_foreign_pages(request)
+        if permission is Permission.PUBLIC:
+            return
+        if permission is Permission.METRICS and request.client and request.client.host in metrics_hosts:
+            return
+        request.state.principal = await _establish(access, request)
+
+    return gate
+
+
+def undeclared_routes(routers: Iterable[APIRouter]) -> list[str]:
+    """The routes of `routers` that declare no permission; whatever the gate cannot see counts as one."""
+    return [
+        str(getattr(route, "path", route))
+        for router in routers
+        for route in router.routes
+        if not isinstance(route, APIRoute) or required(route.endpoint) is None
+    ]
+
+
+async def _establish(access: Access, request: Request) -> Principal:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme:
+        if scheme.lower() != "bearer":
+            raise UnauthorizedError("send the API key as: Authorization: Bearer <key>")
+        return await access.authenticate(token.strip())
+    session = request.cookies.get(SESSION_COOKIE)
+    if session is None:
+        raise UnauthorizedError("no API key and no session; send the header Authorization: Bearer <key>")
+    return await access.resume(session)
+
+
+def _refuse_foreign_pages(request: Request) -> None:
+    """A browser says which page a request comes from; one from elsewhere changes nothing here."""
+    if request.method in _SAFE_METHODS:
+        return
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise HTTPException(403, "the request comes from a page of another site; open the console itself")
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise HTTPException(403, "the request comes from a page of another site; open the console itself")

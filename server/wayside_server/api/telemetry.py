@@ -1,0 +1,179 @@
+"""Telemetry: history in pages, and exports as one document."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import StreamingResponse
+
+from wayside_server.api.answers import History, SampleAnswer
+from wayside_server.api.devices import STALE_CURSOR, Cursor, Limit, next_link
+from wayside_server.domain.access import Permission, requires
+from wayside_server.domain.cursor import CursorError, decode_cursor
+from wayside_server.domain.moments import from_us, parse_moment, to_text, to_us
+from wayside_server.domain.reading import (
+    MAX_WIDE_SERIES,
+    Aggregation,
+    ExportQuery,
+    Format,
+    HistoryQuery,
+    Place,
+    Reading,
+    Sample,
+    Shape,
+)
+
+MAX_EXPORTS = 4
+"""Exports at a time in one process: each keeps a core of the database busy."""
+MAX_SERIES = 2_048
+MAX_BUCKET_S = 10_000 * 86_400.0
+
+_MEDIA_TYPES = {Format.CSV: "text/csv; charset=utf-8", Format.JSON: "application/json"}
+_TIME = "RFC 3339 with an offset, or back from now as in -15m, -24h, -7d, or now"
+
+SeriesNames = Annotated[
+    list[str], Query(max_length=MAX_SERIES, description="names to keep; repeat it; all when absent")
+]
+Start = Annotated[str, Query(max_length=64, description=f"earliest time, included: {_TIME}")]
+End = Annotated[str, Query(max_length=64, description=f"latest time, not included: {_TIME}")]
+
+
+def telemetry_router(reading: Reading) -> APIRouter:
+    """The routes below /api/v1/devices/{device}/telemetry."""
+    router = APIRouter(prefix="/api/v1/devices/{device}/telemetry", tags=["telemetry"])
+    exports = asyncio.Semaphore(MAX_EXPORTS)
+
+    @router.get("")
+    @requires(Permission.READ)
+    async def history(
+        request: Request,
+        device: str,
+        series: SeriesNames = [],  # noqa: B006
+        start: Start = "-24h",
+        end: End = "now",
+        order: Annotated[str, Query(pattern="^(asc|desc)$", description="of time")] = "asc",
+        limit: Limit = 500,
+        aggregation: Annotated[Aggregation | None, Query(description="needs `bucket`; numbers only")] = None,
+        bucket: Annotated[
+            float | None, Query(ge=0.001, le=MAX_BUCKET_S, description="width in seconds; aligned to 1970-01-01 UTC")
+        ] = None,
+        cursor: Cursor = None,
+    ) -> History:
+        """A page of samples between two times. Follow `next` until it is null: nothing is cut without saying so."""
+        if (aggregation is None) != (bucket is None):
+            raise HTTPException(422, "aggregation and bucket belong together; give both or neither")
+        start_us, end_us = _span(start, end)
+        question = f"{device} {sorted(series)} {order} {aggregation} {bucket}"
+        after = None
+        if cursor is not None:
+            start_us, end_us, after = _decode(cursor, question)
+        query = HistoryQuery(
+            device=device,
+            series=series,
+            start_us=start_us,
+            end_us=end_us,
+            descending=order == "desc",
+            limit=limit + 1,
+            after=after,
+            aggregation=aggregation,
+            bucket_us=0 if bucket is None else round(bucket * 1_000_000),
+        )
+        found = await reading.history(query)
+        page = found[:limit]
+        onward = None
+        if len(found) > limit:
+            # The span was fixed by the first page: a relative one would move between pages.
+            place = _behind(page, after)
+            onward = next_link(request, [start_us, end_us, place.at_us, place.series_id, place.skip], question)
+        return History(
+            device=device,
+            start=to_text(from_us(start_us)),
+            end=to_text(from_us(end_us)),
+            samples=[SampleAnswer.of(sample) for sample in page],
+            next=onward,
+        )
+
+    @router.get("/export", response_class=StreamingResponse)
+    @requires(Permission.READ)
+    async def export(
+        device: str,
+        format: Format = Format.CSV,  # noqa: A002
+        shape: Shape = Shape.LONG,
+        series: SeriesNames = [],  # noqa: B006
+        start: Start = "1970-01-02T00:00:00Z",
+        end: End = "9999-01-01T00:00:00Z",
+    ) -> StreamingResponse:
+        """All samples between two times as one document, streamed. Long: by series and time. Wide: a row a time."""
+        start_us, end_us = _span(start, end)
+        if exports.locked():
+            raise HTTPException(
+                429, f"{MAX_EXPORTS} exports are running; try again when one has ended", {"Retry-After": "10"}
+            )
+        if shape is Shape.WIDE:
+            count = len(series) or len(await reading.series(device))
+            if count > MAX_WIDE_SERIES:
+                raise HTTPException(
+                    422, f"{count} series are too many columns; name up to {MAX_WIDE_SERIES} as series="
+                )
+        pieces = _limited(exports, reading.export(ExportQuery(device, series, start_us, end_us, format, shape)))
+        # Errors that are known before the first byte still get a status of their own.
+        first = await anext(pieces)
+        headers = {"Content-Disposition": f'attachment; filename="{device}.{format.value}"'}
+        return StreamingResponse(_chained(first, pieces), media_type=_MEDIA_TYPES[format], headers=headers)
+
+    return router
+
+
+def _span(start: str, end: str) -> tuple[int, int]:
+    now_us = time.time_ns() // 1000
+    try:
+        start_us = parse_moment(start, now_us)
+    except ValueError as error:
+        raise HTTPException(422, f"start: {error}") from error
+    try:
+        end_us = parse_moment(end, now_us)
+    except ValueError as error:
+        raise HTTPException(422, f"end: {error}") from error
+    if start_us >= end_us:
+        raise HTTPException(422, "start: must lie before end")
+    return start_us, end_us
+
+
+def _decode(cursor: str, question: str) -> tuple[int, int, Place]:
+    try:
+        parts = decode_cursor(cursor, question, int, int, int, int, int)
+    except CursorError as error:
+        raise HTTPException(400, STALE_CURSOR) from error
+    start_us, end_us, at_us, series_id, skip = (int(part) for part in parts)
+    if not (0 <= series_id < 1 << 31 and 0 <= skip < 1 << 31):
+        raise HTTPException(400, STALE_CURSOR)
+    return start_us, end_us, Place(at_us, series_id, skip)
+
+
+def _behind(page: Sequence[Sample], after: Place | None) -> Place:
+    """The place behind the last sample of `page`."""
+    last = page[-1]
+    at_us, series_id = to_us(last.at), last.series.id
+    same = 0
+    for sample in reversed(page):
+        if (to_us(sample.at), sample.series.id) != (at_us, series_id):
+            return Place(at_us, series_id, same)
+        same += 1
+    # The whole page shares one place; when the page before ended there too, its rows are skipped as well.
+    if after is not None and (after.at_us, after.series_id) == (at_us, series_id):
+        same += after.skip
+    return Place(at_us, series_id, same)
+
+
+async def _limited(exports: asyncio.Semaphore, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async with exports:
+        async for piece in pieces:
+            yield piece
+
+
+async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
