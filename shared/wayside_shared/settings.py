@@ -2,7 +2,8 @@
 
 A settings class is a frozen dataclass whose fields are made with `setting()`. Field types may be str, int, float,
 bool, a Path, an Enum of texts, `X | None`, `list[str]`, another settings class, `list[settings class]`, or
-`Table`, which is taken as it stands for a part that reads it later (a driver its own settings).
+`Table`, which is taken as it stands for a part that reads it later. A class whose tables hold keys of another part
+besides its own has a `remainder()`: a sensor's own keys and its driver's stand in one table.
 """
 
 import dataclasses
@@ -11,8 +12,9 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,7 +42,9 @@ class Table:
     def error(self, message: str, key: str | None = None) -> ConfigError:
         """A ConfigError about `key`, or about the table itself, that names file and line."""
         place = self.path if key is None else (*self.path, key)
-        return ConfigError(message, source=self.source, line=self.lines.get(place) or self.lines.get(self.path))
+        while place and place not in self.lines:  # what stands within a line has that of the table around it
+            place = place[:-1]
+        return ConfigError(message, source=self.source, line=self.lines.get(place))
 
 
 def setting(
@@ -51,6 +55,7 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     pattern: str | None = None,
+    choices: Sequence[Any] | None = None,
     sample: Any = None,
 ) -> Any:
     """A field of a settings class.
@@ -62,12 +67,25 @@ def setting(
         minimum: smallest number allowed.
         maximum: largest number allowed.
         pattern: regular expression that a text must match as a whole.
+        choices: the only values allowed.
         sample: value to show in the sample file when it differs from the default.
     """
-    metadata = {"doc": doc, "minimum": minimum, "maximum": maximum, "pattern": pattern, "sample": sample}
+    metadata = {
+        "doc": doc,
+        "minimum": minimum,
+        "maximum": maximum,
+        "pattern": pattern,
+        "choices": choices,
+        "sample": sample,
+    }
     if factory is not None:
-        return dataclasses.field(default_factory=factory, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+        return dataclasses.field(default_factory=factory, metadata=metadata, kw_only=True)
+    return dataclasses.field(default=default, metadata=metadata, kw_only=True)
+
+
+def remainder(doc: str) -> Any:
+    """A field of type `Table` that takes every key the class does not name, for the part that reads it later."""
+    return dataclasses.field(default_factory=lambda: Table({}), metadata={"doc": doc, "remainder": True}, kw_only=True)
 
 
 def from_toml(cls: type[T], text: str, source: str) -> T:
@@ -97,11 +115,15 @@ def from_table(cls: type[T], table: Table) -> T:
         ConfigError: as `from_toml`.
     """
     hints = typing.get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for key in table.values:
-        if key not in fields:
-            raise table.error(f"unknown key {key!r}{_suggestion(key, list(fields))}", key)
+    every = dataclasses.fields(cls)  # type: ignore[arg-type]
+    fields = {field.name: field for field in every if "remainder" not in field.metadata}
+    foreign = {key: value for key, value in table.values.items() if key not in fields}
     values: dict[str, Any] = {}
+    for rest in (field for field in every if field.name not in fields):
+        values[rest.name] = Table(foreign, table.path, table.lines, table.source)
+        foreign = {}
+    for key in foreign:
+        raise table.error(f"unknown key {key!r}{suggestion(key, list(fields))}", key)
     for name, field in fields.items():
         if name in table.values:
             values[name] = _convert(table, name, hints[name], table.values[name], field.metadata)
@@ -113,12 +135,21 @@ def from_table(cls: type[T], table: Table) -> T:
         raise table.error(str(error)) from error
 
 
-def to_sample(cls: type[Any], heading: str = "", *, path: str = "") -> str:
-    """A TOML file that shows every setting of `cls` with its meaning; optional keys are commented out."""
+def to_sample(cls: type[Any], heading: str = "", *, path: str = "", leave_out: Collection[str] = ()) -> str:
+    """A TOML file that shows every setting of `cls` with its meaning; optional keys are commented out.
+
+    Args:
+        cls: a settings class.
+        heading: a comment to stand first.
+        path: the dotted name of the table that the keys belong to.
+        leave_out: names of fields that the caller shows in its own way.
+    """
     lines = [f"# {line}" for line in heading.splitlines()]
     nested: list[str] = []
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
+        if field.name in leave_out:
+            continue
         inner = _settings_class(hints[field.name])
         if inner is not None:
             place = f"{path}.{field.name}" if path else field.name
@@ -135,6 +166,8 @@ def describe(cls: type[Any], *, path: str = "") -> list[tuple[str, str, str, str
     rows: list[tuple[str, str, str, str]] = []
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
+        if hints[field.name] is Table:
+            continue
         name = f"{path}.{field.name}" if path else field.name
         inner = _settings_class(hints[field.name])
         if inner is not None:
@@ -213,6 +246,8 @@ def _convert_list(table: Table, key: str, item_hint: Any, value: Any, metadata: 
     inner = _settings_class(item_hint)
     if inner is None and item_hint is not Table:
         return [_convert_scalar(table, key, item_hint, item, metadata) for item in value]
+    if any(type(item) is not dict for item in value):
+        raise table.error(f"{key!r} must be tables: [[{key}]]", key)
     children = [Table(item, (*table.path, key, i), table.lines, table.source) for i, item in enumerate(value)]
     return children if inner is None else [from_table(inner, child) for child in children]
 
@@ -222,7 +257,7 @@ def _convert_scalar(table: Table, key: str, hint: Any, value: Any, metadata: Map
         choices = [str(member.value) for member in hint]
         if value not in choices:
             raise table.error(
-                f"{key} = {value!r}: must be one of {', '.join(choices)}{_suggestion(value, choices)}", key
+                f"{key} = {value!r}: must be one of {', '.join(choices)}{suggestion(value, choices)}", key
             )
         return hint(value)
     if hint is float and type(value) is int:
@@ -230,16 +265,25 @@ def _convert_scalar(table: Table, key: str, hint: Any, value: Any, metadata: Map
     wanted = str if hint is Path else hint
     if type(value) is not wanted:
         raise table.error(f"{key} = {value!r}: must be {_type_name(hint)}", key)
-    low, high, pattern = metadata["minimum"], metadata["maximum"], metadata["pattern"]
+    _check_limits(table, key, value, metadata)
+    return Path(value) if hint is Path else value
+
+
+def _check_limits(table: Table, key: str, value: Any, metadata: Mapping[str, Any]) -> None:
+    low, high, pattern, choices = (metadata[name] for name in ("minimum", "maximum", "pattern", "choices"))
+    if choices is not None and value not in choices:
+        raise table.error(f"{key} = {_toml(value)}: must be one of {', '.join(_toml(c) for c in choices)}", key)
+    if type(value) is float and not isfinite(value):
+        raise table.error(f"{key} = {value}: must be a finite number", key)
     if (low is not None and value < low) or (high is not None and value > high):
         bounds = " and ".join([f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None))
         raise table.error(f"{key} = {value}: must be {bounds}", key)
     if pattern is not None and re.fullmatch(pattern, value) is None:
         raise table.error(f"{key} = {value!r}: must match {pattern}", key)
-    return Path(value) if hint is Path else value
 
 
-def _suggestion(word: object, known: list[str]) -> str:
+def suggestion(word: object, known: Sequence[str]) -> str:
+    """The end of a message about an unknown `word`: the name that was meant, or every one there is."""
     close = difflib.get_close_matches(str(word), known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(sorted(known))}"
 

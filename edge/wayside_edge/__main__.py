@@ -1,0 +1,77 @@
+"""The command wayside-edge."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from wayside_edge import config
+from wayside_edge.errors import ConfigError, WaysideError
+from wayside_shared.errors import EXIT_CONFIG
+
+DEFAULT_CONFIG = Path("/etc/wayside/edge.toml")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0, 1 for a failure, 78 for a wrong configuration."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _COMMANDS[options.command](options)
+    except ConfigError as error:
+        print(f"wayside-edge: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    except WaysideError as error:
+        print(f"wayside-edge: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _sample_config(_options: argparse.Namespace) -> int:
+    print(config.sample(), end="")
+    return 0
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    settings = config.load(options.config)
+    print(f"{options.config} is right: {len(settings.sensor)} sensors on {len(settings.bus)} buses")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = config.load(options.config)
+    app = importlib.import_module("wayside_edge.app")  # a command that only checks need not load what runs
+    return int(app.run(settings) or 0)
+
+
+def _enroll(options: argparse.Namespace) -> int:
+    enrol = importlib.import_module("wayside_edge.enrol")
+    return int(enrol.enrol(options.url, options.token, directory=options.directory, ca=options.ca) or 0)
+
+
+_COMMANDS = {
+    "run": _run,
+    "enroll": _enroll,
+    "check-config": _check_config,
+    "sample-config": _sample_config,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="wayside-edge", description="Measure, keep and deliver every sample.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in (("run", "measure and deliver until stopped"), ("check-config", "say whether a file is right")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"{DEFAULT_CONFIG}")
+    commands.add_parser("sample-config", help="print a commented configuration file")
+    enroll = commands.add_parser("enroll", help="get this device its certificate with a one-time token")
+    enroll.add_argument("url", metavar="URL", help="address of the server, https://…")
+    enroll.add_argument("token", metavar="TOKEN", help="from: wayside-server token create")
+    enroll.add_argument("--directory", type=Path, default=DEFAULT_CONFIG.parent, help="where key and certificate go")
+    enroll.add_argument("--ca", type=Path, metavar="FILE", help="PEM file of the CA to trust")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Settings of a BME280."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from wayside_shared.settings import setting
+
+OVERSAMPLING = (0, 1, 2, 4, 8, 16)
+FILTERS = (0, 2, 4, 8, 16)
+STANDBY_MS = (0.5, 62.5, 125.0, 250.0, 500.0, 1000.0, 10.0, 20.0)
+"""In the order of their register codes (data sheet BST-BME280-DS002-15, sections 5.4.3 to 5.4.6, Tables 20 to 28)."""
+
+
+class Mode(Enum):
+    """How the chip measures (data sheet, section 3.3)."""
+
+    FORCED = "forced"
+    NORMAL = "normal"
+
+
+@dataclass(frozen=True, slots=True)
+class Bme280Settings:
+    """Settings of a sensor of kind `bme280`."""
+
+    address: int = setting("I2C address: 118 (0x76) with SDO at ground, 119 (0x77) with SDO at VDDIO.", 0x76)
+    mode: Mode = setting(
+        "forced: measure when read, sleep otherwise. normal: measure all the time, for fast reads and the filter.",
+        Mode.FORCED,
+    )
+    temperature_oversampling: int = setting(
+        "Conversions averaged; the two others need it, so 0 leaves nothing.", 1, choices=OVERSAMPLING[1:]
+    )
+    pressure_oversampling: int = setting("Conversions averaged; 0 leaves pressure out.", 1, choices=OVERSAMPLING)
+    humidity_oversampling: int = setting("Conversions averaged; 0 leaves humidity out.", 1, choices=OVERSAMPLING)
+    filter: int = setting(
+        "Coefficient of the chip's IIR filter for temperature and pressure; 0 is off.", 0, choices=FILTERS
+    )
+    standby_ms: float = setting("Pause between measurements in normal mode, in ms.", 125.0, choices=STANDBY_MS)
+
+    def __post_init__(self) -> None:
+        if self.address not in (0x76, 0x77):
+            raise ValueError(f"address = 0x{self.address:02x}: a BME280 has 0x76 or 0x77")
+
+    @property
+    def measurement_ms(self) -> float:
+        """Longest time that one measurement takes (data sheet, section 9.1)."""
+        extra = sum(0.575 + 2.3 * n for n in (self.pressure_oversampling, self.humidity_oversampling) if n)
+        return 1.25 + 2.3 * self.temperature_oversampling + extra

@@ -1,0 +1,113 @@
+"""The driver that plays back recorded measurements at the pace of the recording, or a multiple of it."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+from wayside_edge.drivers.replay.recording import NAN, Row, rows
+from wayside_edge.drivers.replay.settings import ReplaySettings, Times
+from wayside_edge.errors import SensorError, TransientError
+from wayside_edge.ports import Reading
+
+ROWS_PER_READ = 5_000
+"""Bounds the memory of one read at a high speed; what is left comes with the next."""
+
+
+class Replay:
+    """A recording as a sensor.
+
+    With recorded times a read gives every row that is due. With `times = "now"` it gives one row at most, as a chip
+    would, so that the recording runs no faster than one row an interval. A cell that is no number, and every cell of
+    a row without a readable time, comes as NaN, which the batcher refuses and counts.
+
+    Args:
+        settings: its settings.
+        monotonic_ns: the clock that paces it, in nanoseconds.
+    """
+
+    def __init__(self, settings: ReplaySettings, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._settings = settings
+        self._monotonic_ns = monotonic_ns
+        self._rows: Iterator[Row] = iter(())
+        self._next: Row | None = None
+        self._failure: TransientError | None = None
+        self._given = 0
+        self._begin_ns: int | None = None
+        self._first_ns: int | None = None
+        self._last_ns = 0
+        self._step_ns = 0
+        self._shift_ns = 0
+
+    def start(self) -> None:
+        """See `Driver`. After a failure it goes on behind the last row that it gave."""
+        self._failure = None
+        self._rows = islice(rows(self._settings), self._given, None)
+        self._next = next(self._rows, None)
+        if self._next is None and not self._given:
+            raise SensorError(f"{self._settings.file} holds no rows")
+
+    def read(self) -> Sequence[Reading]:
+        """See `Driver`. Empty while no row is due, and after the end."""
+        live = self._settings.times is Times.NOW
+        readings: list[Reading] = []
+        failure, self._failure = self._failure, None
+        for _ in range(1 if live else ROWS_PER_READ):
+            try:
+                row = self._due() if failure is None else None
+            except TransientError as error:
+                failure = error
+                row = None
+            if row is None:
+                break
+            readings.extend(self._readings(row))
+        if failure is not None and not readings:
+            raise failure
+        self._failure = failure  # what was read before it must not be lost with it
+        return readings
+
+    def close(self) -> None:
+        """See `Driver`."""
+        self._rows = iter(())
+        self._next = None
+
+    def _due(self) -> Row | None:
+        """The next row when its time has come, taken off the recording."""
+        if self._next is None:
+            self._next = next(self._rows, None)
+        if self._next is None and self._settings.loop and self._given:
+            self._rewind()
+        row = self._next
+        if row is None or not self._has_come(row):
+            return None
+        self._given += 1
+        self._next = None
+        return row
+
+    def _has_come(self, row: Row) -> bool:
+        if row.time_ns is None:
+            return True
+        now_ns = self._monotonic_ns()
+        if self._begin_ns is None or self._first_ns is None:
+            self._begin_ns, self._first_ns, self._last_ns = now_ns, row.time_ns, row.time_ns
+        if row.time_ns + self._shift_ns - self._first_ns > (now_ns - self._begin_ns) * self._settings.speed:
+            return False
+        step_ns = row.time_ns - self._last_ns
+        self._step_ns, self._last_ns = step_ns if step_ns > 0 else self._step_ns, row.time_ns
+        return True
+
+    def _rewind(self) -> None:
+        """Begin again, one step after the end, so that no time comes twice."""
+        if self._first_ns is not None:
+            self._shift_ns += self._last_ns - self._first_ns + max(self._step_ns, 1_000_000)
+            self._last_ns = self._first_ns
+        self._given = 0
+        self._rows = rows(self._settings)
+        self._next = next(self._rows, None)
+
+    def _readings(self, row: Row) -> Iterator[Reading]:
+        recorded = self._settings.times is Times.RECORDED
+        time_ns = row.time_ns + self._shift_ns if recorded and row.time_ns is not None else None
+        for column, value in zip(self._settings.columns, row.values, strict=True):
+            if value is not None:
+                number = NAN if recorded and row.time_ns is None else value
+                yield Reading(column.name, number, column.unit, time_ns=time_ns, decimals=column.decimals)

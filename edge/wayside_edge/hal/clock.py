@@ -1,0 +1,87 @@
+"""The clocks of this machine."""
+
+import ctypes
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from wayside_edge.errors import BusError
+from wayside_shared.settings import setting
+
+STA_UNSYNC = 0x0040
+TIME_ERROR = 5
+"""linux/timex.h: the status bit and the clock state of a clock that nothing disciplines."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSettings:
+    """`[clock]`."""
+
+    trust_system: bool = setting(
+        "Call the system clock right even when the kernel does not know of a time service, as in most containers.",
+        False,
+    )
+    hold_s: float = setting(
+        "After a start without a right clock, how long to keep samples back until it is set, in seconds.",
+        120.0,
+        minimum=0.0,
+        maximum=86_400.0,
+    )
+
+
+class _Timex(ctypes.Structure):
+    # Only the head is read; the rest of `struct timex` (adjtimex(2)) is 104 to 208 bytes by architecture.
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_byte * 256),
+    )
+
+
+class SystemClock:
+    """The `Clock` of the running kernel.
+
+    Args:
+        settings: whether to trust the wall clock in any case.
+        root: where `proc` is mounted.
+    """
+
+    def __init__(self, settings: ClockSettings, root: Path = Path("/")) -> None:
+        self._trusted = settings.trust_system
+        self._boot_id_file = root / "proc/sys/kernel/random/boot_id"
+        self._boot_id: bytes | None = None
+        self._adjtimex = ctypes.CDLL(None, use_errno=True).adjtimex
+
+    def boottime_ns(self) -> int:
+        """See `Clock`."""
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def wall_ns(self) -> int:
+        """See `Clock`."""
+        return time.clock_gettime_ns(time.CLOCK_REALTIME)
+
+    def synced(self) -> bool:
+        """See `Clock`. A kernel that refuses the question counts as not synchronised."""
+        if self._trusted:
+            return True
+        timex = _Timex()
+        state: int = self._adjtimex(ctypes.byref(timex))
+        return 0 <= state < TIME_ERROR and not timex.status & STA_UNSYNC
+
+    def boot_id(self) -> bytes:
+        """See `Clock`.
+
+        Raises:
+            BusError: the kernel does not tell it.
+        """
+        if self._boot_id is None:
+            try:
+                self._boot_id = uuid.UUID(self._boot_id_file.read_text().strip()).bytes
+            except (OSError, ValueError) as error:
+                raise BusError(f"{self._boot_id_file} gives no boot id: {error}; is /proc mounted?") from error
+        return self._boot_id

@@ -1,0 +1,102 @@
+"""Named events: what happens on a board, each with its counter and its log line."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth a log line. Subclasses set the level and the line, and are counted by their class name."""
+
+    level: ClassVar[int] = logging.INFO
+    line: ClassVar[str] = ""
+    """The log line; braces hold names of fields."""
+
+    def text(self) -> str:
+        """The log line with this event's data."""
+        return self.line.format_map({name: getattr(self, name) for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True, slots=True)
+class SensorFailing(Event):
+    """Reads of a sensor began to fail."""
+
+    level = logging.WARNING
+    line = "sensor {sensor} began to fail: {cause}"
+    sensor: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class SensorRecovered(Event):
+    """A sensor that failed gives readings again."""
+
+    line = "sensor {sensor} works again after {failures} failures"
+    sensor: str
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class SensorStalled(Event):
+    """A driver did not come back in time; its bus waits with it."""
+
+    level = logging.WARNING
+    line = "sensor {sensor} has not answered for {seconds:g} s; its bus is waiting for it"
+    sensor: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingRefused(Event):
+    """A reading can never be stored; logged for the first of each series and reason."""
+
+    level = logging.WARNING
+    line = "readings of {series} are refused: {reason}"
+    series: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRefusing(Event):
+    """The outbox began to refuse batches; they are kept in memory and offered again."""
+
+    level = logging.ERROR
+    line = "the outbox takes no samples: {cause}"
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxAccepting(Event):
+    """The outbox takes batches again."""
+
+    line = "the outbox takes samples again; {refused} readings were refused meanwhile"
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFull(Event):
+    """Memory for samples that the outbox does not take is used up: readings are refused until it does."""
+
+    level = logging.ERROR
+    line = "{samples} samples wait in memory for the outbox; readings are refused until it takes them"
+    samples: int
+
+
+class Journal:
+    """Where events go: one call writes the log line and the counter.
+
+    Args:
+        logger: takes the lines.
+    """
+
+    def __init__(self, logger: logging.Logger | None = None) -> None:
+        self._logger = logger or logging.getLogger("wayside")
+        self.counts: Counter[str] = Counter()
+        """How often each event happened, by class name."""
+
+    def emit(self, event: Event) -> None:
+        """Count `event` and log it."""
+        self.counts[type(event).__name__] += 1
+        self._logger.log(event.level, "%s", event.text())

@@ -1,0 +1,83 @@
+"""The agent's configuration file and the command that checks it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from wayside_edge import config, registry
+from wayside_edge.__main__ import main
+from wayside_edge.config import parse
+from wayside_edge.errors import ConfigError
+from wayside_shared.errors import EXIT_CONFIG
+
+UPLINK = '[uplink]\nhost = "h"\ndevice = "d-1"\n'
+BUS = '[[bus]]\nname = "main"\nkind = "i2c"\nnumber = 1\n'
+
+
+def complaint(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "edge.toml")
+    return str(caught.value)
+
+
+def test_the_sample_is_right() -> None:
+    settings = parse(config.sample(), "sample")
+    assert [sensor.kind for sensor in settings.sensor] == ["host"]
+
+
+def test_the_sample_is_right_with_all_comments_taken_away() -> None:
+    text = re.sub(r"(?m)^# (?=\[\[|# |\w+ = )", "", config.sample())
+    settings = parse(text, "sample")
+    assert [sensor.kind for sensor in settings.sensor] == sorted(registry.DRIVERS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            '[[sensor]]\nname = "a"\nkind = "bmp820"\n',
+            "unknown sensor kind 'bmp820'; did you mean 'bme280'?",
+        ),
+        ('[[sensor]]\nname = "a"\nkind = "bme280"\n', "'bus' is missing"),
+        ('[[sensor]]\nname = "a"\nkind = "bme280"\nbus = "mian"\n', "no [[bus]] is named 'mian'; did you mean 'main'?"),
+        ('[[sensor]]\nname = "a"\nkind = "host"\nbus = "main"\n', "is on no bus; remove 'bus'"),
+        ('[[sensor]]\nname = "a"\nkind = "host"\ndisc_path = "/"\n', "did you mean 'disk_path'?"),
+        (
+            '[[sensor]]\nname = "a"\nkind = "host"\n[[sensor]]\nname = "a"\nkind = "host"\n',
+            "a second sensor is named 'a'",
+        ),
+        ('[[bus]]\nname = "main"\nkind = "i2c"\nnumber = 2\n', "a second bus is named 'main'"),
+        ('[[bus]]\nname = "b"\nkind = "i3c"\n', "unknown bus kind 'i3c'; did you mean 'i2c'?"),
+        ('[[bus]]\nname = "b"\nkind = "i2c"\nnumbr = 2\n', "did you mean 'number'?"),
+        ('[[sensor]]\nname = "a"\nkind = "bme280"\nbus = "main"\naddress = 0x70\n', "a BME280 has 0x76 or 0x77"),
+        ("", "nothing to measure: add a [[sensor]]"),
+    ],
+)
+def test_mistakes(text: str, expected: str) -> None:
+    assert expected in complaint(UPLINK + BUS + text)
+
+
+def test_mistakes_name_the_line_of_the_driver_setting() -> None:
+    assert complaint(UPLINK + '[[sensor]]\nname = "a"\nkind = "host"\ndisc_path = "/"\n').startswith("edge.toml:7: ")
+
+
+def test_check_config_ends_with_78_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text("[uplnk]\n")
+    assert main(["check-config", "--config", str(file)]) == EXIT_CONFIG
+    captured = capsys.readouterr()
+    assert captured.err == f"wayside-edge: {file}:1: unknown key 'uplnk'; did you mean 'uplink'?\n"
+
+
+def test_a_missing_file_ends_with_78(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", "--config", str(tmp_path / "none.toml")]) == EXIT_CONFIG
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_sample_config_passes_check_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sample-config"]) == 0
+    file = tmp_path / "edge.toml"
+    file.write_text(capsys.readouterr().out)
+    assert main(["check-config", "--config", str(file)]) == 0
+    assert "is right: 1 sensors" in capsys.readouterr().out

@@ -1,0 +1,25 @@
+"""One call writes log line and counter."""
+
+import logging
+
+import pytest
+
+from wayside_edge.health import events
+from wayside_edge.health.events import Event, Journal, SensorFailing
+
+
+def test_an_event_is_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    journal = Journal()
+    with caplog.at_level(logging.INFO):
+        journal.emit(SensorFailing("roof", "no chip answers at 0x76 {odd}"))
+    assert caplog.messages == ["sensor roof began to fail: no chip answers at 0x76 {odd}"]
+    assert journal.counts == {"SensorFailing": 1}
+
+
+def test_every_event_has_a_line_that_names_only_its_fields() -> None:
+    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)]
+    for kind in kinds:
+        if kind is not Event:
+            event = kind(**dict.fromkeys(kind.__dataclass_fields__, 1.0))  # type: ignore[arg-type]
+            assert event.text()
+            assert kind.__doc__

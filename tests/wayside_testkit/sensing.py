@@ -1,0 +1,141 @@
+"""What the sensing half needs around it: clocks that tests own, buses with simulated chips, an outbox in memory."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from wayside_edge.config import AgentSettings
+from wayside_edge.errors import BusError, OutboxError
+from wayside_edge.hal.i2c import SmbusI2c, SmbusLike
+from wayside_edge.outbox.settings import OutboxSettings
+from wayside_edge.pipeline.settings import BatchSettings
+from wayside_edge.ports import ClosedBatch, I2cBus
+from wayside_edge.registry import SensorSettings
+from wayside_edge.uplink.settings import UplinkSettings
+from wayside_firmware.board.air import State
+from wayside_firmware.board.bme280 import Bme280Chip, Trimming
+from wayside_firmware.board.bus import SimulatedBus
+from wayside_shared.settings import Table
+
+BOOT = bytes(range(16))
+NOON_NS = 1_700_000_000 * 10**9
+
+
+class ManualClock:
+    """A `Clock` that moves when told."""
+
+    def __init__(self) -> None:
+        self.now_ns = 5_000_000_000
+        self.right = True
+
+    def boottime_ns(self) -> int:
+        return self.now_ns
+
+    def wall_ns(self) -> int:
+        return NOON_NS + self.now_ns
+
+    def synced(self) -> bool:
+        return self.right
+
+    def boot_id(self) -> bytes:
+        return BOOT
+
+
+class BoardClock:
+    """Seconds for a simulated chip: waiting is what makes them pass."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+class Board:
+    """One simulated BME280 on a bus named `main`; a `BusProvider`."""
+
+    def __init__(
+        self, state: State, calibration: Trimming | None = None, *, address: int = 0x76, noise: float = 0.0
+    ) -> None:
+        self.state = state
+        self.clock = BoardClock()
+        self.chip = Bme280Chip(
+            lambda _at_s: self.state,
+            calibration or Trimming(),
+            noise=noise,
+            seed=1,
+            clock=self.clock,
+            wall=lambda: 1.7e9 + self.clock.now_s,
+        )
+        self.bus = SimulatedBus({address: self.chip})
+
+    def i2c(self, name: str) -> I2cBus:
+        return SmbusI2c(name, lambda: self.bus)
+
+
+class SwitchedBuses:
+    """A `BusProvider` whose buses can be taken away and given back."""
+
+    def __init__(self, buses: Mapping[str, Callable[[], SmbusLike]]) -> None:
+        self._openers = buses
+        self.missing: set[str] = set()
+
+    def i2c(self, name: str) -> I2cBus:
+        if name in self.missing:
+            raise BusError(f"bus {name} is not there")
+        return SmbusI2c(name, self._openers[name])
+
+
+class MemoryOutbox:
+    """An `Outbox` that keeps batches in a list, refuses on demand, and tells who waits for it."""
+
+    def __init__(self) -> None:
+        self.batches: list[ClosedBatch] = []
+        self.refusing = False
+        self.refusals = 0
+        self._changed = asyncio.Event()
+
+    async def append(self, batch: ClosedBatch) -> int:
+        await asyncio.sleep(0)
+        if self.refusing:
+            self.refusals += 1
+            self._tell()
+            raise OutboxError("no space left on device")
+        self.batches.append(batch)
+        self._tell()
+        return len(self.batches)
+
+    @property
+    def samples(self) -> int:
+        return sum(batch.n for batch in self.batches)
+
+    async def until(self, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+        """Wait until `condition` holds; it is asked again after every append."""
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                changed = self._changed
+                await changed.wait()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def agent_settings(
+    sensors: Sequence[SensorSettings], *, batch: BatchSettings | None = None, outbox: Path = Path("outbox.db")
+) -> AgentSettings:
+    """Settings of an agent that reads `sensors`."""
+    return AgentSettings(
+        uplink=UplinkSettings(host="localhost", device="board-1"),
+        outbox=OutboxSettings(path=outbox),
+        batch=batch or BatchSettings(max_age_s=0.05),
+        sensor=list(sensors),
+    )
+
+
+def sensor(name: str, kind: str, interval_s: float = 0.01, bus: str | None = None, **options: object) -> SensorSettings:
+    """A `[[sensor]]` table."""
+    return SensorSettings(name=name, kind=kind, interval_s=interval_s, bus=bus, options=Table(options))
