@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 
@@ -16,7 +16,7 @@ class Event:
 
     def text(self) -> str:
         """The log line with this event's data."""
-        return self.line.format_map({name: getattr(self, name) for name in self.__dataclass_fields__})
+        return self.line.format_map({name: getattr(self, name) for name in (field.name for field in fields(self))})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,110 @@
+"""What every `Driver` does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from wayside_edge import registry
+from wayside_edge.drivers.bme280 import Bme280, Bme280Settings
+from wayside_edge.drivers.host import Host, HostSettings
+from wayside_edge.drivers.replay import Replay, ReplaySettings
+from wayside_edge.drivers.replay.settings import ReplayColumn
+from wayside_edge.errors import BusError, SensorError
+from wayside_edge.hal.system import System
+from wayside_edge.pipeline.batcher import Batcher
+from wayside_edge.pipeline.settings import BatchSettings
+from wayside_edge.ports import Driver
+from wayside_firmware.board.air import State
+from wayside_firmware.board.bus import Fault
+from wayside_testkit.sensing import Board
+
+
+@dataclass
+class Case:
+    """A driver, how to take its source away, and how to give it back."""
+
+    driver: Driver
+    take_away: Callable[[], object]
+    give_back: Callable[[], object]
+
+
+def bme280(_tmp_path: Path) -> Case:
+    board = Board(State(20.0, 100_000.0, 50.0))
+    driver = Bme280(Bme280Settings(), "main", board, board.clock.sleep)
+    return Case(driver, lambda: board.bus.set_fault(0x76, Fault.ABSENT), lambda: board.bus.set_fault(0x76, Fault.NONE))
+
+
+def host(tmp_path: Path) -> Case:
+    proc = tmp_path / "proc"
+    (proc / "net").mkdir(parents=True)
+    (proc / "stat").write_text("cpu  1 1 1 1 1 1 1 1 0 0\n")
+    (proc / "meminfo").write_text("MemTotal: 4 kB\nMemAvailable: 1 kB\n")
+    (proc / "net/dev").write_text("-\n-\neth0: 1 0 0 0 0 0 0 0 1 0 0 0 0 0 0 0\n")
+    away = tmp_path / "away"
+    return Case(Host(HostSettings(), System(tmp_path)), lambda: proc.rename(away), lambda: away.rename(proc))
+
+
+def replay(tmp_path: Path) -> Case:
+    file, away = tmp_path / "r.csv", tmp_path / "away.csv"
+    file.write_text("t,v\n" + "".join(f"2026-01-01T00:00:{i:02},{i}\n" for i in range(9)))
+    settings = ReplaySettings(file=file, time_column="t", columns=[ReplayColumn(column="v", name="v", unit="1")])
+    return Case(Replay(settings), lambda: file.rename(away), lambda: away.rename(file))
+
+
+CASES = {"bme280": bme280, "host": host, "replay": replay}
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
+    return CASES[request.param](tmp_path)
+
+
+def test_every_registered_driver_stands_here() -> None:
+    assert set(CASES) == set(registry.DRIVERS)
+
+
+def test_gives_readings_that_a_batch_takes(case: Case) -> None:
+    case.driver.start()
+    readings = case.driver.read()
+    assert readings
+    assert Batcher(BatchSettings(), bytes(16)).add("sensor", readings, 10**9, 10**9) == []
+    case.driver.close()
+
+
+def test_building_does_no_io(case: Case) -> None:
+    case.take_away()
+    assert case.driver.close() is None  # type: ignore[func-returns-value]
+
+
+def test_start_says_what_is_missing_and_works_when_it_is_back(case: Case) -> None:
+    case.take_away()
+    with pytest.raises((BusError, SensorError)):
+        case.driver.start()
+    case.give_back()
+    case.driver.start()
+    assert case.driver.read()
+
+
+def test_starts_again_after_a_failure(case: Case) -> None:
+    case.driver.start()
+    case.take_away()
+    with pytest.raises((BusError, SensorError)):
+        case.driver.start()
+    case.give_back()
+    case.driver.start()
+    assert case.driver.read()
+
+
+def test_reading_before_the_start_is_an_error_or_nothing(case: Case) -> None:
+    try:
+        assert not case.driver.read()
+    except SensorError as error:
+        assert "not started" in str(error)  # noqa: PT017
+
+
+def test_closing_never_raises(case: Case) -> None:
+    case.driver.start()
+    case.take_away()
+    case.driver.close()
