@@ -134,9 +134,8 @@ class Acquisition:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._ship())
-                begin_ns = self._clock.boottime_ns()
                 for sensor in self._sensors:
-                    tasks.create_task(self._watch(sensor, Ticks(begin_ns, sensor.interval_ns)))
+                    tasks.create_task(self._watch(sensor))
         finally:
             await self._close()
 
@@ -151,16 +150,19 @@ class Acquisition:
                 self.counters.refused["stopped"] += self.waiting
                 self._closed.clear()
 
-    async def _watch(self, sensor: _Sensor, ticks: Ticks) -> None:
-        """Read one sensor for ever."""
+    async def _watch(self, sensor: _Sensor) -> None:
+        """Read one sensor for ever, beginning as soon as it has started."""
         started = False
+        ticks: Ticks | None = None
         while True:
             try:
                 if not started:
                     await self._call(sensor, sensor.driver.start)
                     started = True
                 await self._room()
-                await self._until(ticks.take(self._clock.boottime_ns()))
+                now_ns = self._clock.boottime_ns()
+                ticks = ticks or Ticks(now_ns, sensor.interval_ns)
+                await self._until(ticks.take(now_ns))
                 self.counters.ticks_missed += ticks.missed
                 ticks.missed = 0
                 stamp_ns = self._clock.boottime_ns()

@@ -62,9 +62,14 @@ def test_counters_that_begin_again_give_no_rate(machine: Machine, host: Host) ->
     assert values(host)["network_received"] == 1000.0
 
 
-def test_a_read_within_one_tick_of_the_kernel_gives_no_load(machine: Machine, host: Host) -> None:
-    machine.now_ns += 1000
+def test_reads_in_quick_succession_share_one_load(machine: Machine, host: Host) -> None:
+    machine.now_ns += 60_000_000
+    machine.count(busy=106, idle=100, received=1100, sent=1000)
     assert "cpu_load" not in values(host)
+    machine.now_ns += 60_000_000
+    machine.count(busy=109, idle=103, received=1120, sent=1000)
+    found = values(host)
+    assert (found["cpu_load"], found["network_received"]) == (75.0, 1000.0)
 
 
 def test_this_machine_for_real() -> None:

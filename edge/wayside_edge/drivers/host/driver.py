@@ -10,6 +10,9 @@ from wayside_edge.hal.system import CpuTimes, System, Traffic
 from wayside_edge.ports import Reading
 from wayside_shared.settings import setting
 
+SHORTEST_NS = 100_000_000
+"""Ten of the kernel's ticks: loads and rates over less are mostly rounding, so they wait for a later read."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
@@ -56,8 +59,10 @@ class Host:
         if self._before is None:
             raise SensorError("host: was not started")
         now = self._count()
-        readings = [*_cpu(self._before.cpu, now.cpu), *_network(self._before, now)]
-        self._before = now
+        readings: list[Reading] = []
+        if now.at_ns - self._before.at_ns >= SHORTEST_NS:
+            readings += [*_cpu(self._before.cpu, now.cpu), *_network(self._before, now)]
+            self._before = now
         memory, disk = self._system.memory(), self._system.disk(self._settings.disk_path)
         readings.append(Reading("memory_used", memory.used_percent, "%", decimals=2))
         readings.append(Reading("memory_available", memory.available, "By"))
@@ -78,7 +83,7 @@ class Host:
 
 def _cpu(before: CpuTimes, now: CpuTimes) -> list[Reading]:
     total = now.total - before.total
-    if total <= 0:  # a read sooner than the kernel's tick (10 ms) has nothing to tell
+    if total <= 0:
         return []
     busy = min(max(now.busy - before.busy, 0), total)  # iowait may run backwards (proc(5))
     return [Reading("cpu_load", 100.0 * busy / total, "%", decimals=2)]
@@ -88,7 +93,7 @@ def _network(before: _Counted, now: _Counted) -> list[Reading]:
     elapsed_s = (now.at_ns - before.at_ns) / 1e9
     received = now.traffic.received - before.traffic.received
     sent = now.traffic.sent - before.traffic.sent
-    if elapsed_s <= 0 or received < 0 or sent < 0:  # an interface went away with its counters
+    if received < 0 or sent < 0:  # an interface went away with its counters
         return []
     return [
         Reading("network_received", received / elapsed_s, "By/s", decimals=0),
