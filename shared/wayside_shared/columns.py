@@ -32,7 +32,12 @@ from wayside_shared.units import check_unit
 Times: TypeAlias = NDArray[np.int64]
 Numbers: TypeAlias = NDArray[np.float64]
 
-_DTYPES = {cbor.SINT8: "<i1", cbor.SINT16_LE: "<i2", cbor.SINT32_LE: "<i4", cbor.SINT64_LE: "<i8"}
+_DTYPES: dict[int, np.dtype[np.signedinteger[Any]]] = {
+    cbor.SINT8: np.dtype("<i1"),
+    cbor.SINT16_LE: np.dtype("<i2"),
+    cbor.SINT32_LE: np.dtype("<i4"),
+    cbor.SINT64_LE: np.dtype("<i8"),
+}
 _FAR_NS = 4_000_000_000_000_000_000
 """Under 2**62: sums of two such numbers still fit in an int64."""
 
@@ -131,7 +136,9 @@ def _decode_times(column: Any, t0: int, clock: ClockMap) -> Times:
         ticks *= step
         ticks += first
     else:
-        ticks = _running(first, _running(step, _integers(changes, n - 2), far), far)
+        bends, peak = _integers(changes, n - 2)
+        steps = _running(step, bends, peak, far)
+        ticks = _running(first, steps, abs(step) + peak * n, far)
     ticks *= 10**exponent
     start_ns = t0 + clock.offset_ns
     check_range(start_ns + int(ticks.min()), start_ns + int(ticks.max()))
@@ -140,14 +147,15 @@ def _decode_times(column: Any, t0: int, clock: ClockMap) -> Times:
     return ticks
 
 
-def _running(first: int, steps: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
-    """`first` and its running sums with `steps`; refuses sums over `limit`, which must stay under 2**62."""
+def _running(first: int, steps: NDArray[np.int64], peak: int, limit: int) -> NDArray[np.int64]:
+    """`first` and its running sums with `steps`, none beyond ±`peak`; refuses sums over `limit` (under 2**62)."""
     if abs(first) <= limit:
         terms = np.empty(len(steps) + 1, np.int64)
         terms[0] = first
         terms[1:] = steps
-        # Floats cannot wrap around, so they find an overflow before the integers suffer it.
-        if float(np.abs(np.cumsum(terms, dtype=np.float64)).max()) <= limit:
+        # Narrow steps cannot reach the limit. For wide ones floats, which never wrap around, find an overflow first.
+        narrow = abs(first) + peak * len(steps) <= limit
+        if narrow or float(np.abs(np.cumsum(terms, dtype=np.float64)).max()) <= limit:
             np.cumsum(terms, out=terms)
             return terms
     raise RejectedError(RejectCode.OUT_OF_RANGE, "a running sum leaves the range of times or values")
@@ -181,8 +189,9 @@ def _decode_series(item: Any, times: list[Times]) -> Block:
 
 
 def _scaled(exponent: int, first: int, deltas: Any, n: int) -> Numbers:
-    integers = _running(first, np.zeros(n - 1, np.int64) if deltas is None else _integers(deltas, n - 1), _FAR_NS)
-    if int(np.abs(integers).max()) > MAX_EXACT:
+    steps, peak = (np.zeros(n - 1, np.int64), 0) if deltas is None else _integers(deltas, n - 1)
+    integers = _running(first, steps, peak, _FAR_NS)
+    if abs(first) + peak * n > MAX_EXACT and int(np.abs(integers).max()) > MAX_EXACT:
         raise RejectedError(RejectCode.OUT_OF_RANGE, "a scaled value is over 2**53")
     values = integers.astype(np.float64)
     # One division (or multiplication) of two exact floats is rounded once: the very float that was measured.
@@ -203,12 +212,12 @@ def _are_int(*values: object) -> bool:
     return all(type(value) is int for value in values)
 
 
-def _integers(tagged: Any, n: int) -> NDArray[np.int64]:
-    """The `n` integers of a typed array, as int64."""
+def _integers(tagged: Any, n: int) -> tuple[NDArray[np.int64], int]:
+    """The `n` integers of a typed array, and the largest magnitude that its type can hold."""
     if isinstance(tagged, cbor2.CBORTag) and type(tagged.value) is bytes and tagged.tag in _DTYPES:
-        dtype = np.dtype(_DTYPES[tagged.tag])
+        dtype = _DTYPES[tagged.tag]
         if len(tagged.value) == n * dtype.itemsize:
-            return np.frombuffer(tagged.value, dtype).astype(np.int64)
+            return np.frombuffer(tagged.value, dtype).astype(np.int64), 1 << (8 * dtype.itemsize - 1)
     raise RejectedError(RejectCode.MALFORMED, f"a typed array of {n} integers was expected")
 
 
