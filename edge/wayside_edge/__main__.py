@@ -47,7 +47,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _enroll(options: argparse.Namespace) -> int:
     enrol = importlib.import_module("wayside_edge.enrol")
-    return int(enrol.enrol(options.url, options.token, directory=options.directory, ca=options.ca) or 0)
+    device = enrol.enrol(options.url, options.token, options.config, options.directory)
+    print(f"enrolled as {device}; start measuring: wayside-edge run --config {options.config}")
+    return 0
 
 
 _COMMANDS = {
@@ -68,8 +70,14 @@ def _parser() -> argparse.ArgumentParser:
     enroll = commands.add_parser("enroll", help="get this device its certificate with a one-time token")
     enroll.add_argument("url", metavar="URL", help="address of the server, https://…")
     enroll.add_argument("token", metavar="TOKEN", help="from: wayside-server token create")
-    enroll.add_argument("--directory", type=Path, default=DEFAULT_CONFIG.parent, help="where key and certificate go")
-    enroll.add_argument("--ca", type=Path, metavar="FILE", help="PEM file of the CA to trust")
+    enroll.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"{DEFAULT_CONFIG}")
+    enroll.add_argument(
+        *("--dir", "--directory"),
+        dest="directory",
+        type=Path,
+        default=DEFAULT_CONFIG.parent,
+        help=f"where key and certificate go; {DEFAULT_CONFIG.parent}",
+    )
     return parser
 
 

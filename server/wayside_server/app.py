@@ -1,0 +1,312 @@
+"""The server's composition root. The path of a sample, from the broker on:
+
+1. The device publishes a batch to `wayside/1/<device>/up`; the broker lets it, for its certificate has that name.
+2. `ingest.mqtt` takes it from the shared subscription, without acknowledging it yet.
+3. `ingest.decode` takes the device from the topic and the batch from the payload, or condemns the message.
+4. `ingest.intake` gathers what has arrived in the last few milliseconds into one group.
+5. `storage.ingest` opens a transaction, and `domain.ingest` decides from the ledger what is new, repeated or foreign.
+6. Series are found or made, the samples go in by binary COPY, ledger and watermarks and latest values follow.
+7. The transaction is committed with `synchronous_commit` on; what broke a rule alone is a dead letter by now.
+8. Only then ingest publishes the acknowledgement to `…/ack`, and PUBACKs if the session is still the same.
+9. `api` and `console` read it through `storage.reading`: history, latest values, the account, exports.
+10. `jobs` keeps room for the samples to come.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from random import SystemRandom
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from wayside_server.api import enrolment
+from wayside_server.api.service import create_app
+from wayside_server.config import ServerSettings
+from wayside_server.errors import ConfigError, StorageError
+from wayside_server.identity.authority import service_name
+from wayside_server.identity.enrolment import Enrolments
+from wayside_server.identity.home import Home
+from wayside_server.identity.installation import load_authority
+from wayside_server.identity.keys import Keys
+from wayside_server.ingest.mqtt import BrokerAddress
+from wayside_server.ingest.service import Ingest
+from wayside_server.storage.database import Pool, connection, new_pool, open_pool
+from wayside_server.storage.embedded import EmbeddedPostgres
+from wayside_server.storage.identity import PostgresIdentity
+from wayside_server.storage.ingest import PostgresIngest
+from wayside_server.storage.live import PostgresLive
+from wayside_server.storage.partitions import ensure_near_partitions
+from wayside_server.storage.reading import PostgresReading
+from wayside_server.storage.schema import migrate, pending
+from wayside_server.supervise import keep_running
+
+log = structlog.get_logger(__name__)
+
+WAIT_BASE_S = 0.2
+WAIT_CAP_S = 5.0
+WATCH_S = 0.5
+"""How soon a PostgreSQL of our own that has died is started again."""
+PARTITIONS_EVERY_S = 3600.0
+"""Partitions are made two weeks ahead, so this may fail for days before anyone notices."""
+GRACE_S = 5
+"""A stop waits this long for open answers; streams to browsers never end by themselves."""
+TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Forward secrecy and authenticated encryption only. TLS 1.3 has its own list, which has nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The open database.
+
+    Args:
+        conninfo: how to connect to it.
+        pool: open connections.
+        identity: tokens, keys, sessions.
+    """
+
+    conninfo: str
+    pool: Pool
+    identity: PostgresIdentity
+
+    def enrolments(self, home: Home, settings: ServerSettings) -> Enrolments:
+        """Enrolment on this database.
+
+        Raises:
+            ConfigError: the authority's files are missing or broken.
+        """
+        return Enrolments(load_authority(home), self.identity, settings.enrolment.certificate_days, utc_now)
+
+    def keys(self) -> Keys:
+        """API keys and sessions on this database."""
+        return Keys(self.identity, utc_now)
+
+
+def utc_now() -> datetime:
+    """The time, aware."""
+    return datetime.now(UTC)
+
+
+def conninfo(home: Home, settings: ServerSettings) -> str:
+    """How to connect to the installation's database, whether it runs or not."""
+    return settings.database.url or EmbeddedPostgres(home.postgres).conninfo
+
+
+@asynccontextmanager
+async def open_storage(home: Home, settings: ServerSettings) -> AsyncIterator[Storage]:
+    """The installation's database, once it is there; for commands, which end by themselves.
+
+    A PostgreSQL of our own that does not run is started for the time of the block, and migrated.
+
+    Raises:
+        StorageError: the database at the URL is away.
+        ConfigError: it has not been migrated, or is not fit.
+    """
+    server = None if settings.database.url else EmbeddedPostgres(home.postgres)
+    started = server is not None and await asyncio.to_thread(server.attach) is None
+    try:
+        if server is not None and started:
+            await asyncio.to_thread(server.start)
+            await migrate(server.conninfo)
+        where = conninfo(home, settings)
+        async with open_pool(where, max_size=2) as pool:
+            async with connection(pool) as conn:
+                if await pending(conn):
+                    raise ConfigError(
+                        f"the database has an older schema; run wayside-server migrate --home {home.path}"
+                    )
+            yield Storage(where, pool, PostgresIdentity(pool))
+    finally:
+        if server is not None and started:
+            await asyncio.to_thread(server.stop)
+
+
+async def run_migrate(home: Home, settings: ServerSettings) -> list[str]:
+    """Brings the database to this version's schema, and says which migrations that took."""
+    if settings.database.url:
+        return await migrate(settings.database.url)
+    server = EmbeddedPostgres(home.postgres)
+    if await asyncio.to_thread(server.attach) is not None:
+        return await migrate(server.conninfo)
+    try:
+        await asyncio.to_thread(server.start)
+        return await migrate(server.conninfo)
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def run_ingest(home: Home, settings: ServerSettings, instance: int) -> None:
+    """One ingest session, until cancelled; waits for a database that is away.
+
+    Args:
+        home: the installation.
+        settings: its settings.
+        instance: 1 to 8; no two sessions that run at once may share it.
+    """
+    name = service_name(instance)
+    address = BrokerAddress(
+        host=settings.broker.host,
+        port=settings.broker.port,
+        name=name,
+        ca_file=home.ca_file,
+        cert_file=home.certificate(name),
+        key_file=home.key(name),
+    )
+    where = conninfo(home, settings)
+    await _await_database(where)
+    async with open_pool(where) as pool:
+        await Ingest(address, PostgresIngest(pool, server_label()), SystemRandom()).run()
+
+
+async def run_api(home: Home, settings: ServerSettings) -> None:
+    """REST API, console and enrolment over HTTPS, until cancelled; answers 503 while the database is away."""
+    where = conninfo(home, settings)
+    authority = load_authority(home)
+    async with new_pool(where) as pool:
+        storage = Storage(where, pool, PostgresIdentity(pool))
+        broker = enrolment.BrokerAddress(host=settings.broker.public_host, port=settings.broker.port)
+        router = enrolment.enrolment_router(
+            storage.enrolments(home, settings), authority, storage.identity, broker, utc_now
+        )
+        web = create_app(
+            reading=PostgresReading(pool, where),
+            access=storage.keys(),
+            live=PostgresLive(pool, where),
+            routers=[router],
+            metrics_hosts=settings.api.metrics_from,
+        )
+        await _serve(web, home, settings)
+
+
+async def run_jobs(home: Home, settings: ServerSettings) -> None:
+    """What must be done from time to time, until cancelled; waits for a database that is away."""
+    where = conninfo(home, settings)
+    await _await_database(where)
+    async with open_pool(where, max_size=2) as pool:
+        while True:
+            try:
+                async with connection(pool) as conn:
+                    await ensure_near_partitions(conn, time.time_ns() // 1000)
+            except StorageError as error:
+                log.warning("partitions could not be made ahead", reason=str(error))
+            await asyncio.sleep(PARTITIONS_EVERY_S)
+
+
+async def run_all(home: Home, settings: ServerSettings) -> None:
+    """Every role as a process of its own, and the embedded PostgreSQL if there is no URL, until cancelled."""
+    server = None if settings.database.url else EmbeddedPostgres(home.postgres)
+    try:
+        if server is not None:
+            await asyncio.to_thread(server.start)
+        await _migrate_patiently(conninfo(home, settings))
+        roles = [["ingest", "--instance", str(n)] for n in range(1, settings.ingest.sessions + 1)]
+        commands = [
+            ["wayside_server", *role, "--home", str(home.path.absolute()), "--supervised"]
+            for role in (*roles, ["api"], ["jobs"])
+        ]
+        async with asyncio.TaskGroup() as group:
+            if server is not None:
+                group.create_task(_keep_postgres(server))
+            group.create_task(keep_running(commands))
+    except* ConfigError as errors:
+        raise errors.exceptions[0] from None
+    finally:
+        if server is not None:
+            await asyncio.to_thread(server.stop)
+
+
+def server_label() -> str:
+    """Software and version, for hellos."""
+    return f"wayside-server/{version('wayside')}"
+
+
+async def _serve(web: FastAPI, home: Home, settings: ServerSettings) -> None:
+    config = uvicorn.Config(
+        web,
+        ssl_certfile=home.certificate("api"),
+        ssl_keyfile=home.key("api"),
+        ssl_ciphers=TLS_1_2_CIPHERS,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    config.load()
+    assert config.ssl is not None, "certificate and key are given"
+    # TLS 1.2 as well as 1.3: some managed desktops and older boards' HTTP stacks have no 1.3, and 1.2 with the ciphers
+    # above is sound. The broker, whose clients are all ours, takes 1.3 only.
+    config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        listening = socket.create_server((settings.api.host, settings.api.port), backlog=512)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {settings.api.host}:{settings.api.port}: {error.strerror}") from error
+    server = _Server(config)
+    serving = asyncio.get_running_loop().create_task(server.serve([listening]))
+    log.info("serving", url=f"https://{settings.api.public_host}:{settings.api.port}")
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to whoever runs it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, without the signals."""
+        yield
+
+
+async def _keep_postgres(server: EmbeddedPostgres) -> None:
+    while True:
+        await asyncio.sleep(WATCH_S)
+        if server.pid is None:
+            log.error("PostgreSQL ended, starting it again")
+            await asyncio.to_thread(server.start)
+
+
+async def _await_database(where: str) -> None:
+    """Returns when the database answers and is migrated."""
+
+    async def look() -> bool:
+        async with open_pool(where, max_size=1) as pool, connection(pool) as conn:
+            return not await pending(conn)
+
+    await _patiently(look, "the database waits for its migrations")
+
+
+async def _migrate_patiently(where: str) -> None:
+    async def apply() -> bool:
+        for name in await migrate(where):
+            log.info("migrated", migration=name)
+        return True
+
+    await _patiently(apply, "")
+
+
+async def _patiently(attempt: Callable[[], Awaitable[bool]], not_yet: str) -> None:
+    """Tries until it is done, says so once, and backs off."""
+    said = False
+    pause_s = WAIT_BASE_S
+    while True:
+        try:
+            if await attempt():
+                return
+            reason = not_yet
+        except StorageError as error:
+            reason = str(error)
+        if not said:
+            log.warning("waiting for the database", reason=reason)
+            said = True
+        await asyncio.sleep(pause_s)
+        pause_s = min(WAIT_CAP_S, pause_s * 2)

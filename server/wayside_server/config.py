@@ -1,0 +1,118 @@
+"""The server's settings: `server.toml` in the installation's folder."""
+
+from dataclasses import dataclass
+
+from wayside_server.errors import ConfigError
+from wayside_server.identity.home import Home, read_whole, write_whole
+from wayside_shared.settings import from_toml, setting
+
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - devices and browsers come from elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """`[database]`."""
+
+    url: str | None = setting(
+        "PostgreSQL 15 or newer, as postgresql://user@host/name; none runs one of our own in the home folder.",
+        None,
+        sample="postgresql://wayside@db.example/wayside",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSettings:
+    """`[broker]`."""
+
+    host: str = setting("Where ingest finds the broker, as the broker's certificate names it.", "127.0.0.1")
+    port: int = setting("The broker's TLS port.", 8883, minimum=1, maximum=65535)
+    listen: str = setting("Address that the broker's configuration listens on.", ANY_ADDRESS)
+    public_host: str = setting("Where devices find the broker; told to them when they enrol.", "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """`[api]`."""
+
+    host: str = setting("Address to serve the API, the console and enrolment on.", ANY_ADDRESS)
+    port: int = setting("Its TLS port.", 8443, minimum=1, maximum=65535)
+    public_host: str = setting("Name under which people and devices reach it; links use it.", "localhost")
+    metrics_from: list[str] = setting(
+        "Addresses that may read /metrics without a key.", factory=lambda: ["127.0.0.1", "::1"]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentSettings:
+    """`[enrolment]`."""
+
+    certificate_days: int = setting("Life of a device's certificate, in days.", 90, minimum=1, maximum=3650)
+    token_hours: float = setting("Life of an enrolment token, in hours.", 24.0, minimum=0.01, maximum=8760.0)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """`[ingest]`."""
+
+    sessions: int = setting("Ingest sessions that `wayside-server run` starts.", 1, minimum=1, maximum=8)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The whole file."""
+
+    database: DatabaseSettings = setting("Where everything is stored.", factory=DatabaseSettings)
+    broker: BrokerSettings = setting("The MQTT broker.", factory=BrokerSettings)
+    api: ApiSettings = setting("REST API, console and enrolment.", factory=ApiSettings)
+    enrolment: EnrolmentSettings = setting("Tokens and certificates.", factory=EnrolmentSettings)
+    ingest: IngestSettings = setting("From the broker to the database.", factory=IngestSettings)
+
+
+def load(home: Home) -> ServerSettings:
+    """The settings of the installation in `home`.
+
+    Raises:
+        ConfigError: `init` has not been run there, or something in the file is wrong; one line with the fix.
+    """
+    try:
+        text = read_whole(home.settings_file).decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError("it is not UTF-8", source=str(home.settings_file)) from error
+    except ConfigError as error:
+        if home.settings_file.exists():
+            raise
+        raise ConfigError(f"{home.path} holds no installation; run wayside-server init --home {home.path}") from error
+    return from_toml(ServerSettings, text, str(home.settings_file))
+
+
+def ensure(home: Home, *, public_host: str, listen: str | None, broker_port: int | None, api_port: int | None) -> None:
+    """Writes `server.toml` when there is none.
+
+    Raises:
+        ConfigError: there is one and it says something else than the arguments.
+    """
+    if home.settings_file.exists():
+        settings = load(home)
+        found = (settings.broker.listen, settings.broker.port, settings.api.port)
+        for name, given, kept in zip(
+            ("--listen", "--broker-port", "--api-port"), (listen, broker_port, api_port), found, strict=True
+        ):
+            if given not in (None, kept):
+                raise ConfigError(
+                    f"{name} {given}: {home.settings_file} has {kept}; change it there, then run init again"
+                )
+        return
+    defaults = ServerSettings()
+    text = f"""# Settings of wayside-server; what is not here has its default. All of them: docs/reference/settings.md
+[broker]
+port = {broker_port or defaults.broker.port}
+listen = "{listen or defaults.broker.listen}"
+public_host = "{public_host}"
+
+[api]
+host = "{listen or defaults.api.host}"
+port = {api_port or defaults.api.port}
+public_host = "{public_host}"
+"""
+    from_toml(ServerSettings, text, "the arguments")
+    write_whole(home.settings_file, text.encode(), mode=0o600)

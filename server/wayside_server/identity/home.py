@@ -1,0 +1,97 @@
+"""The folder that holds one installation, and the files that `wayside-server init` puts there."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from wayside_server.errors import ConfigError
+
+DEFAULT_HOME = Path("/var/lib/wayside-server")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Paths below the installation's folder; nothing is read or made here."""
+
+    path: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """`server.toml`."""
+        return self.path / "server.toml"
+
+    @property
+    def ca(self) -> Path:
+        """Folder of `root.pem`, `root.key`, `intermediate.pem`, `intermediate.key`; 0700."""
+        return self.path / "ca"
+
+    @property
+    def tls(self) -> Path:
+        """Folder of `ca.pem`, of `api`, `broker` and the ingest sessions' `.pem` and `.key`; 0700."""
+        return self.path / "tls"
+
+    @property
+    def ca_file(self) -> Path:
+        """The root certificate, for clients and servers alike."""
+        return self.tls / "ca.pem"
+
+    @property
+    def broker_config(self) -> Path:
+        """mosquitto.conf."""
+        return self.path / "broker" / "mosquitto.conf"
+
+    @property
+    def broker_acl(self) -> Path:
+        """The broker's access rules."""
+        return self.path / "broker" / "acl"
+
+    @property
+    def postgres(self) -> Path:
+        """Folder of the embedded PostgreSQL."""
+        return self.path / "postgres"
+
+    def certificate(self, holder: str) -> Path:
+        """PEM file of a certificate and the intermediate; `holder` is `api`, `broker` or a service's name."""
+        return self.tls / f"{holder}.pem"
+
+    def key(self, holder: str) -> Path:
+        """PEM file of the private key that belongs to `certificate(holder)`, mode 0600."""
+        return self.tls / f"{holder}.key"
+
+
+def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Replaces `path` at once and durably: a reader, or a power cut, finds the old content or the new.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.unlink(missing_ok=True)
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_whole(path: Path) -> bytes:
+    """The content of one of the installation's files.
+
+    Raises:
+        ConfigError: it cannot be read; the message says what makes it.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} is missing; run wayside-server init --home {path.parent.parent}") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error

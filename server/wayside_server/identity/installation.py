@@ -1,0 +1,179 @@
+"""What `wayside-server init` makes: the authority, the server's own certificates, the broker's configuration.
+
+Running it again changes nothing that is good: keys are never replaced, certificates only when they are due or the
+host names have changed.
+"""
+
+import getpass
+import socket
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from wayside_server.errors import ConfigError
+from wayside_server.identity.authority import (
+    SERVER_DAYS,
+    SERVICE_INSTANCES,
+    Authority,
+    PrivateKey,
+    PublicKey,
+    Signer,
+    create_authority,
+    new_key,
+    service_name,
+)
+from wayside_server.identity.broker import BrokerPlan, render, render_acl
+from wayside_server.identity.home import Home, read_whole, write_whole
+
+LOCAL_HOSTS = ("localhost", "127.0.0.1")
+"""Always in the server's certificates: ingest and commands on the machine itself connect by these."""
+RENEW_BEFORE = timedelta(days=SERVER_DAYS / 3)
+
+
+def default_hosts() -> list[str]:
+    """The names that this machine has for itself."""
+    return list(dict.fromkeys([socket.getfqdn(), socket.gethostname()]))
+
+
+def install(home: Home, hosts: Sequence[str], now: datetime) -> Authority:
+    """Makes what is missing of the authority and the server's certificates.
+
+    Args:
+        home: the installation.
+        hosts: names and addresses by which devices and people reach it; empty keeps those it has, or takes
+            `default_hosts`.
+        now: the time, aware.
+
+    Raises:
+        ConfigError: a file cannot be read or written, or a host name is no name.
+    """
+    _folder(home.path)
+    _folder(home.tls)
+    if not home.ca.exists():
+        _make_authority(home, now)
+    authority = load_authority(home)
+    write_whole(home.ca_file, authority.root_pem)
+    wanted = list(dict.fromkeys([*(hosts or _hosts_of(home) or default_hosts()), *LOCAL_HOSTS]))
+    for holder in ("api", "broker"):
+        _ensure(home, authority, holder, wanted, now, lambda key: _issue_server(authority, wanted, key, now))
+    for instance in range(1, SERVICE_INSTANCES + 1):
+
+        def issue(key: PublicKey, number: int = instance) -> x509.Certificate:
+            return authority.issue_service(number, key, now=now, days=SERVER_DAYS)
+
+        _ensure(home, authority, service_name(instance), None, now, issue)
+    return authority
+
+
+def write_broker_files(home: Home, host: str, port: int) -> None:
+    """Writes the broker's configuration and rules, for a broker run by this account.
+
+    Args:
+        home: an installation that `install` has made.
+        host: address to listen on.
+        port: its TLS port.
+    """
+    _folder(home.broker_config.parent)
+    plan = BrokerPlan(
+        host=host,
+        port=port,
+        ca_file=home.ca_file.absolute(),
+        cert_file=home.certificate("broker").absolute(),
+        key_file=home.key("broker").absolute(),
+        acl_file=home.broker_acl.absolute(),
+        user=getpass.getuser(),
+    )
+    write_whole(home.broker_acl, render_acl().encode(), mode=0o600)
+    write_whole(home.broker_config, render(plan).encode())
+
+
+def load_authority(home: Home) -> Authority:
+    """The authority, without the root's key, which may be kept elsewhere.
+
+    Raises:
+        ConfigError: its files are missing or broken.
+    """
+    try:
+        root = x509.load_pem_x509_certificate(read_whole(home.ca / "root.pem"))
+        certificate = x509.load_pem_x509_certificate(read_whole(home.ca / "intermediate.pem"))
+    except ValueError as error:
+        raise ConfigError(f"a certificate in {home.ca} is broken; restore it from a backup") from error
+    return Authority(root, Signer(certificate, _load_key(home.ca / "intermediate.key")))
+
+
+def _make_authority(home: Home, now: datetime) -> None:
+    """Made beside its place and renamed when whole, so that half an authority is never taken for one."""
+    unfinished = home.path / "ca.new"
+    _folder(unfinished)
+    for name, signer in zip(("root", "intermediate"), create_authority(now), strict=True):
+        write_whole(unfinished / f"{name}.key", _pem(signer.key), mode=0o600)
+        write_whole(unfinished / f"{name}.pem", signer.certificate.public_bytes(serialization.Encoding.PEM))
+    unfinished.rename(home.ca)
+
+
+def _ensure(
+    home: Home,
+    authority: Authority,
+    holder: str,
+    hosts: list[str] | None,
+    now: datetime,
+    issue: Callable[[PublicKey], x509.Certificate],
+) -> None:
+    if not home.key(holder).exists():
+        write_whole(home.key(holder), _pem(new_key()), mode=0o600)
+    key = _load_key(home.key(holder)).public_key()
+    file = home.certificate(holder)
+    if not file.exists() or not _good(x509.load_pem_x509_certificate(read_whole(file)), key, hosts, now):
+        write_whole(file, authority.chain_pem(issue(key)))
+
+
+def _good(certificate: x509.Certificate, key: PublicKey, hosts: list[str] | None, now: datetime) -> bool:
+    return (
+        certificate.public_key() == key
+        and certificate.not_valid_after_utc - now > RENEW_BEFORE
+        and (hosts is None or sorted(_names(certificate)) == sorted(hosts))
+    )
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [str(name.value) for name in alternatives]
+
+
+def _hosts_of(home: Home) -> list[str]:
+    file = home.certificate("api")
+    return _names(x509.load_pem_x509_certificate(read_whole(file))) if file.exists() else []
+
+
+def _issue_server(authority: Authority, hosts: list[str], key: PublicKey, now: datetime) -> x509.Certificate:
+    try:
+        return authority.issue_server(hosts, key, now=now, days=SERVER_DAYS)
+    except ValueError as error:
+        raise ConfigError(f"--host: {error}") from error
+
+
+def _load_key(path: Path) -> PrivateKey:
+    try:
+        key = serialization.load_pem_private_key(read_whole(path), None)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path} is not a private key; restore it from a backup") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ConfigError(f"{path} is not an EC key; restore it from a backup")
+    return key
+
+
+def _pem(key: PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _folder(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make {path}: {error.strerror}") from error

@@ -1,0 +1,314 @@
+"""Enrolment over real HTTPS: the api role as it is shipped on one side, the agent's own code on the other."""
+
+import asyncio
+import base64
+import http.client
+import json
+import ssl
+import stat
+import tomllib
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.serialization import pkcs7
+
+from wayside_edge.__main__ import main
+from wayside_edge.config import load as load_agent
+from wayside_edge.enrol import enrol
+from wayside_server import app, config
+from wayside_server.config import ServerSettings
+from wayside_server.errors import ConfigError, TransientError
+from wayside_server.identity.authority import new_key
+from wayside_server.identity.enrolment import Enrolments
+from wayside_server.identity.home import Home
+from wayside_server.identity.installation import install
+from wayside_shared.enrolment import (
+    CACERTS_PATH,
+    ENROLMENTS_PATH,
+    MAX_REQUEST_BYTES,
+    SIMPLEENROLL_PATH,
+    new_token,
+    parse_token,
+)
+from wayside_testkit.broker import free_port
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running server."""
+
+    home: Home
+    settings: ServerSettings
+    enrolments: Enrolments
+    url: str
+    database: str
+
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+        context = ssl.create_default_context(cafile=str(self.home.ca_file))
+        connection = http.client.HTTPSConnection("127.0.0.1", self.settings.api.port, timeout=30, context=context)
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, content
+
+    def count(self, table: str) -> int:
+        with psycopg.connect(self.database) as connection:
+            row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[arg-type]
+        assert row is not None
+        return int(row[0])
+
+    def refusals(self) -> dict[str, int]:
+        with psycopg.connect(self.database) as connection:
+            return dict(connection.execute("SELECT kind, count FROM refusal").fetchall())
+
+
+@asynccontextmanager
+async def serving(home: Home, settings: ServerSettings) -> AsyncIterator[None]:
+    """The api role runs within the block."""
+    role = asyncio.create_task(app.run_api(home, settings))
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                assert not role.done(), role.exception()
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", settings.api.port)
+                    writer.close()
+                    break
+                except ConnectionRefusedError:
+                    await asyncio.sleep(0.01)
+        yield
+    finally:
+        role.cancel()
+        await asyncio.wait([role])
+
+
+@pytest.fixture
+async def site(tmp_path: Path, database: str) -> AsyncIterator[Site]:
+    home = Home(tmp_path / "home")
+    install(home, ["127.0.0.1"], datetime.now(UTC))
+    config.ensure(home, public_host="broker.example", listen="127.0.0.1", broker_port=8884, api_port=free_port())
+    with home.settings_file.open("a") as file:
+        file.write(f'\n[database]\nurl = "{database}"\n')
+    settings = config.load(home)
+    async with serving(home, settings), app.open_storage(home, settings) as storage:
+        url = f"https://127.0.0.1:{settings.api.port}"
+        yield Site(home, settings, storage.enrolments(home, settings), url, database)
+
+
+def certificate_request() -> bytes:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return builder.sign(new_key(), hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def basic(token: str) -> str:
+    return "Basic " + base64.b64encode(f"device:{token}".encode()).decode()
+
+
+async def test_a_device_enrols(site: Site, tmp_path: Path) -> None:
+    token = str(await site.enrolments.create_token("boiler-7", HOUR))
+    file, directory = tmp_path / "edge.toml", tmp_path / "device"
+    assert await asyncio.to_thread(enrol, site.url, token, file, directory) == "boiler-7"
+    settings = load_agent(file)
+    assert (settings.uplink.host, settings.uplink.port, settings.uplink.device) == ("broker.example", 8884, "boiler-7")
+    assert stat.S_IMODE(settings.uplink.key_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert sorted(path.name for path in directory.iterdir()) == ["ca.pem", "device.key", "device.pem"]
+    context = ssl.create_default_context(cafile=str(settings.uplink.ca_file))
+    context.load_cert_chain(settings.uplink.cert_file, settings.uplink.key_file)
+    assert site.count("certificate") == site.count("device") == 1
+
+
+async def test_the_server_makes_a_name_and_the_command_says_it(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = str(await site.enrolments.create_token(None, HOUR))
+    arguments = ["enroll", site.url, token, "--config", str(tmp_path / "edge.toml"), "--dir", str(tmp_path / "device")]
+    assert await asyncio.to_thread(main, arguments) == 0
+    assert "enrolled as device-" in capsys.readouterr().out
+
+
+async def test_enrolling_again_keeps_what_people_wrote(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text('# mine\n[uplink] # here\nwindow = 7 # few\nhost = "old"\n\n[[sensor]] # last\nkind = "host"\n')
+    for name in ("boiler-7", "boiler-8"):
+        token = str(await site.enrolments.create_token(name, HOUR))
+        await asyncio.to_thread(enrol, site.url, token, file, tmp_path / "device")
+    text = file.read_text()
+    assert all(part in text for part in ("# mine", "# here", "window = 7 # few", "[[sensor]] # last"))
+    values = tomllib.loads(text)
+    assert values["uplink"]["device"] == "boiler-8"
+    assert values["sensor"] == [{"kind": "host"}]
+
+
+async def test_a_race_of_a_hundred_threads_gives_one_certificate(site: Site) -> None:
+    token = str(await site.enrolments.create_token(None, HOUR))
+
+    def attempt(_: int) -> int:
+        body = json.dumps({"token": token, "csr": base64.b64encode(certificate_request()).decode()}).encode()
+        return site.request("POST", ENROLMENTS_PATH, body)[0]
+
+    def race() -> list[int]:
+        with ThreadPoolExecutor(100) as pool:
+            return list(pool.map(attempt, range(100)))
+
+    statuses = await asyncio.to_thread(race)
+    assert sorted(statuses) == [201] + [401] * 99
+    assert site.count("certificate") == 1
+    assert site.refusals() == {"enrolment_token_used": 99}
+
+
+async def test_est_gives_the_same(site: Site) -> None:
+    status, body = await asyncio.to_thread(site.request, "GET", CACERTS_PATH)
+    token = await site.enrolments.create_token("boiler-7", HOUR)
+    roots = pkcs7.load_der_pkcs7_certificates(base64.b64decode(body))
+    assert status == 200
+    assert token.fingerprint in [root.fingerprint(hashes.SHA256()) for root in roots]
+    request = base64.encodebytes(certificate_request())
+    status, body = await asyncio.to_thread(
+        lambda: site.request("POST", SIMPLEENROLL_PATH, request, Authorization=basic(str(token)))
+    )
+    assert status == 200
+    names = [c.subject.rfc4514_string() for c in pkcs7.load_der_pkcs7_certificates(base64.b64decode(body))]
+    assert "CN=boiler-7" in names
+    status, body = await asyncio.to_thread(
+        lambda: site.request("POST", SIMPLEENROLL_PATH, request, Authorization=basic(str(token)))
+    )
+    assert (status, "was used before" in json.loads(body)["detail"]) == (401, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "status"),
+    [
+        (ENROLMENTS_PATH, b"", {}, 422),
+        (ENROLMENTS_PATH, b"[" * 10_000, {}, 422),
+        (ENROLMENTS_PATH, b'{"token": "\\ud800", "csr": "x"}', {}, 422),
+        (ENROLMENTS_PATH, b'{"token": "wst1.x.y", "csr": "x"}', {}, 401),
+        (ENROLMENTS_PATH, b"x" * (MAX_REQUEST_BYTES + 1), {}, 413),
+        (SIMPLEENROLL_PATH, b"", {}, 401),
+        (SIMPLEENROLL_PATH, b"", {"Authorization": "Basic !"}, 401),
+        (SIMPLEENROLL_PATH, b"", {"Authorization": "Bearer x"}, 401),
+        (SIMPLEENROLL_PATH, b"", {"Authorization": basic("x")}, 401),
+        (SIMPLEENROLL_PATH, b"garbage", {"Authorization": basic(str(new_token(bytes(32))))}, 400),
+        (SIMPLEENROLL_PATH, b"x" * (MAX_REQUEST_BYTES + 1), {"Authorization": basic("x")}, 413),
+    ],
+)
+async def test_bad_requests_are_refused(
+    site: Site, path: str, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    found, answer = await asyncio.to_thread(lambda: site.request("POST", path, body, **headers))
+    assert found == status
+    assert "\n" not in json.loads(answer)["detail"]
+    assert site.count("device") == 0
+
+
+async def refused(site: Site, token: str, tmp_path: Path, url: str | None = None) -> str:
+    """What the agent says, in one line, when it is refused; nothing is left behind."""
+    file, directory = tmp_path / "edge.toml", tmp_path / "device"
+    with pytest.raises((ConfigError, TransientError)) as refusal:
+        await asyncio.to_thread(enrol, url or site.url, token, file, directory)
+    assert not file.exists()
+    assert not directory.exists() or list(directory.iterdir()) == []
+    assert "\n" not in str(refusal.value)
+    assert parse_token(token).secret.hex() not in str(refusal.value)
+    return str(refusal.value)
+
+
+async def test_wrong_used_and_expired_tokens_are_told(site: Site, tmp_path: Path) -> None:
+    good = await site.enrolments.create_token(None, HOUR)
+    assert "not known" in await refused(site, str(new_token(good.fingerprint)), tmp_path)
+    assert "expired" in await refused(site, str(await site.enrolments.create_token(None, -HOUR)), tmp_path)
+    await asyncio.to_thread(enrol, site.url, str(good), tmp_path / "other.toml", tmp_path / "other")
+    assert "used before" in await refused(site, str(good), tmp_path)
+    assert site.refusals() == {
+        "enrolment_token_unknown": 1,
+        "enrolment_token_expired": 1,
+        "enrolment_token_used": 1,
+    }
+
+
+async def test_another_ca_is_told_and_gets_no_token(site: Site, tmp_path: Path) -> None:
+    assert "another CA" in await refused(site, str(new_token(bytes(32))), tmp_path)
+    assert site.refusals() == {}
+
+
+async def test_a_name_that_the_certificate_lacks_is_told(site: Site, tmp_path: Path) -> None:
+    token = await site.enrolments.create_token(None, HOUR)
+    settings = config.ServerSettings(
+        database=site.settings.database,
+        broker=site.settings.broker,
+        api=config.ApiSettings(host="127.0.0.2", port=free_port()),
+    )
+    url = f"https://127.0.0.2:{settings.api.port}"
+    role = asyncio.create_task(app.run_api(site.home, settings))
+    try:
+        async with asyncio.timeout(20):
+            while "cannot reach" in (said := await refused(site, str(token), tmp_path, url)):
+                assert not role.done(), role.exception()
+    finally:
+        role.cancel()
+        await asyncio.wait([role])
+    assert "is not for '127.0.0.2'" in said
+
+
+async def test_no_server_is_told(site: Site, tmp_path: Path) -> None:
+    token = await site.enrolments.create_token(None, HOUR)
+    said = await refused(site, str(token), tmp_path, f"https://127.0.0.1:{free_port()}")
+    assert said.startswith("cannot reach 127.0.0.1")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "127.0.0.1", "https://", "https://x:99999"])
+async def test_a_wrong_address_is_told(site: Site, tmp_path: Path, url: str) -> None:
+    token = await site.enrolments.create_token(None, HOUR)
+    await refused(site, str(token), tmp_path, url)
+
+
+async def test_a_server_certificate_from_the_future_means_a_wrong_clock(tmp_path: Path, database: str) -> None:
+    home = Home(tmp_path / "home")
+    install(home, ["127.0.0.1"], datetime.now(UTC) + timedelta(days=3))
+    config.ensure(home, public_host="127.0.0.1", listen="127.0.0.1", broker_port=8884, api_port=free_port())
+    with home.settings_file.open("a") as file:
+        file.write(f'\n[database]\nurl = "{database}"\n')
+    settings = config.load(home)
+    async with serving(home, settings), app.open_storage(home, settings) as storage:
+        enrolments = storage.enrolments(home, settings)
+        token = await enrolments.create_token(None, HOUR)
+        site = Site(home, settings, enrolments, f"https://127.0.0.1:{settings.api.port}", database)
+        assert "set the clock" in await refused(site, str(token), tmp_path)
+
+
+@pytest.mark.parametrize("text", ["uplink = {host = 'x'}\n", "[uplink\n", '[uplink]\nhost = """\n[x]\n"""\n'])
+async def test_a_file_that_cannot_be_edited_costs_no_token(site: Site, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text(text)
+    token = await site.enrolments.create_token(None, HOUR)
+    with pytest.raises(ConfigError):
+        await asyncio.to_thread(enrol, site.url, str(token), file, tmp_path / "device")
+    assert file.read_text() == text
+    assert site.count("certificate") == 0
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_tls_1_2_and_1_3_are_taken(site: Site, version: ssl.TLSVersion) -> None:
+    context = ssl.create_default_context(cafile=str(site.home.ca_file))
+    context.minimum_version = context.maximum_version = version
+    _, writer = await asyncio.open_connection("127.0.0.1", site.settings.api.port, ssl=context)
+    assert writer.get_extra_info("ssl_object").version() == version.name.replace("_", ".")
+    writer.close()
+
+
+async def test_plain_http_is_not_served(site: Site) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.settings.api.port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert not (await reader.read(100)).startswith(b"HTTP")
+    writer.close()
