@@ -125,7 +125,7 @@ def test_a_registered_kind_is_opened_with_the_rest_of_its_table() -> None:
 def test_a_mistake_in_a_registered_kind_names_the_table() -> None:
     table = Table({"chips": [{"model": "bme380"}]}, ("bus", 0), {("bus", 0): 7}, "edge.toml")
     with pytest.raises(ConfigError, match=r"edge\.toml:7: model = "):
-        Buses([BusSettings(name="sim", kind="simulated", options=table)]).i2c("sim")
+        Buses([BusSettings(name="sim", kind="simulated", options=table)])
 
 
 class _Vanishing:

@@ -6,6 +6,8 @@ from statistics import correlation, fmean
 
 import pytest
 
+from wayside_edge.errors import DeviceAbsentError
+from wayside_edge.hal.i2c import SmbusI2c
 from wayside_firmware.board import open_bus
 from wayside_firmware.board.air import DAY_S, PLACES, RecordedAir, RecordingSettings, State, Weather
 from wayside_firmware.board.bme280 import trimming
@@ -56,6 +58,19 @@ def test_a_recording_without_the_column_is_a_config_error(tmp_path: Path) -> Non
 def test_two_chips_at_one_address_are_refused() -> None:
     with pytest.raises(ConfigError, match="0x76"):
         open_bus({"chips": [{"model": "bme280"}, {"model": "bme280"}]})
+
+
+def test_a_file_breaks_chips_and_mends_them(tmp_path: Path) -> None:
+    faults = tmp_path / "faults"
+    bus = SmbusI2c("sim", lambda: open_bus({"chips": [{"model": "bme280"}], "faults_file": str(faults)}))
+    assert bus.write_read(0x76, b"\xd0", 1) == b"\x60"
+    faults.write_text("0x76 absent\n")
+    with pytest.raises(DeviceAbsentError):
+        bus.write_read(0x76, b"\xd0", 1)
+    faults.write_text("0x76 wrong_identity\n")
+    assert bus.write_read(0x76, b"\xd0", 1) == b"\x58"
+    faults.unlink()
+    assert bus.write_read(0x76, b"\xd0", 1) == b"\x60"
 
 
 def test_calibrations_differ_by_seed() -> None:

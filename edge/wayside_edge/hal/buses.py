@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from typing import Any, Protocol
 
 from wayside_edge.errors import ConfigError
 from wayside_edge.hal.i2c import SmbusI2c, SmbusLike
@@ -10,8 +11,22 @@ from wayside_edge.ports import I2cBus
 from wayside_shared.settings import Table, from_table, remainder, setting, suggestion
 
 ENTRY_POINTS = "wayside.buses"
-"""Packages register bus kinds in this group: a factory `open(settings: Mapping[str, object])` that does no I/O but to
-open the bus, raises ConfigError about its settings, and returns an object shaped like smbus2's `SMBus`."""
+"""Packages register bus kinds in this group: see `BusKind`."""
+
+
+class BusKind(Protocol):
+    """What stands behind an entry point of `ENTRY_POINTS`."""
+
+    settings: type[Any]
+    """Its settings class (`wayside_shared.settings`): what its `[[bus]]` table may hold besides name and kind."""
+
+    def __call__(self, settings: Mapping[str, object]) -> SmbusLike:
+        """Open the bus that the rest of its table describes.
+
+        Raises:
+            ConfigError: the settings are wrong in a way that only opening shows.
+            OSError: it cannot be opened now.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +94,12 @@ def _plugin(bus: BusSettings) -> Callable[[], SmbusLike]:
     points = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
     if bus.kind not in points:
         raise bus.options.error(f"unknown bus kind {bus.kind!r}{suggestion(bus.kind, ['i2c', *points])}", "kind")
-    factory: Callable[[Mapping[str, object]], SmbusLike] = points[bus.kind].load()
-    values = bus.options.values
+    kind: BusKind = points[bus.kind].load()
+    from_table(kind.settings, bus.options)
 
     def open_plugin() -> SmbusLike:
         try:
-            return factory(values)
+            return kind(bus.options.values)
         except ConfigError as error:
             raise bus.options.error(error.message) from error
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from wayside_firmware.board.air import PLACES, Air, RecordedAir, RecordingSettings, Weather
 from wayside_firmware.board.bme280 import Bme280Chip, trimming
@@ -29,16 +30,33 @@ class BoardSettings:
 
     chips: list[ChipSettings] = setting("The chips on the bus.")
     hurry: float = setting("How many times faster than real the weather changes.", 1.0, minimum=0.0, maximum=1e6)
+    faults_file: Path | None = setting(
+        "File that breaks chips while it says so: lines such as '0x76 absent', or nack, stuck, wrong_identity.", None
+    )
+
+    def __post_init__(self) -> None:
+        addresses = [chip.address for chip in self.chips]
+        twice = next((address for address in addresses if addresses.count(address) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two chips have the address 0x{twice:02x}")
 
 
-def open_bus(settings: Mapping[str, object]) -> SimulatedBus:
-    """The bus that a configuration's `[[bus]]` table describes; see `BoardSettings`.
+class BoardKind:
+    """The bus kind `simulated`, as the agent finds it among the entry points `wayside.buses`."""
 
-    Raises:
-        ConfigError: a setting is wrong, or two chips have one address.
-        OSError: a recording cannot be read.
-    """
-    return build(from_table(BoardSettings, Table(settings)))
+    settings = BoardSettings
+
+    def __call__(self, settings: Mapping[str, object]) -> SimulatedBus:
+        """The bus that a configuration's `[[bus]]` table describes.
+
+        Raises:
+            ConfigError: a setting is wrong, or two chips have one address.
+            OSError: a recording cannot be read.
+        """
+        return build(from_table(BoardSettings, Table(settings)))
+
+
+open_bus = BoardKind()
 
 
 def build(
@@ -52,14 +70,12 @@ def build(
         wall: seconds since 1970, for the weather.
 
     Raises:
-        ConfigError: as `open_bus`.
-        OSError: as `open_bus`.
+        ConfigError: a recording lacks a column.
+        OSError: a recording cannot be read.
     """
     chips: dict[int, Chip] = {}
     begin_s = wall()
     for chip in board.chips:
-        if chip.address in chips:
-            raise ConfigError(f"two chips have the address 0x{chip.address:02x}")
         chips[chip.address] = Bme280Chip(
             _air(chip),
             trimming(chip.seed),
@@ -68,7 +84,7 @@ def build(
             clock=clock,
             wall=lambda: begin_s + (wall() - begin_s) * board.hurry,
         )
-    return SimulatedBus(chips)
+    return SimulatedBus(chips, board.faults_file)
 
 
 def _air(chip: ChipSettings) -> Air:

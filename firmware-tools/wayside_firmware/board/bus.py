@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Any, Protocol
 
 I2C_M_RD = 0x0001
@@ -50,10 +51,13 @@ class SimulatedBus:
 
     Args:
         chips: the chips by their 7-bit addresses.
+        faults_file: breaks chips while it says so, as long as it is there: an address and a `Fault` a line.
     """
 
-    def __init__(self, chips: Mapping[int, Chip]) -> None:
+    def __init__(self, chips: Mapping[int, Chip], faults_file: Path | None = None) -> None:
         self._chips = dict(chips)
+        self._faults_file = faults_file
+        self._faults_text = ""
         self._faults = dict.fromkeys(chips, Fault.NONE)
         self._turn = False
         self.transactions = 0
@@ -71,6 +75,8 @@ class SimulatedBus:
             OSError: EREMOTEIO when an address is not acknowledged, ETIMEDOUT when a line is held low.
         """
         self.transactions += 1
+        if self._faults_file is not None:
+            self._obey(self._faults_file)
         if Fault.STUCK in self._faults.values():
             raise _os_error(errno.ETIMEDOUT)
         self._turn = not self._turn
@@ -84,6 +90,18 @@ class SimulatedBus:
 
     def close(self) -> None:
         """Give the bus back; the chips stay as they are."""
+
+    def _obey(self, file: Path) -> None:
+        try:
+            text = file.read_text()
+        except FileNotFoundError:
+            text = ""
+        if text == self._faults_text:
+            return
+        self._faults_text = text
+        wanted = {int(address, 0): Fault(fault) for address, fault in (line.split() for line in text.splitlines())}
+        for address in self._chips:
+            self.set_fault(address, wanted.get(address, Fault.NONE))
 
     def _answering(self, address: int) -> Chip:
         fault = self._faults.get(address, Fault.ABSENT)
