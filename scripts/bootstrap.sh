@@ -42,7 +42,7 @@ if ! command -v mosquitto >/dev/null 2>&1; then
 fi
 
 want=$(cat "$LOCK" pyproject.toml "$0" | sha256sum | cut -d' ' -f1)
-if [ -x "$VENV/bin/python" ] && [ "$(cat "$VENV/.locked" 2>/dev/null)" = "$want" ]; then exit 0; fi
+if [ -x "$VENV/bin/python" ] && [ "$(cat "$VENV/.locked" 2>/dev/null)" = "$want" ]; then exec sh scripts/console.sh; fi
 echo "wayside: setting up $VENV (about a minute, once)"
 rm -rf "$VENV"
 "$PYTHON" -m venv "$VENV" || stop "could not make a virtual environment; type: sudo apt-get install python3-venv"
@@ -51,3 +51,4 @@ rm -rf "$VENV"
 "$VENV/bin/python" -m pip install -q --disable-pip-version-check --no-input --no-deps --no-build-isolation -e . ||
     stop "could not install wayside itself into $VENV; remove $VENV and run make again"
 echo "$want" > "$VENV/.locked"
+exec sh scripts/console.sh

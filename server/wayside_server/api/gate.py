@@ -6,10 +6,9 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.routing import APIRoute
 
-from wayside_server.domain.access import Access, Permission, Principal, required
+from wayside_server.domain.access import SESSION_COOKIE, Access, Permission, Principal, required
 from wayside_server.errors import UnauthorizedError
 
-SESSION_COOKIE = "__Host-wayside"
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 

@@ -30,7 +30,8 @@ SECURITY_HEADERS = {
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
         "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
-    "referrer-policy": "no-referrer",
+    # Under no-referrer browsers send `Origin: null` with forms, which the gate could not tell from a foreign page.
+    "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
     "strict-transport-security": "max-age=31536000",
 }

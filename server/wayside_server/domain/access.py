@@ -7,6 +7,8 @@ from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+SESSION_COOKIE = "__Host-wayside"
+"""The prefix makes browsers insist on Secure, on this host alone and on the whole path (RFC 6265bis, 4.1.3.2)."""
 _DECLARED = "__wayside_permission__"
 
 

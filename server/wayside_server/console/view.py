@@ -1,0 +1,72 @@
+"""What the pages show: numbers and times as people read them, and the account as a bar."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from wayside_server.domain.account import Account
+from wayside_server.domain.reading import JsonValue
+
+_MIN_WIDTH = 0.6
+"""Percent of the bar: a single missing sample among billions must be seen."""
+_MAX_TEXT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of the bar; `start` and `width` are percent of it."""
+
+    kind: str
+    label: str
+    count: int
+    start: float
+    width: float
+
+
+def bar(account: Account) -> Sequence[Segment]:
+    """What became of the accepted samples, as parts that fill the bar; parts of nothing are left out."""
+    parts = [
+        ("stored", "stored", account.stored),
+        ("pending", "on the device", account.pending),
+        ("dropped", "dropped", account.dropped_total),
+        ("rejected", "rejected", account.rejected_total),
+        ("missing", "missing", account.missing),
+    ]
+    present = [part for part in parts if part[2] > 0]
+    total = sum(count for _, _, count in present)
+    widths = [max(100 * count / total, _MIN_WIDTH) for _, _, count in present]
+    scale = 100 / sum(widths) if widths else 1.0
+    segments = []
+    start = 0.0
+    for (kind, label, count), width in zip(present, widths, strict=True):
+        segments.append(Segment(kind, label, count, round(start, 3), round(width * scale, 3)))
+        start += width * scale
+    return segments
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """How long before `now` that was, as in '3 min ago'."""
+    if moment is None:
+        return "never"
+    seconds = (now - moment).total_seconds()
+    if seconds < 2:
+        return "just now"
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit} ago"
+    return f"{int(seconds)} s ago"
+
+
+def value_text(value: JsonValue) -> str:
+    """A latest value, short enough for a table."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "—"}[value]
+    if isinstance(value, float | int):
+        return f"{value:.7g}"
+    text = str(value)
+    return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
+
+
+def utc_text(moment: datetime | None) -> str:
+    """A time for a tooltip, to the second."""
+    return "" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

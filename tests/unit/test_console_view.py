@@ -1,0 +1,34 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from wayside_server.console.view import ago, bar, value_text
+from wayside_server.domain.account import DeviceRow, StreamRow, settle
+
+
+def test_the_bar_is_filled_and_shows_a_single_missing_sample() -> None:
+    stream = StreamRow(bytes(16), 10**9, 10**9 - 1, 0, 0, 3, 9, 10**9, settled_before_pending=10**9 - 1)
+    segments = bar(settle(DeviceRow("boiler-7"), [stream]))
+    assert [(segment.kind, segment.count) for segment in segments] == [("stored", 10**9 - 1), ("missing", 1)]
+    assert segments[1].width > 0.5
+    assert segments[0].width + segments[1].width == pytest.approx(100, abs=0.01)
+    assert segments[1].start == pytest.approx(segments[0].width, abs=0.01)
+
+
+def test_a_device_without_samples_has_an_empty_bar() -> None:
+    assert bar(settle(DeviceRow("boiler-7"), [])) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "just now"), (-5, "just now"), (59, "59 s ago"), (125, "2 min ago"), (7300, "2 h ago"), (180_000, "2 d ago")],
+)
+def test_times_are_told_as_people_do(seconds: float, text: str) -> None:
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    assert ago(now - timedelta(seconds=seconds), now) == text
+    assert ago(None, now) == "never"
+
+
+def test_values_fit_a_tile() -> None:
+    assert [value_text(value) for value in (21.25, 3, True, None, "open")] == ["21.25", "3", "yes", "—", "open"]
+    assert len(value_text("x" * 500)) == 60
