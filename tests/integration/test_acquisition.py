@@ -19,7 +19,9 @@ from wayside_edge.pipeline.settings import BatchSettings
 from wayside_edge.ports import ABSOLUTE, ClosedBatch
 from wayside_edge.registry import SensorSettings
 from wayside_firmware.board import Fault, SimulatedBus, open_bus
-from wayside_shared.batch import Envelope, Message
+from wayside_firmware.board.bus import Message
+from wayside_shared.batch import Envelope
+from wayside_shared.batch import Message as BatchMessage
 from wayside_shared.clock import ClockState
 from wayside_shared.columns import Block, decode_body
 from wayside_testkit.sensing import MemoryOutbox, SwitchedBuses, agent_settings, sensor
@@ -85,7 +87,7 @@ class Rig:
 
 def decoded(batch: ClosedBatch) -> list[Block]:
     envelope = Envelope("board-1", b"e" * 16, 1, 1, 0, batch.n, batch.boot_id, batch.clock, None)
-    return list(decode_body(Message(envelope, batch.body)).blocks)
+    return list(decode_body(BatchMessage(envelope, batch.body)).blocks)
 
 
 async def test_everything_read_is_accepted_or_waiting() -> None:
@@ -220,3 +222,22 @@ async def test_no_thread_is_left(tmp_path: Path) -> None:
         if thread.name.startswith(("a_", "sensor:")):
             thread.join(5)
             assert not thread.is_alive()
+
+
+async def test_a_chip_that_hangs_is_reported_and_only_its_bus_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acquisition_module, "STALL_S", 0.02)
+    released = threading.Event()
+    hanging = board(0x76)
+    transfer = hanging.i2c_rdwr
+
+    def slow(*messages: Message) -> None:
+        released.wait(20)
+        transfer(*messages)
+
+    hanging.i2c_rdwr = slow  # type: ignore[method-assign]
+    rig = Rig([chip("stuck", "a"), chip("cellar", "b")], {"a": hanging, "b": board(0x76)})
+    async with rig.running():
+        await rig.outbox.until(lambda: rig.has("SensorStalled") and rig.series().get("cellar.humidity", 0) > 5)
+        assert "stuck.humidity" not in rig.series()
+        released.set()
+        await rig.outbox.until(lambda: "stuck.humidity" in rig.series())

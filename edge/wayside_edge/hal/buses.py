@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, Protocol
 
 from wayside_edge.errors import ConfigError
@@ -91,6 +90,8 @@ def _opener(bus: BusSettings) -> Callable[[], SmbusLike]:
 
 
 def _plugin(bus: BusSettings) -> Callable[[], SmbusLike]:
+    from importlib import metadata  # brings the e-mail package along: a megabyte that real boards need not carry
+
     points = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
     if bus.kind not in points:
         raise bus.options.error(f"unknown bus kind {bus.kind!r}{suggestion(bus.kind, ['i2c', *points])}", "kind")
