@@ -30,6 +30,7 @@ from fastapi import FastAPI
 from wayside_server.api import enrolment
 from wayside_server.api.service import create_app
 from wayside_server.config import ServerSettings
+from wayside_server.console.pages import STATIC, console_router
 from wayside_server.errors import ConfigError, StorageError
 from wayside_server.identity.authority import service_name
 from wayside_server.identity.enrolment import Enrolments
@@ -175,11 +176,13 @@ async def run_api(home: Home, settings: ServerSettings) -> None:
         router = enrolment.enrolment_router(
             storage.enrolments(home, settings), authority, storage.identity, broker, utc_now
         )
+        reading, keys = PostgresReading(pool, where), storage.keys()
         web = create_app(
-            reading=PostgresReading(pool, where),
-            access=storage.keys(),
+            reading=reading,
+            access=keys,
             live=PostgresLive(pool, where),
-            routers=[router],
+            routers=[router, console_router(reading, keys)],
+            static=STATIC,
             metrics_hosts=settings.api.metrics_from,
         )
         await _serve(web, home, settings)
