@@ -9,8 +9,12 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wayside_edge import config, registry
+from wayside_edge.hal.buses import I2cSettings
+from wayside_server.config import ServerSettings
 from wayside_shared import batch, cbor, clock, identifiers, layout, plain, session, text, topics, units
 from wayside_shared.rejects import DropReason, RejectCode
+from wayside_shared.settings import describe
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 NOTE = "<!-- Made by `make docs` from the code; do not edit. -->\n"
@@ -175,7 +179,47 @@ def wire_contract() -> str:
     return "\n".join([NOTE, intro, _topics(), "## Messages\n", *parts, _codes(), _names()])
 
 
-PAGES: dict[str, Callable[[], str]] = {"wire-contract.md": wire_contract}
+def agent_configuration() -> str:
+    """The page on the agent's configuration file."""
+    head = ("setting", "type", "default", "meaning")
+    parts = [
+        NOTE,
+        "# Configuration of the agent\n",
+        "One TOML file. A setting `a.b` is the key `b` in the table `[a]`; `bus` and `sensor` are lists, `[[bus]]` and "
+        "`[[sensor]]`. Unknown keys are errors. `wayside-edge sample-config` writes a file with all of it.\n",
+        table(head, _settings(config.AgentSettings)),
+        "## A bus of kind `i2c`\n",
+        "Further keys of its `[[bus]]`.\n",
+        table(head, _settings(I2cSettings)),
+    ]
+    for kind, load in sorted(registry.DRIVERS.items()):
+        rows = _settings(load().settings)
+        parts.append(f"## A sensor of kind `{kind}`\n")
+        parts.append(
+            f"Further keys of its `[[sensor]]`.\n\n{table(head, rows)}" if rows else "It has no further keys.\n"
+        )
+    return "\n".join(parts)
+
+
+def _settings(cls: type) -> list[tuple[str, ...]]:
+    return [(f"`{name}`", kind, f"`{default}`", meaning) for name, kind, default, meaning in describe(cls)]
+
+
+def server_settings() -> str:
+    """The page on the server's settings."""
+    intro = (
+        "# Settings of the server\n\n`server.toml` in the installation's folder. `wayside-server init` writes the ones "
+        "that differ between installations; after a change of `broker.*`, run it again to renew the broker's "
+        "configuration.\n"
+    )
+    return "\n".join([NOTE, intro, table(("setting", "type", "default", "meaning"), _settings(ServerSettings))])
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "wire-contract.md": wire_contract,
+    "agent-configuration.md": agent_configuration,
+    "server-settings.md": server_settings,
+}
 """File names in docs/reference/ and what writes them."""
 
 

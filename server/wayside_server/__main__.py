@@ -92,7 +92,7 @@ def _revoke_key(options: argparse.Namespace) -> None:
 def _login_link(options: argparse.Namespace) -> None:
     async def create(storage: app.Storage, settings: ServerSettings) -> None:
         token = await storage.keys().create_link()
-        print(f"https://{settings.api.public_host}:{settings.api.port}/sign-in/{token}")
+        print(f"https://{settings.api.public_host}:{settings.api.port}/login/{token}")
         print(f"good once, for {LINK_LIFE.total_seconds() / 60:.0f} minutes", file=sys.stderr)
 
     _with_storage(options, create)

@@ -47,7 +47,7 @@ from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.partitions import ensure_near_partitions
 from wayside_server.storage.reading import PostgresReading
 from wayside_server.storage.schema import migrate, pending
-from wayside_server.supervise import keep_running
+from wayside_server.supervise import all_or_none, keep_running
 
 log = structlog.get_logger(__name__)
 
@@ -214,12 +214,10 @@ async def run_all(home: Home, settings: ServerSettings) -> None:
             ["wayside_server", *role, "--home", str(home.path.absolute()), "--supervised"]
             for role in (*roles, ["api"], ["jobs"])
         ]
-        async with asyncio.TaskGroup() as group:
+        async with all_or_none() as group:
             if server is not None:
                 group.create_task(_keep_postgres(server))
             group.create_task(keep_running(commands))
-    except* ConfigError as errors:
-        raise errors.exceptions[0] from None
     finally:
         if server is not None:
             await asyncio.to_thread(server.stop)

@@ -103,7 +103,7 @@ def ensure(home: Home, *, public_host: str, listen: str | None, broker_port: int
                 )
         return
     defaults = ServerSettings()
-    text = f"""# Settings of wayside-server; what is not here has its default. All of them: docs/reference/settings.md
+    text = f"""# Settings of wayside-server. What is not here has its default: docs/reference/server-settings.md
 [broker]
 port = {broker_port or defaults.broker.port}
 listen = "{listen or defaults.broker.listen}"

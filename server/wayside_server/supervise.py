@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -43,18 +44,30 @@ async def until_stopped(work: Coroutine[Any, Any, None], *, supervised: bool) ->
             watch.cancel()
 
 
+@asynccontextmanager
+async def all_or_none() -> AsyncIterator[asyncio.TaskGroup]:
+    """A TaskGroup out of which a ConfigError comes alone, as the one line that it is.
+
+    Raises:
+        ConfigError: the first that a task raised; the other tasks were cancelled.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as errors:
+        found = errors.subgroup(ConfigError)
+        raise (errors if found is None else found.exceptions[0]) from None
+
+
 async def keep_running(commands: Sequence[Sequence[str]]) -> None:
     """Keeps one process for each of `commands` running, until cancelled; then ends them all.
 
     Raises:
         ConfigError: a process ended with EXIT_CONFIG; it has said why, and a restart would not help.
     """
-    try:
-        async with asyncio.TaskGroup() as group:
-            for command in commands:
-                group.create_task(_keep_one(command))
-    except* ConfigError as errors:
-        raise errors.exceptions[0] from None
+    async with all_or_none() as group:
+        for command in commands:
+            group.create_task(_keep_one(command))
 
 
 async def _keep_one(command: Sequence[str]) -> None:

@@ -298,6 +298,13 @@ async def test_a_file_that_cannot_be_edited_costs_no_token(site: Site, tmp_path:
     assert site.count("certificate") == 0
 
 
+async def test_a_sign_in_link_opens_the_console(site: Site) -> None:
+    async with app.open_storage(site.home, site.settings) as storage:
+        link = await storage.keys().create_link()
+    assert (await asyncio.to_thread(site.request, "GET", f"/login/{link}"))[0] == 200
+    assert (await asyncio.to_thread(site.request, "GET", f"/login/{link}"))[0] == 401
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_tls_1_2_and_1_3_are_taken(site: Site, version: ssl.TLSVersion) -> None:
     context = ssl.create_default_context(cafile=str(site.home.ca_file))

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import ssl
 import stat
 import subprocess
@@ -144,7 +145,7 @@ def test_a_reserved_name_gets_no_token(home: Home, database: str) -> None:
     listed = server_command("api-key", "list", "--home", str(home.path)).stdout.split()
     assert listed[-1] == "reports"
     assert server_command("api-key", "revoke", listed[0], "--home", str(home.path)).returncode == 0
-    assert "/sign-in/" in server_command("login-link", "--home", str(home.path)).stdout
+    assert "/login/" in server_command("login-link", "--home", str(home.path)).stdout
 
 
 async def test_a_role_stops_when_its_supervisor_is_gone(home: Home, database: str) -> None:
@@ -160,6 +161,22 @@ async def test_a_role_stops_when_its_supervisor_is_gone(home: Home, database: st
     process.stdin.close()
     async with asyncio.timeout(20):
         assert await process.wait() == 0
+
+
+def test_a_taken_port_ends_the_server_with_one_clear_line(home: Home, database: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        init = server_command(
+            *("init", "--home", str(home.path), "--host", "127.0.0.1", "--listen", "127.0.0.1"),
+            *("--api-port", str(port)),
+        )
+        assert init.returncode == 0, init.stderr
+        with home.settings_file.open("a") as file:
+            file.write(f'\n[database]\nurl = "{database}"\n')
+        done = server_command("run", "--home", str(home.path))
+    assert done.returncode == 78, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"wayside-server: cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr
 
 
 async def test_run_serves_https_restarts_roles_and_leaves_nothing(short_home: Home) -> None:
