@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry, Counter
 
 from wayside_server.api.service import SECURITY_HEADERS, create_app
+from wayside_server.api.telemetry import MAX_EXPORTS
 from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.identity import PostgresIdentity
@@ -219,3 +220,29 @@ async def test_a_database_that_is_away_is_said_so(app: FastAPI, client: httpx.As
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "5"
     assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_an_export_that_is_abandoned_makes_room_for_the_next(
+    pool: Pool, app: FastAPI, keys: Keys, database: str
+) -> None:
+    device = await add_device(pool, "boiler-7")
+    series = await add_series(pool, device, "temperature", "Cel")
+    async with connection(pool) as conn:
+        rows = (
+            "SELECT %s, timestamptz '2026-03-01 00:00+00' + i * interval '1 s', i FROM generate_series(1, 300000) AS i"
+        )
+        await conn.execute(f"INSERT INTO sample {rows}".encode(), [series])
+    headers = {"Authorization": f"Bearer {await keys.create('test')}"}
+    url = "/api/v1/devices/boiler-7/telemetry/export"
+    async with serve(app) as base, httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as client:
+        for _ in range(MAX_EXPORTS + 1):
+            async with asyncio.timeout(20):
+                while True:
+                    async with client.stream("GET", url) as response:
+                        if response.status_code == 200:
+                            await anext(response.aiter_bytes())
+                            break
+        async with asyncio.timeout(20):
+            while (answer := await client.get(url)).status_code == 429:
+                assert answer.headers["retry-after"] == "10"
+    assert answer.text.count("\n") == 300_001

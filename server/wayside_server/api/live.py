@@ -3,13 +3,15 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Header, HTTPException, Query
 from fastapi.responses import StreamingResponse
 
 from wayside_server.api.answers import SampleAnswer
+from wayside_server.api.streams import ClosingStream
 from wayside_server.api.telemetry import SeriesNames
 from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.cursor import CursorError, decode_cursor, encode_cursor
@@ -40,7 +42,7 @@ def live_router(reading: Reading, live: Live) -> APIRouter:
             str | None, Query(max_length=64, description="start behind this time; else behind the latest")
         ] = None,
         last_event_id: Annotated[str | None, Header(max_length=8192)] = None,
-    ) -> StreamingResponse:
+    ) -> ClosingStream:
         """Samples newer than any sent before, as `samples` events; late ones are in the history only.
 
         An interrupted stream resumes where it was by `Last-Event-ID`, which browsers send by themselves.
@@ -54,18 +56,18 @@ def live_router(reading: Reading, live: Live) -> APIRouter:
         marks = await _marks(reading, device, wanted, since)
         marks |= {key: us for key, us in _resumed(last_event_id, device).items() if key in marks}
 
-        async def events() -> AsyncIterator[str]:
-            async with streams:
-                async for event in _events(live, known.id, device, marks):
+        async def events() -> AsyncGenerator[str, None]:
+            async with streams, aclosing(_events(live, known.id, device, marks)) as source:
+                async for event in source:
                     yield event
 
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(events(), media_type="text/event-stream", headers=headers)
+        return ClosingStream(events(), "text/event-stream", headers)
 
     return router
 
 
-async def _events(live: Live, device_id: int, device: str, marks: dict[int, int]) -> AsyncIterator[str]:
+async def _events(live: Live, device_id: int, device: str, marks: dict[int, int]) -> AsyncGenerator[str, None]:
     yield "retry: 2000\n\n"
     with live.follow(device_id) as signal:
         while True:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -10,6 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from wayside_server.api.answers import History, SampleAnswer
 from wayside_server.api.devices import STALE_CURSOR, Cursor, Limit, next_link
+from wayside_server.api.streams import ClosingStream
 from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.cursor import CursorError, decode_cursor
 from wayside_server.domain.moments import from_us, parse_moment, to_text, to_us
@@ -104,7 +106,7 @@ def telemetry_router(reading: Reading) -> APIRouter:
         series: SeriesNames = [],  # noqa: B006
         start: Start = "1970-01-02T00:00:00Z",
         end: End = "9999-01-01T00:00:00Z",
-    ) -> StreamingResponse:
+    ) -> ClosingStream:
         """All samples between two times as one document, streamed. Long: by series and time. Wide: a row a time."""
         start_us, end_us = _span(start, end)
         if exports.locked():
@@ -121,7 +123,7 @@ def telemetry_router(reading: Reading) -> APIRouter:
         # Errors that are known before the first byte still get a status of their own.
         first = await anext(pieces)
         headers = {"Content-Disposition": f'attachment; filename="{device}.{format.value}"'}
-        return StreamingResponse(_chained(first, pieces), media_type=_MEDIA_TYPES[format], headers=headers)
+        return ClosingStream(_chained(first, pieces), _MEDIA_TYPES[format], headers)
 
     return router
 
@@ -167,13 +169,14 @@ def _behind(page: Sequence[Sample], after: Place | None) -> Place:
     return Place(at_us, series_id, same)
 
 
-async def _limited(exports: asyncio.Semaphore, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async with exports:
+async def _limited(exports: asyncio.Semaphore, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with exports, aclosing(pieces):
         async for piece in pieces:
             yield piece
 
 
-async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for piece in rest:
-        yield piece
+async def _chained(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        yield first
+        async for piece in rest:
+            yield piece

@@ -1,6 +1,6 @@
 """What is asked of stored telemetry: the questions, the answers, and the Protocol that answers them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -159,8 +159,11 @@ class Reading(Protocol):
     async def history(self, query: HistoryQuery) -> Sequence[Sample]:
         """Up to `query.limit` samples; fewer mean that there are no more."""
 
-    def export(self, query: ExportQuery) -> AsyncIterator[bytes]:
-        """The document in pieces. Errors raise before the first piece; a later one breaks off the stream."""
+    def export(self, query: ExportQuery) -> AsyncGenerator[bytes, None]:
+        """The document in pieces; close it when it is not read to its end.
+
+        What can be known beforehand raises before the first piece; a later error breaks off the stream.
+        """
 
     async def dead_letters(self, device: str, *, before_id: int, limit: int) -> Sequence[DeadLetter]:
         """Refused messages of a device, newest first, those with an id under `before_id`."""

@@ -1,7 +1,7 @@
 """COPY TO STDOUT in large pieces: a Python object for each row would cost more than PostgreSQL takes to make it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from psycopg import errors
 from psycopg.pq import ExecStatus
@@ -13,7 +13,7 @@ PIECE_BYTES = 128 * 1024
 """About 3,000 rows, collected in about a millisecond: what the event loop is held up for at a time."""
 
 
-async def copy_out(connection: Connection, statement: str) -> AsyncIterator[bytes]:
+async def copy_out(connection: Connection, statement: str) -> AsyncGenerator[bytes, None]:
     """The output of the COPY `statement`, in pieces that end where a row ends.
 
     The connection must be used for nothing else meanwhile; when the iteration is left early it must be closed.

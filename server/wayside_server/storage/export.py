@@ -6,7 +6,8 @@ PostgreSQL forming them for each row; texts and JSON are formed in SQL.
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +27,7 @@ _FORMULA_STARTS = tuple("=+-@\t\r＝＋－＠")
 CSV_HEADER = b"series,unit,time,value\n"
 
 
-async def export(conninfo: str, query: ExportQuery, series: Sequence[Series]) -> AsyncIterator[bytes]:
+async def export(conninfo: str, query: ExportQuery, series: Sequence[Series]) -> AsyncGenerator[bytes, None]:
     """The document for `query` over `series`, all of it as of one moment.
 
     Raises:
@@ -39,17 +40,16 @@ async def export(conninfo: str, query: ExportQuery, series: Sequence[Series]) ->
         try:
             await connection.execute(_SQL["begin"])
             make = _wide if query.shape is Shape.WIDE else _long
-            if query.format is Format.CSV:
-                yield _wide_header(series) if query.shape is Shape.WIDE else CSV_HEADER
-                async for piece in make(connection, query, series):
-                    yield piece
-                return
-            # Each JSON row begins with a comma; the first one's makes way for the bracket.
-            opened = False
-            async for piece in make(connection, query, series):
-                yield piece if opened else b"[" + piece[1:]
-                opened = True
-            yield b"]\n" if opened else b"[]\n"
+            async with aclosing(make(connection, query, series)) as pieces:
+                # Each JSON row begins with a comma; the first one's makes way for the bracket.
+                opened = query.format is Format.CSV
+                if opened:
+                    yield _wide_header(series) if query.shape is Shape.WIDE else CSV_HEADER
+                async for piece in pieces:
+                    yield piece if opened else b"[" + piece[1:]
+                    opened = True
+            if query.format is Format.JSON:
+                yield b"]\n" if opened else b"[]\n"
         finally:
             await connection.close()
 
@@ -66,19 +66,21 @@ def _guarded(text: str) -> str:
     return "'" + text if text.startswith(_FORMULA_STARTS) else text
 
 
-async def _long(connection: Connection, query: ExportQuery, series: Sequence[Series]) -> AsyncIterator[bytes]:
+async def _long(connection: Connection, query: ExportQuery, series: Sequence[Series]) -> AsyncGenerator[bytes, None]:
     for one in series:
         span = {"id": one.id, "start": from_us(query.start_us), "end": from_us(query.end_us)}
         kinds = await _row(connection, "kinds", span)
         if kinds["others"]:
             statement = _formed_rows(query.format, one, span)
-            async for piece in copy_out(connection, statement.as_string(connection)):
-                yield piece
+            async with aclosing(copy_out(connection, statement.as_string(connection))) as pieces:
+                async for piece in pieces:
+                    yield piece
         elif kinds["numbers"]:
             numbers = _sql("numbers").format(**_literals(span))
             head, middle, tail = _frame(query.format, one)
-            async for piece in copy_out(connection, numbers.as_string(connection)):
-                yield frame(piece, head, middle, tail)
+            async with aclosing(copy_out(connection, numbers.as_string(connection))) as pieces:
+                async for piece in pieces:
+                    yield frame(piece, head, middle, tail)
 
 
 def frame(piece: bytes, head: bytes, middle: bytes, tail: bytes) -> bytes:
@@ -106,7 +108,7 @@ def _formed_rows(kind: Format, series: Series, span: dict[str, Any]) -> sql.Comp
     return _sql("long_csv").format(name=name, unit=unit, rows=rows)
 
 
-async def _wide(connection: Connection, query: ExportQuery, series: Sequence[Series]) -> AsyncIterator[bytes]:
+async def _wide(connection: Connection, query: ExportQuery, series: Sequence[Series]) -> AsyncGenerator[bytes, None]:
     """One statement a week with samples: planning hundreds of series over years at once would take longer."""
     ids = [one.id for one in series]
     start_us, end_us = query.start_us, query.end_us
@@ -118,8 +120,9 @@ async def _wide(connection: Connection, query: ExportQuery, series: Sequence[Ser
         start_us = to_us(first)
         until_us = min(end_us, week_start_us(start_us) + WEEK_US)
         statement = _wide_rows(query.format, series, from_us(start_us), from_us(until_us))
-        async for piece in copy_out(connection, statement.as_string(connection)):
-            yield piece
+        async with aclosing(copy_out(connection, statement.as_string(connection))) as pieces:
+            async for piece in pieces:
+                yield piece
         start_us = until_us
 
 

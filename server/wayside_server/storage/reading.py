@@ -1,7 +1,7 @@
 """Answers questions about telemetry from PostgreSQL."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -103,14 +103,15 @@ class PostgresReading:
         at = "ts" if query.aggregation is None else "bucket"
         return [Sample(by_id[row["series_id"]], row[at], _value(row)) for row in rows]
 
-    async def export(self, query: ExportQuery) -> AsyncIterator[bytes]:
+    async def export(self, query: ExportQuery) -> AsyncGenerator[bytes, None]:
         await self.device(query.device)
         rows = await self._rows("series", {"device": query.device, "names": list(query.series)})
         missing = set(query.series) - {row["name"] for row in rows}
         if missing:
             raise NotFoundError(f"{query.device} has no series {min(missing)[:128]!r}")
-        async for piece in export(self._conninfo, query, [Series(**row) for row in rows]):
-            yield piece
+        async with aclosing(export(self._conninfo, query, [Series(**row) for row in rows])) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def dead_letters(self, device: str, *, before_id: int, limit: int) -> Sequence[DeadLetter]:
         rows = await self._rows("dead_letters", {"device": device, "before_id": before_id, "limit": limit})
