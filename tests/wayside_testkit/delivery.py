@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,7 +14,7 @@ from wayside_edge.ports import Appended, ClosedBatch
 from wayside_edge.uplink.mqtt import MqttTransport
 from wayside_edge.uplink.session import Uplink
 from wayside_edge.uplink.settings import UplinkSettings
-from wayside_server.ingest.mqtt import BrokerAddress
+from wayside_server.ingest.mqtt import BrokerAddress, BrokerSession
 from wayside_server.ingest.service import Ingest
 from wayside_server.storage.database import Pool
 from wayside_server.storage.ingest import PostgresIngest
@@ -66,7 +67,7 @@ async def edge_side(path: Path, broker: Broker, who: Credentials, **outbox: Any)
 async def server_side(broker: Broker, who: Credentials, pool: Pool) -> AsyncIterator[Ingest]:
     """An ingest session that stores into `pool` while the block runs."""
     address = BrokerAddress(broker.host, broker.port, who.name, who.ca_file, who.cert_file, who.key_file)
-    ingest = Ingest(address, PostgresIngest(pool, "test server"), Random(1))
+    ingest = Ingest(partial(BrokerSession, address), PostgresIngest(pool, "test server"), Random(1))
     async with _running(ingest.run):
         yield ingest
 

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 RECONNECT_BASE_S = 1.0
 RECONNECT_CAP_S = 60.0
 """A broker that comes back is found within a minute; full jitter spreads a fleet over it."""
+STABLE_S = 20.0
+"""A session that lasted this long was a good one; an attempt to connect never takes longer."""
 IDLE_S = 30.0
 
 
@@ -84,19 +86,20 @@ class Uplink:
         """Keep a session with the broker and deliver; runs until cancelled."""
         failures = 0
         while True:
+            began_ns = self._clock.boottime_ns()
             try:
                 connection = await self._transport.connect()
+                log.info("uplink up%s", f" after {failures} attempts" if failures else "")
+                await self._converse(connection)
+                log.warning("uplink lost; samples are kept, connecting again")
             except TransientError as error:
                 if failures == 0:
                     log.warning("uplink down: %s; samples are kept, trying again", error)
-                failures += 1
-                spread = min(RECONNECT_CAP_S, RECONNECT_BASE_S * 2.0 ** min(failures, 10))
-                await asyncio.sleep(RECONNECT_BASE_S * 0.2 + self._random.uniform(0, spread))
-                continue
-            log.info("uplink up%s", f" after {failures} attempts" if failures else "")
-            failures = 0
-            await self._converse(connection)
-            log.warning("uplink lost; samples are kept, connecting again")
+            # A session that falls at once counts as a failure too: two cards with one name would else fight for ever.
+            stable = self._clock.boottime_ns() - began_ns > STABLE_S * NS_PER_S
+            failures = 0 if stable else failures + 1
+            spread = min(RECONNECT_CAP_S, RECONNECT_BASE_S * 2.0**failures)
+            await asyncio.sleep(RECONNECT_BASE_S * 0.2 + self._random.uniform(0, spread))
 
     async def _converse(self, connection: Connection) -> None:
         """One session, from hello to its end."""

@@ -1,9 +1,10 @@
 """The ingest role: it joins the broker's session to the intake's decisions and the database."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
+from typing import Protocol
 
 import structlog
 
@@ -11,7 +12,7 @@ from wayside_server.domain.ingest import IngestStore, Item, PoisonError, Settlem
 from wayside_server.errors import StorageError, TransientError
 from wayside_server.ingest import intake, metrics
 from wayside_server.ingest.decode import condemned, decode
-from wayside_server.ingest.mqtt import BrokerAddress, BrokerSession
+from wayside_server.ingest.mqtt import Received
 from wayside_shared.session import ACK_CONTENT_TYPE, HELLO_CONTENT_TYPE, encode_ack, encode_server_hello
 from wayside_shared.topics import Channel
 
@@ -23,21 +24,48 @@ CONDEMN_AFTER = 2
 """Times that the database must refuse a message alone before it is set aside."""
 
 
+class Session(Protocol):
+    """A session with the broker (`ingest.mqtt.BrokerSession`)."""
+
+    generation: int
+
+    async def open(self) -> None:
+        """Connect and subscribe; raises TransientError."""
+
+    def take(self) -> list[Received]:
+        """Everything that has come since the last call, in order."""
+
+    def publish(self, device: str, channel: Channel, payload: bytes, content_type: str) -> None:
+        """Send `payload` to `device`."""
+
+    def acknowledge(self, packet_id: int) -> None:
+        """PUBACK a message of this session."""
+
+    async def close(self) -> None:
+        """End it."""
+
+
+class SessionFactory(Protocol):
+    """Makes a session that is not open yet; the callbacks run in the event loop."""
+
+    def __call__(self, on_messages: Callable[[], None], on_end: Callable[[str], None]) -> Session: ...
+
+
 class Ingest:
     """One ingest session after the other, for as long as it runs.
 
     Args:
-        address: the broker.
+        new_session: makes the sessions.
         store: where groups are committed.
         random: source of jitter.
     """
 
-    def __init__(self, address: BrokerAddress, store: IngestStore, random: Random) -> None:
-        self._address = address
+    def __init__(self, new_session: SessionFactory, store: IngestStore, random: Random) -> None:
+        self._new_session = new_session
         self._store = store
         self._random = random
         self._intake = intake.Intake()
-        self._session: BrokerSession | None = None
+        self._session: Session | None = None
         self._writes: asyncio.Queue[intake.Write] = asyncio.Queue()
         self._refused_alone = 0
 
@@ -51,7 +79,7 @@ class Ingest:
         failures = 0
         while True:
             ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-            session = BrokerSession(self._address, self._on_messages, partial(_finish, ended))
+            session = self._new_session(self._on_messages, partial(_finish, ended))
             try:
                 await session.open()
                 failures = 0
@@ -65,8 +93,8 @@ class Ingest:
             spread = min(RETRY_CAP_S, RETRY_BASE_S * 2.0 ** min(failures, 10))
             await asyncio.sleep(RETRY_BASE_S + self._random.uniform(0, spread))
 
-    async def _serve(self, session: BrokerSession, ended: "asyncio.Future[str]") -> None:
-        log.info("ingest session began", broker=f"{self._address.host}:{self._address.port}", name=self._address.name)
+    async def _serve(self, session: Session, ended: "asyncio.Future[str]") -> None:
+        log.info("ingest session began", generation=session.generation)
         metrics.SESSIONS.inc()
         self._session = session
         self._do(intake.SessionBegan(session.generation))

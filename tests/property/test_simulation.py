@@ -1,0 +1,36 @@
+"""The promise under simulated trouble: each seed is a world of its own, and replays exactly."""
+
+import logging
+
+import pytest
+
+from wayside_testkit.virtual import run_virtually
+from wayside_testkit.world import Harshness, World
+
+CLEAN = {"lost": 0, "duplicated": 0, "phantom": 0, "partial": 0}
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    logging.getLogger("wayside_edge").setLevel(logging.CRITICAL)
+
+
+def live(seed: int, harsh: Harshness, seconds: float = 120.0) -> dict[str, int]:
+    verdict = run_virtually(World(seed, harsh).run(seconds))
+    assert verdict.pop("accepted") > 300, "a world in which nothing happens proves nothing"
+    return verdict
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_nothing_is_lost_or_doubled(seed: int) -> None:
+    assert live(seed, Harshness()) == CLEAN
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_is_lost_or_doubled_when_cards_go_back_in_time(seed: int) -> None:
+    assert live(seed, Harshness(card_restored_s=15.0)) == CLEAN
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_is_lost_or_doubled_when_the_server_goes_back_in_time(seed: int) -> None:
+    assert live(seed, Harshness(server_restored_s=20.0)) == CLEAN
