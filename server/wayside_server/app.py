@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from random import SystemRandom
 
@@ -37,7 +38,7 @@ from wayside_server.identity.enrolment import Enrolments
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
 from wayside_server.identity.keys import Keys
-from wayside_server.ingest.mqtt import BrokerAddress
+from wayside_server.ingest.mqtt import BrokerAddress, BrokerSession
 from wayside_server.ingest.service import Ingest
 from wayside_server.storage.database import Pool, connection, new_pool, open_pool
 from wayside_server.storage.embedded import EmbeddedPostgres
@@ -163,7 +164,7 @@ async def run_ingest(home: Home, settings: ServerSettings, instance: int) -> Non
     where = conninfo(home, settings)
     await _await_database(where)
     async with open_pool(where) as pool:
-        await Ingest(address, PostgresIngest(pool, server_label()), SystemRandom()).run()
+        await Ingest(partial(BrokerSession, address), PostgresIngest(pool, server_label()), SystemRandom()).run()
 
 
 async def run_api(home: Home, settings: ServerSettings) -> None:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wayside_edge.errors import BusError
+from wayside_shared.clock import NS_PER_S
 from wayside_shared.settings import setting
 
 STA_UNSYNC = 0x0040
+FLOOR_NS = 1_767_225_600 * NS_PER_S
+"""2026-01-01: a board without a battery wakes up before this software was written."""
 TIME_ERROR = 5
 """linux/timex.h: the status bit and the clock state of a clock that nothing disciplines."""
 
@@ -66,7 +69,9 @@ class SystemClock:
         return time.clock_gettime_ns(time.CLOCK_REALTIME)
 
     def synced(self) -> bool:
-        """See `Clock`. A kernel that refuses the question counts as not synchronised."""
+        """See `Clock`. A kernel that refuses the question, or a time before this software, is not synchronised."""
+        if self.wall_ns() < FLOOR_NS:
+            return False
         if self._trusted:
             return True
         timex = _Timex()

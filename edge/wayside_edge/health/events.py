@@ -84,6 +84,46 @@ class MemoryFull(Event):
     samples: int
 
 
+@dataclass(frozen=True, slots=True)
+class OutboxAway(Event):
+    """The outbox cannot be opened; samples wait in memory."""
+
+    level = logging.ERROR
+    line = "{cause}; measuring goes on, trying again"
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropDeclared(Event):
+    """Accepted samples were given up; the server is told like of any sample."""
+
+    level = logging.ERROR
+    line = "{batches} batches with {samples} samples were given up: {reason}"
+    batches: int
+    samples: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockHeld(Event):
+    """Nothing is sent yet, because the time is not known."""
+
+    level = logging.WARNING
+    line = (
+        "the clock is not synchronised; samples are kept back for up to {seconds:g} s."
+        " On a machine whose clock is right without NTP set trust_system = true under [clock]"
+    )
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSynced(Event):
+    """The time is known; what was measured before is corrected with it."""
+
+    level = logging.DEBUG
+    line = "the clock is synchronised"
+
+
 class Journal:
     """Where events go: one call writes the log line and the counter.
 

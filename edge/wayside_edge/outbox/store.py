@@ -121,9 +121,6 @@ class DurableOutbox:
             raise OutboxError(f"outbox {self._settings.path}: {error.strerror or error}") from error
 
     def _open(self) -> Status:
-        self._settings.path.parent.mkdir(parents=True, exist_ok=True)
-        if self._lock is None:
-            self._lock = _lock(self._settings.path)
         status = self._in_transaction(self._status)
         self._fill_ballast()
         return status
@@ -210,6 +207,9 @@ class DurableOutbox:
             raise
 
     def _connection(self) -> sqlite3.Connection:
+        if self._lock is None:
+            self._settings.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self._settings.path)
         if self._db is None:
             self._db = connect(self._settings.path, int(self._limits.quota_bytes * _GROWTH))
             self._ran_before_ns = SqliteRows(self._db, 0).tally("running_ns")
