@@ -56,7 +56,14 @@ async def edge_side(path: Path, broker: Broker, who: Credentials, **outbox: Any)
     clock = LiveClock()
     store = DurableOutbox(OutboxSettings(path=path, free_disk_floor_mb=0, ballast_mb=0, **outbox), clock)
     status = await store.open()
-    settings = UplinkSettings(broker.host, who.name, broker.port, who.ca_file, who.cert_file, who.key_file)
+    settings = UplinkSettings(
+        host=broker.host,
+        port=broker.port,
+        device=who.name,
+        ca_file=who.ca_file,
+        cert_file=who.cert_file,
+        key_file=who.key_file,
+    )
     uplink = Uplink(settings, MqttTransport(settings), store, status.pending, clock, "test agent", Random(1))
     async with _running(uplink.run):
         yield EdgeSide(store, uplink)
