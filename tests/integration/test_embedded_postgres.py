@@ -1,4 +1,6 @@
+import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 
 from wayside_server.errors import ConfigError
 from wayside_server.storage.embedded import SETTINGS, EmbeddedPostgres
+from wayside_server.storage.postgres_program import PACKAGE, find_program, installed_package
 from wayside_testkit.postgres import kill_postgres
 
 
@@ -98,3 +101,21 @@ def test_a_folder_that_postgres_refuses_is_named_with_the_fix(server: EmbeddedPo
 def test_a_path_too_long_for_a_socket_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="choose a shorter data directory"):
         EmbeddedPostgres(folder / ("x" * 100)).start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL under another account")
+def test_programs_that_the_account_cannot_reach_are_copied_and_no_folder_is_opened(folder: Path) -> None:
+    closed, shelf = folder / "closed", folder / "shelf"
+    closed.mkdir(mode=0o700)
+    folder.chmod(0o711)
+    package = installed_package()
+    shutil.copytree(package, closed / PACKAGE, symlinks=True, ignore=shutil.ignore_patterns("pginstall", "include"))
+    libraries = package.with_name(f"{PACKAGE}.libs")
+    shutil.copytree(libraries, closed / libraries.name)
+    program = find_program(closed / PACKAGE, shelf)
+    assert program.folder.is_relative_to(shelf)
+    assert find_program(closed / PACKAGE, shelf) == program
+    child = program.popen(["postgres", "--version"], folder, stdout=subprocess.PIPE)
+    output, _ = child.communicate(timeout=30)
+    assert output.startswith(b"postgres (PostgreSQL) 18")
+    assert closed.stat().st_mode & 0o777 == 0o700

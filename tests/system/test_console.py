@@ -93,6 +93,7 @@ async def test_an_operator_signs_in_and_watches_a_device_live(
     await add_device(pool, "kiln-2")
     await page.goto(f"{console}/devices/boiler-7")
     await expect(page).to_have_url(f"{console}/sign-in")
+    await page.screenshot(path=tmp_path / "sign-in.png")
     await page.get_by_label("API key").fill(await keys.create("operator"))
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_role("row")).to_have_count(3)
@@ -128,9 +129,10 @@ async def test_an_operator_signs_in_and_watches_a_device_live(
     await expect(page).to_have_url(f"{console}/sign-in")
 
 
-async def test_a_link_signs_in_once(console: str, keys: Keys, page: Page) -> None:
+async def test_a_link_signs_in_once(console: str, keys: Keys, page: Page, tmp_path: Path) -> None:
     link = f"{console}/login/{await keys.create_link()}"
     await page.goto(link)
     await expect(page.get_by_role("heading", name="No devices yet")).to_be_visible()
     await page.goto(f"{console}/docs")
     await expect(page.get_by_text(re.compile("telemetry/export")).first).to_be_visible()
+    await page.screenshot(path=tmp_path / "docs.png")

