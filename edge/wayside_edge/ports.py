@@ -7,7 +7,7 @@ from typing import Protocol
 from wayside_shared.batch import Counters, Scalar
 from wayside_shared.clock import ClockMap, ClockState
 from wayside_shared.ranges import Ranges
-from wayside_shared.session import Ack, Reject
+from wayside_shared.session import Ack, Reject, ServerHello
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,12 +228,15 @@ class OutboxDelivery(Protocol):
     async def settle(self, ack: Ack) -> Settled:
         """Take in an acknowledgement."""
 
-    async def rewind(self, above: int) -> Sequence[int]:
-        """Go back with the server: delivered batches of the current epoch above `above` are pending again.
+    async def rewind(self, hello: ServerHello) -> Sequence[int]:
+        """Go back with the server: what is marked delivered and it does not have is pending again.
 
         Returns:
-            Their numbers.
+            The numbers.
         """
+
+    async def streams(self) -> Sequence[EpochState]:
+        """Every stream of which there are batches; the current one is the last."""
 
     async def fork(self) -> None:
         """Start a new epoch."""

@@ -155,13 +155,15 @@ DROP = Layout(
 ACK = Layout(
     "Acknowledgement",
     "map",
-    "Sent after the commit, at QoS 0, cumulative: a lost one is made good by the next. Only this lets a device delete.",
+    "Sent after the commit, at QoS 0. It confirms batches by number and digest; a lost one costs one retransmission. "
+    "Only this lets a device delete.",
     (
         Field(0, "epoch", "bytes"),
         Field(1, "upto", "uint"),
         Field(2, "ranges", "array"),
         Field(3, "rejects", "array", "`[seq, code, detail]` for each batch of this group that was refused"),
         Field(4, "slow_ms", "uint"),
+        Field(5, "digests", "bytes"),
     ),
     session.Ack,
     session.ACK_CONTENT_TYPE,
@@ -198,6 +200,7 @@ SERVER_HELLO = Layout(
         Field(3, "contiguous_upto", "uint"),
         Field(4, "max_seq", "uint"),
         Field(5, "server", "text"),
+        Field(6, "ranges", "array"),
     ),
     session.ServerHello,
     session.HELLO_CONTENT_TYPE,

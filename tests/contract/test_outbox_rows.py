@@ -1,5 +1,6 @@
 """What every implementation of the outbox's rows must do, and what the outbox decides over each of them."""
 
+import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from wayside_shared.batch import Counters, Envelope, Message
 from wayside_shared.clock import ClockMap, ClockState
 from wayside_shared.columns import decode_body
 from wayside_shared.rejects import DropReason, RejectCode
-from wayside_shared.session import Ack, Reject
+from wayside_shared.session import DIGEST_BYTES, Ack, Reject, ServerHello
 from wayside_testkit.rows import ModelRows
 
 WIDE = core.Limits(quota_bytes=1 << 30, tail_bytes=1 << 20, tail_ns=1 << 60)
@@ -72,6 +73,17 @@ def test_only_named_numbers_of_the_epoch_are_settled(rows: core.Rows) -> None:
     assert core.counters(rows)[1].pending_from == 1
 
 
+def test_an_acknowledgement_of_other_content_settles_nothing(rows: core.Rows) -> None:
+    for _ in range(2):
+        core.append(rows, closed(), WIDE)
+    right = hashlib.sha256(closed().body).digest()[:DIGEST_BYTES]
+    settled = core.settle(rows, Ack(rows.current().epoch, 2, [(1, 2)], digests=b"nope" + right))
+    assert settled.delivered == [2]
+    assert pending(rows) == [1]
+    again = core.settle(rows, Ack(rows.current().epoch, 2, [(2, 2)], digests=right))
+    assert again.delivered == [2], "a repeated acknowledgement says the same"
+
+
 def test_a_watermark_that_falls_is_noticed_and_rewound(rows: core.Rows) -> None:
     for _ in range(4):
         core.append(rows, closed(), WIDE)
@@ -79,8 +91,9 @@ def test_a_watermark_that_falls_is_noticed_and_rewound(rows: core.Rows) -> None:
     core.append(rows, closed(), WIDE)
     assert core.settle(rows, ack(rows, (5, 5), upto=2)).behind
     assert rows.current().acked_upto == 4
-    assert core.rewind(rows, 2) == [3, 4, 5]
-    assert pending(rows) == [3, 4, 5]
+    answer = ServerHello(b"12345678", rows.current().epoch, 2, 4, "server", [(4, 4)])
+    assert core.rewind(rows, answer) == [3, 5]
+    assert pending(rows) == [3, 5]
     assert rows.current().acked_upto == 2
 
 

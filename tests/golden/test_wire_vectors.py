@@ -10,7 +10,12 @@ from wayside_testkit import vectors
 @pytest.mark.parametrize("name", vectors.names())
 def test_a_vector_still_reads_the_same(name: str) -> None:
     vector = vectors.load(name)
-    assert vectors.read(vector["content_type"], bytes.fromhex(vector["message"])) == vector["expected"]
+    decoded = vectors.read(vector["content_type"], bytes.fromhex(vector["message"]))
+    expected = vector["expected"]
+    if isinstance(decoded, dict):
+        # A later version may know more fields than a vector has; what the vector has must stay.
+        decoded = {key: value for key, value in decoded.items() if key in expected}
+    assert decoded == expected
 
 
 @pytest.mark.parametrize("name", [name for name in vectors.names() if vectors.load(name)["given"] is not None])

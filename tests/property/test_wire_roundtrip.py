@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from wayside_shared.batch import (
 from wayside_shared.clock import EARLIEST_NS, LATEST_NS, ClockMap, ClockState
 from wayside_shared.rejects import DropReason, RejectCode
 from wayside_shared.session import (
+    DIGEST_BYTES,
     Ack,
     DeviceHello,
     Reject,
@@ -164,9 +166,18 @@ ranges = st.tuples(UINTS, UINTS).map(lambda pair: (min(pair), max(pair)))
 rejects = st.builds(Reject, UINTS, st.sampled_from(RejectCode), TEXTS)
 
 
-@given(st.builds(Ack, octets16, UINTS, st.lists(ranges, max_size=9), st.lists(rejects, max_size=5), UINTS))
+confirmed = st.tuples(UINTS, st.integers(0, 100)).map(lambda pair: (max(pair[0] - pair[1], 0), pair[0]))
+
+
+@given(st.builds(Ack, octets16, UINTS, st.lists(confirmed, max_size=9), st.lists(rejects, max_size=5), UINTS))
 def test_an_acknowledgement_returns(ack: Ack) -> None:
     assert decode_ack(encode_ack(ack)) == ack
+    count = sum(last - first + 1 for first, last in ack.ranges)
+    dated = replace(ack, digests=bytes(i % 251 for i in range(DIGEST_BYTES * count)))
+    assert decode_ack(encode_ack(dated)) == dated
+    pairs = list(dated.confirmed())
+    assert b"".join(digest for _, digest in pairs) == dated.digests
+    assert [seq for seq, _ in pairs] == [seq for first, last in ack.ranges for seq in range(first, last + 1)]
 
 
 LABELS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60)
@@ -179,7 +190,7 @@ LABELS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60
         octets16,
         UINTS,
         UINTS,
-        counters,
+        st.none() | counters,
         octets16,
         clocks,
         LABELS,
@@ -189,7 +200,11 @@ def test_a_device_hello_returns(hello: DeviceHello) -> None:
     assert decode_device_hello(encode_device_hello(hello)) == hello
 
 
-@given(st.builds(ServerHello, st.binary(min_size=8, max_size=8), octets16, UINTS, UINTS, LABELS))
+@given(
+    st.builds(
+        ServerHello, st.binary(min_size=8, max_size=8), octets16, UINTS, UINTS, LABELS, st.lists(ranges).filter(bool)
+    )
+)
 def test_a_server_hello_returns(hello: ServerHello) -> None:
     assert decode_server_hello(encode_server_hello(hello)) == hello
 

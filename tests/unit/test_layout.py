@@ -37,9 +37,12 @@ WRITTEN: list[tuple[layout.Layout, Any]] = [
     (layout.TIMES, BODY[1][0]),
     (layout.SERIES, BODY[2][0][:4]),
     (layout.DROP, BODY[3][0]),
-    (layout.ACK, cbor2.loads(encode_ack(Ack(wire.EPOCH, 9)))),
+    (layout.ACK, cbor2.loads(encode_ack(Ack(wire.EPOCH, 9, [(9, 9)], digests=b"abcd")))),
     (layout.DEVICE_HELLO, cbor2.loads(encode_device_hello(HELLO))),
-    (layout.SERVER_HELLO, cbor2.loads(encode_server_hello(ServerHello(b"12345678", wire.EPOCH, 9, 12, "server 1")))),
+    (
+        layout.SERVER_HELLO,
+        cbor2.loads(encode_server_hello(ServerHello(b"12345678", wire.EPOCH, 9, 12, "server 1", [(11, 12)]))),
+    ),
 ]
 TYPES: dict[str, type] = {"uint": int, "int": int, "text": str, "bytes": bytes, "array": list, "map": dict}
 

@@ -1,12 +1,14 @@
 """The outbox's rows as plain Python: the model that the simulator crashes, held to SQLite's contract."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from wayside_edge.outbox.core import ROW_OVERHEAD_BYTES, Head
 from wayside_edge.ports import ClosedBatch, EpochState, StoredBatch
+from wayside_shared.ranges import Ranges
 
 
 @dataclass
@@ -89,11 +91,31 @@ class ModelRows:
             if state.epoch == epoch:
                 self.epochs[at] = replace(state, acked_upto=upto)
 
-    def settle(self, epoch: bytes, first: int, last: int) -> Sequence[int]:
-        return self._turn(epoch, 0, 1, lambda seq: first <= seq <= last)
+    def settle(self, epoch: bytes, numbers: Iterable[tuple[int, bytes]]) -> Sequence[int]:
+        delivered = []
+        for seq, digest in numbers:
+            item = self.stored.get(seq)
+            if item is None or item.state == 2 or item.row.epoch != epoch:
+                continue
+            if hashlib.sha256(item.row.body).digest().startswith(digest):
+                if item.state == 0:
+                    item.state, item.settled_ns = 1, self.running_ns
+                delivered.append(seq)
+        return delivered
 
-    def unsettle(self, epoch: bytes, above: int) -> Sequence[int]:
-        return self._turn(epoch, 1, 0, lambda seq: seq > above)
+    def unsettle(self, epoch: bytes, above: int, but: Ranges) -> Sequence[int]:
+        again = [
+            seq
+            for seq, item in sorted(self.stored.items())
+            if item.state == 1 and item.row.epoch == epoch and seq > above and seq not in but
+        ]
+        for seq in again:
+            self.stored[seq].state = 0
+        return again
+
+    def kept_epochs(self) -> Sequence[EpochState]:
+        kept = {item.row.epoch for item in self.stored.values()}
+        return [state for state in self.epochs if state.epoch in kept or state is self.epochs[-1]]
 
     def quarantine(self, seq: int, code: str) -> None:
         item = self.stored.get(seq)
@@ -113,13 +135,3 @@ class ModelRows:
 
     def delivered_bytes(self) -> int:
         return sum(item.size for item in self.stored.values() if item.state)
-
-    def _turn(self, epoch: bytes, old: int, new: int, chosen: Callable[[int], bool]) -> Sequence[int]:
-        turned = [
-            seq
-            for seq, item in sorted(self.stored.items())
-            if item.state == old and item.row.epoch == epoch and chosen(seq)
-        ]
-        for seq in turned:
-            self.stored[seq].state, self.stored[seq].settled_ns = new, self.running_ns
-        return turned

@@ -111,7 +111,14 @@ def _encode_ack(given: Any) -> bytes:
     rejects = [Reject(item["seq"], RejectCode(item["code"]), item["detail"]) for item in given["rejects"]]
     ranges = [(first, last) for first, last in given["ranges"]]
     return session.encode_ack(
-        Ack(bytes.fromhex(given["epoch"]), given["upto"], ranges, rejects, slow_ms=given["slow_ms"])
+        Ack(
+            bytes.fromhex(given["epoch"]),
+            given["upto"],
+            ranges,
+            rejects,
+            slow_ms=given["slow_ms"],
+            digests=bytes.fromhex(given.get("digests", "")),
+        )
     )
 
 

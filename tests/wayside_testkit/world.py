@@ -15,7 +15,7 @@ from typing import Any
 
 from wayside_edge.errors import TransientError
 from wayside_edge.outbox import core
-from wayside_edge.ports import Appended, ClosedBatch, Incoming, Loaded, Outgoing, Settled
+from wayside_edge.ports import Appended, ClosedBatch, EpochState, Incoming, Loaded, Outgoing, Settled
 from wayside_edge.uplink.session import Uplink
 from wayside_edge.uplink.settings import UplinkSettings
 from wayside_server.domain.ingest import (
@@ -134,9 +134,12 @@ class ModelOutbox:
         await asyncio.sleep(0)
         return settled
 
-    async def rewind(self, above: int) -> Sequence[int]:
+    async def rewind(self, hello: ServerHello) -> Sequence[int]:
         with self.rows.transaction() as rows:
-            return core.rewind(rows, above)
+            return core.rewind(rows, hello)
+
+    async def streams(self) -> Sequence[EpochState]:
+        return self.rows.kept_epochs()
 
     async def fork(self) -> None:
         with self.rows.transaction() as rows:
@@ -210,8 +213,11 @@ class Database:
     def _answer(self, item: Hello) -> tuple[str, ServerHello]:
         stream = (item.raw.device, item.hello.epoch)
         self.first_seq.setdefault(stream, item.hello.first_seq)
-        top = max((seq for d, e, seq in self.ledger if (d, e) == stream), default=self.first_seq[stream] - 1)
-        return stream[0], ServerHello(item.hello.nonce, item.hello.epoch, self._watermark(stream), top, "simulated")
+        upto = self._watermark(stream)
+        seqs = [seq for device, epoch, seq in self.ledger if (device, epoch) == stream]
+        top = max(seqs, default=self.first_seq[stream] - 1)
+        ranges = Ranges(seq for seq in seqs if seq > upto).pairs()
+        return stream[0], ServerHello(item.hello.nonce, item.hello.epoch, upto, top, "simulated", ranges)
 
     def _watermark(self, stream: StreamKey) -> int:
         upto = self.first_seq[stream] - 1

@@ -10,8 +10,9 @@ from typing import Protocol
 
 from wayside_edge.ports import ABSOLUTE, Appended, ClosedBatch, EpochState, Settled, StoredBatch
 from wayside_shared.batch import MAX_DROPPED_BATCHES, Counters, Drop, encode_body
+from wayside_shared.ranges import Ranges
 from wayside_shared.rejects import DropReason, RejectCode
-from wayside_shared.session import Ack, Reject
+from wayside_shared.session import Ack, Reject, ServerHello
 
 EASE = 0.05
 """Share of what is held that one round of dropping frees, so that a full outbox does not write a tombstone a batch."""
@@ -78,11 +79,18 @@ class Rows(Protocol):
     def note_upto(self, epoch: bytes, upto: int) -> None:
         """Remember the server's watermark for `epoch`, which may be lower than before."""
 
-    def settle(self, epoch: bytes, first: int, last: int) -> Sequence[int]:
-        """Mark the pending rows of `epoch` within the range delivered; returns their numbers."""
+    def settle(self, epoch: bytes, numbers: Iterable[tuple[int, bytes]]) -> Sequence[int]:
+        """Mark rows of `epoch` delivered, where the SHA-256 of the body begins with the bytes beside the number.
 
-    def unsettle(self, epoch: bytes, above: int) -> Sequence[int]:
-        """Mark the delivered rows of `epoch` above `above` pending again; returns their numbers."""
+        Returns:
+            The numbers of those that are delivered now, also if they were before.
+        """
+
+    def unsettle(self, epoch: bytes, above: int, but: Ranges) -> Sequence[int]:
+        """Mark the delivered rows of `epoch` above `above`, but for some, pending again; returns their numbers."""
+
+    def kept_epochs(self) -> Sequence[EpochState]:
+        """Every stream of which there are rows, and the current one, which is the last."""
 
     def quarantine(self, seq: int, code: str) -> None:
         """Set a pending row aside: the server refused it for good."""
@@ -169,7 +177,7 @@ def settle(rows: Rows, ack: Ack) -> Settled:
     behind = state.epoch == epoch and ack.upto < state.acked_upto
     if not behind:
         rows.note_upto(epoch, ack.upto)
-    delivered = [seq for first, last in ack.ranges for seq in rows.settle(epoch, first, last)]
+    delivered = rows.settle(epoch, ack.confirmed())
     refused: list[Reject] = []
     requeued: list[tuple[int, int]] = []
     for reject in ack.rejects:
@@ -186,11 +194,13 @@ def settle(rows: Rows, ack: Ack) -> Settled:
     return Settled(delivered, refused, requeued, behind)
 
 
-def rewind(rows: Rows, above: int) -> Sequence[int]:
-    """Go back with a server that lost what it had acknowledged; returns the numbers pending again."""
-    epoch = rows.current().epoch
-    rows.note_upto(epoch, above)
-    return rows.unsettle(epoch, above)
+def rewind(rows: Rows, hello: ServerHello) -> Sequence[int]:
+    """Make pending again what is marked delivered and the server does not have; returns the numbers."""
+    rows.note_upto(hello.epoch, hello.contiguous_upto)
+    but = Ranges()
+    for first, last in hello.ranges:
+        but.add(first, last)
+    return rows.unsettle(hello.epoch, hello.contiguous_upto, but)
 
 
 def trim(rows: Rows, limits: Limits, running_ns: int) -> int:

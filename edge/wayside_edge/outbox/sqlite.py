@@ -16,6 +16,8 @@ from wayside_edge.ports import ClosedBatch, EpochState, StoredBatch
 from wayside_shared.batch import MAX_SAMPLES
 from wayside_shared.clock import ClockMap, ClockState
 from wayside_shared.identifiers import EPOCH_BYTES
+from wayside_shared.ranges import Ranges
+from wayside_shared.session import DIGEST_BYTES
 
 PENDING, DELIVERED, QUARANTINED = 0, 1, 2
 
@@ -39,6 +41,7 @@ CREATE TABLE IF NOT EXISTS batch (
     clock_state INTEGER NOT NULL,
     err_ms INTEGER NOT NULL,
     body BLOB NOT NULL,
+    digest BLOB NOT NULL,
     hash BLOB NOT NULL,
     state INTEGER NOT NULL DEFAULT 0,
     settled_ns INTEGER,
@@ -126,11 +129,12 @@ class SqliteRows:
         seq = self.next_seq()
         clock = batch.clock
         stamps = (clock.boottime_ns, clock.wall_ns, int(clock.state), clock.err_ms)
-        digest = _hash(seq, before, batch.n, tombstone, batch.boot_id, stamps, batch.body)
+        row_hash = _hash(seq, before, batch.n, tombstone, batch.boot_id, stamps, batch.body)
+        digest = hashlib.sha256(batch.body).digest()[:DIGEST_BYTES]
         self._db.execute(
             "INSERT INTO batch (seq, epoch_id, before, n, tombstone, boot_id, boottime_ns, wall_ns, clock_state,"
-            " err_ms, body, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (seq, epoch_id, before, batch.n, tombstone, batch.boot_id, *stamps, batch.body, digest),
+            " err_ms, body, digest, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (seq, epoch_id, before, batch.n, tombstone, batch.boot_id, *stamps, batch.body, digest, row_hash),
         )
         self._db.execute("UPDATE epoch SET accepted = accepted + ? WHERE id = ?", (batch.n, epoch_id))
         self._count("used_bytes", len(batch.body) + ROW_OVERHEAD_BYTES)
@@ -176,23 +180,44 @@ class SqliteRows:
     def note_upto(self, epoch: bytes, upto: int) -> None:
         self._db.execute("UPDATE epoch SET acked_upto = ? WHERE epoch = ?", (upto, epoch))
 
-    def settle(self, epoch: bytes, first: int, last: int) -> Sequence[int]:
-        found = self._db.execute(
-            f"UPDATE batch SET state = {DELIVERED}, settled_ns = ? WHERE state = 0 AND seq BETWEEN ? AND ?"  # noqa: S608
-            f" AND epoch_id = (SELECT id FROM epoch WHERE epoch = ?) RETURNING seq, {_SIZE}",
-            (self._running_ns, first, last, epoch),
-        ).fetchall()
-        self._count("settled_bytes", sum(size for _, size in found))
-        return [seq for seq, _ in found]
+    def settle(self, epoch: bytes, numbers: Iterable[tuple[int, bytes]]) -> Sequence[int]:
+        delivered: list[int] = []
+        gained = 0
+        for seq, digest in numbers:
+            found = self._db.execute(
+                f"SELECT b.state, b.digest, {_SIZE} FROM batch b JOIN epoch e ON e.id = b.epoch_id"  # noqa: S608
+                " WHERE b.seq = ? AND e.epoch = ?",
+                (seq, epoch),
+            ).fetchone()
+            if found is None or found[0] == QUARANTINED or (digest and digest != found[1]):
+                continue
+            if found[0] == PENDING:
+                self._db.execute(
+                    f"UPDATE batch SET state = {DELIVERED}, settled_ns = ? WHERE seq = ?",  # noqa: S608
+                    (self._running_ns, seq),
+                )
+                gained += found[2]
+            delivered.append(seq)
+        self._count("settled_bytes", gained)
+        return delivered
 
-    def unsettle(self, epoch: bytes, above: int) -> Sequence[int]:
+    def unsettle(self, epoch: bytes, above: int, but: Ranges) -> Sequence[int]:
         found = self._db.execute(
-            f"UPDATE batch SET state = {PENDING} WHERE state = {DELIVERED} AND seq > ?"  # noqa: S608
-            f" AND epoch_id = (SELECT id FROM epoch WHERE epoch = ?) RETURNING seq, {_SIZE}",
+            f"SELECT seq, {_SIZE} FROM batch WHERE state = {DELIVERED} AND seq > ?"  # noqa: S608
+            " AND epoch_id = (SELECT id FROM epoch WHERE epoch = ?)",
             (above, epoch),
         ).fetchall()
-        self._count("settled_bytes", -sum(size for _, size in found))
-        return [seq for seq, _ in found]
+        again = [(seq, size) for seq, size in found if seq not in but]
+        self._db.executemany(f"UPDATE batch SET state = {PENDING} WHERE seq = ?", [(seq,) for seq, _ in again])  # noqa: S608
+        self._count("settled_bytes", -sum(size for _, size in again))
+        return [seq for seq, _ in again]
+
+    def kept_epochs(self) -> Sequence[EpochState]:
+        found = self._db.execute(
+            "SELECT epoch, first_seq, accepted, acked_upto FROM epoch e WHERE id = (SELECT max(id) FROM epoch)"
+            " OR EXISTS (SELECT 1 FROM batch b WHERE b.epoch_id = e.id) ORDER BY id"
+        )
+        return [EpochState(*row) for row in found]
 
     def quarantine(self, seq: int, code: str) -> None:
         found = self._db.execute(

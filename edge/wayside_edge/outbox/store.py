@@ -15,11 +15,11 @@ from wayside_edge.errors import OutboxError
 from wayside_edge.outbox import core
 from wayside_edge.outbox.settings import MIB, OutboxSettings
 from wayside_edge.outbox.sqlite import SqliteRows, connect
-from wayside_edge.ports import Appended, Clock, ClosedBatch, Loaded, Settled, Status, StoredBatch
+from wayside_edge.ports import Appended, Clock, ClosedBatch, EpochState, Loaded, Settled, Status, StoredBatch
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
 from wayside_shared.ranges import Ranges
 from wayside_shared.rejects import DropReason
-from wayside_shared.session import Ack
+from wayside_shared.session import Ack, ServerHello
 
 T = TypeVar("T")
 
@@ -86,9 +86,13 @@ class DurableOutbox:
         """
         return await self._run(lambda: self._settle(ack))
 
-    async def rewind(self, above: int) -> Sequence[int]:
+    async def rewind(self, hello: ServerHello) -> Sequence[int]:
         """Go back with the server; returns the numbers that are pending again."""
-        return await self._run(lambda: self._in_transaction(lambda rows: core.rewind(rows, above)))
+        return await self._run(lambda: self._in_transaction(lambda rows: core.rewind(rows, hello)))
+
+    async def streams(self) -> Sequence[EpochState]:
+        """Every stream of which there are batches; the current one is the last."""
+        return await self._run(lambda: self._in_transaction(lambda rows: rows.kept_epochs()))
 
     async def fork(self) -> None:
         """Start a new epoch."""

@@ -60,12 +60,11 @@ class GotAck:
 
 @dataclass(frozen=True, slots=True)
 class GotHello:
-    """The server answered a hello. `epoch` and `next_seq` are the outbox's now; `acked_upto` as the hello said."""
+    """The server answered a hello. `epoch` and `next_seq` are the outbox's now."""
 
     hello: ServerHello
     epoch: bytes
     next_seq: int
-    acked_upto: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ Event: TypeAlias = Connected | Disconnected | Added | Removed | GotAck | GotHell
 
 @dataclass(frozen=True, slots=True)
 class SendHello:
-    """Say hello with this nonce."""
+    """Say hello with this nonce, for the current epoch and for every older one of which batches are kept."""
 
     nonce: bytes
 
@@ -99,9 +98,9 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Rewind:
-    """Make the delivered batches of the current epoch above this number pending again."""
+    """Make pending again what is marked delivered and this answer does not know."""
 
-    above: int
+    hello: ServerHello
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,15 +215,14 @@ class Sender:
 
     def _on_hello(self, event: GotHello) -> list[Effect]:
         hello = event.hello
-        if hello.nonce != self.nonce or hello.epoch != event.epoch:
+        if hello.nonce != self.nonce:
             return []
-        self.greeted = True
-        self.hello_attempt = 0
-        if hello.max_seq >= event.next_seq:
-            return [Fork()]
-        if hello.contiguous_upto < event.acked_upto:
-            return [Rewind(hello.contiguous_upto)]
-        return []
+        if hello.epoch == event.epoch:
+            self.greeted = True
+            self.hello_attempt = 0
+            if hello.max_seq >= event.next_seq:
+                return [Fork()]
+        return [Rewind(hello)]
 
     def _on_tick(self, now_ns: int) -> list[Effect]:
         if self.nonce is None:

@@ -57,7 +57,6 @@ class Uplink:
         self._random = random
         self._sender = core.Sender(pending, settings.window, random)
         self._todo: asyncio.Queue[core.Event | Incoming] = asyncio.Queue()
-        self._said: dict[bytes, int] = {}
         self._asked_ns = 0
         self._connected = False
         self._drained = asyncio.Event()
@@ -153,11 +152,8 @@ class Uplink:
             await self._do(connection, core.GotAck(session.decode_ack(message.payload)))
         elif address.channel is Channel.HELLO_SERVER:
             hello = session.decode_server_hello(message.payload)
-            acked_upto = self._said.pop(hello.nonce, None)
-            if acked_upto is not None:
-                held = await self._outbox.load(())
-                event = core.GotHello(hello, held.current.epoch, held.counters.next_seq, acked_upto)
-                await self._do(connection, event)
+            held = await self._outbox.load(())
+            await self._do(connection, core.GotHello(hello, held.current.epoch, held.counters.next_seq))
 
     def _tell(self, event: core.Event) -> None:
         """Take `event` in now when nobody converses, else leave it to the session."""
@@ -186,9 +182,10 @@ class Uplink:
                 return await self._publish(connection, seqs)
             case core.Settle(ack):
                 return await self._settle(connection, ack)
-            case core.Rewind(above):
-                again = await self._outbox.rewind(above)
-                log.warning("the server is behind what it acknowledged; sending %d kept batches again", len(again))
+            case core.Rewind(hello):
+                again = await self._outbox.rewind(hello)
+                if again:
+                    log.warning("the server lost what it had acknowledged; sending %d kept batches again", len(again))
                 return [core.Added(again)]
             case core.Fork():
                 await self._outbox.fork()
@@ -238,24 +235,24 @@ class Uplink:
 
     async def _say_hello(self, connection: Connection, nonce: bytes) -> None:
         held = await self._outbox.load(())
-        self._said = {nonce: held.current.acked_upto}
         wall = ClockMap(
             self._clock.boottime_ns(),
             self._clock.wall_ns(),
             ClockState.SYNCED if self._clock.synced() else ClockState.UNSYNCED,
         )
-        hello = session.DeviceHello(
-            nonce=nonce,
-            epoch=held.current.epoch,
-            first_seq=held.current.first_seq,
-            acked_upto=held.current.acked_upto,
-            counters=held.counters,
-            boot_id=self._clock.boot_id(),
-            clock=wall,
-            agent=self._agent,
-        )
-        content = session.encode_device_hello(hello)
-        self._send(connection, Channel.HELLO_DEVICE, content, session.HELLO_CONTENT_TYPE)
+        for stream in await self._outbox.streams():
+            hello = session.DeviceHello(
+                nonce=nonce,
+                epoch=stream.epoch,
+                first_seq=stream.first_seq,
+                acked_upto=stream.acked_upto,
+                counters=held.counters if stream.epoch == held.current.epoch else None,
+                boot_id=self._clock.boot_id(),
+                clock=wall,
+                agent=self._agent,
+            )
+            content = session.encode_device_hello(hello)
+            self._send(connection, Channel.HELLO_DEVICE, content, session.HELLO_CONTENT_TYPE)
 
     def _send(self, connection: Connection, channel: Channel, payload: bytes, content_type: str) -> None:
         try:

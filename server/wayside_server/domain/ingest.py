@@ -11,8 +11,9 @@ from typing import Protocol, TypeAlias
 from wayside_shared.batch import Envelope
 from wayside_shared.columns import Block, Body
 from wayside_shared.errors import RejectedError
+from wayside_shared.ranges import Ranges
 from wayside_shared.rejects import RejectCode
-from wayside_shared.session import Ack, DeviceHello, Reject, ServerHello
+from wayside_shared.session import DIGEST_BYTES, Ack, DeviceHello, Reject, ServerHello
 
 STORED = "stored"
 LATE_US = 300 * 1_000_000
@@ -142,7 +143,7 @@ class Plan:
         stored: batches whose samples are to be written.
         duplicates: samples refused because they are there already, by stream.
         dead: messages to set aside.
-        confirmed: sequence numbers to acknowledge, by stream.
+        confirmed: sequence numbers to acknowledge with their digests, by stream.
         rejects: sequence numbers to refuse, by stream.
     """
 
@@ -150,7 +151,7 @@ class Plan:
     stored: list[Batch] = field(default_factory=list)
     duplicates: dict[StreamKey, int] = field(default_factory=dict)
     dead: list[DeadLetter] = field(default_factory=list)
-    confirmed: dict[StreamKey, list[int]] = field(default_factory=dict)
+    confirmed: dict[StreamKey, dict[int, bytes]] = field(default_factory=dict)
     rejects: dict[StreamKey, list[Reject]] = field(default_factory=dict)
 
 
@@ -188,9 +189,11 @@ def acks(plan: Plan, watermarks: Mapping[StreamKey, int]) -> list[tuple[str, Ack
     """
     told: list[tuple[str, Ack]] = []
     for stream in dict.fromkeys([*plan.confirmed, *plan.rejects]):
-        ranges = _ranges(plan.confirmed.get(stream, ()))
+        confirmed = plan.confirmed.get(stream, {})
+        seqs = sorted(confirmed)
+        digests = b"".join(confirmed[seq][:DIGEST_BYTES] for seq in seqs)
         rejects = plan.rejects.get(stream, [])[:STORM_LIMIT]
-        told.append((stream[0], Ack(stream[1], watermarks[stream], ranges, rejects)))
+        told.append((stream[0], Ack(stream[1], watermarks[stream], Ranges(seqs).pairs(), rejects, digests=digests)))
     return told
 
 
@@ -204,7 +207,7 @@ def _settle(plan: Plan, batch: Batch) -> Entry:
     else:
         outcome = STORED
         plan.stored.append(batch)
-        plan.confirmed.setdefault(batch.stream, []).append(batch.envelope.seq)
+        plan.confirmed.setdefault(batch.stream, {})[batch.envelope.seq] = batch.digest
     envelope = batch.envelope
     plan.entries.append(NewEntry(batch.key, envelope.before, envelope.n, batch.digest, outcome))
     return Entry(batch.digest, outcome)
@@ -223,7 +226,7 @@ def _repeat(plan: Plan, batch: Batch, entry: Entry) -> None:
         code = RejectCode(entry.outcome.removeprefix("rejected:"))
         plan.rejects.setdefault(batch.stream, []).append(Reject(seq, code, "refused before"))
     else:
-        plan.confirmed.setdefault(batch.stream, []).append(seq)
+        plan.confirmed.setdefault(batch.stream, {})[seq] = batch.digest
 
 
 def _take_drops(plan: Plan, batch: Batch, known: dict[Key, Entry]) -> None:
@@ -236,16 +239,6 @@ def _take_drops(plan: Plan, batch: Batch, known: dict[Key, Entry]) -> None:
             if key not in known:
                 known[key] = Entry(None, f"dropped:{drop.reason.value}")
                 plan.entries.append(NewEntry(key, 0, n, None, known[key].outcome))
-
-
-def _ranges(seqs: Sequence[int]) -> list[tuple[int, int]]:
-    ranges: list[tuple[int, int]] = []
-    for seq in sorted(set(seqs)):
-        if ranges and seq == ranges[-1][1] + 1:
-            ranges[-1] = (ranges[-1][0], seq)
-        else:
-            ranges.append((seq, seq))
-    return ranges
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -29,38 +28,17 @@ from wayside_server.domain.ingest import (
     keys_of,
 )
 from wayside_server.storage.database import Connection, Pool, connection
+from wayside_server.storage.ingest_group import Group, LockedStream, Series, blocks_of, flat, printable, progress
 from wayside_server.storage.partitions import Partitions
 from wayside_server.storage.samples import copy_rows
 from wayside_server.storage.statements import load_statements
-from wayside_shared.columns import Block, Body
-from wayside_shared.rejects import RejectCode
-from wayside_shared.session import ServerHello
+from wayside_shared.columns import Block
+from wayside_shared.session import MAX_RUNS, ServerHello
 
 _SQL = load_statements("ingest")
 
-Series = tuple[int, str, str]
-
-
-@dataclass(slots=True)
-class _Stream:
-    """A locked row of `stream`."""
-
-    id: int
-    contiguous_upto: int
-    max_seq: int
-
-
-@dataclass(slots=True)
-class _Group:
-    """What is known of a group while it is written."""
-
-    devices: dict[str, int] = field(default_factory=dict)
-    streams: dict[StreamKey, _Stream] = field(default_factory=dict)
-    blocks: list[tuple[int, Block]] = field(default_factory=list)
-    late: dict[StreamKey, int] = field(default_factory=lambda: defaultdict(int))
-    stored: dict[StreamKey, int] = field(default_factory=lambda: defaultdict(int))
-    plain_stored: int = 0
-    plain_duplicates: int = 0
+NOTIFY_DEVICES = 600
+"""Device ids in one notification: PostgreSQL takes less than 8,000 bytes, an id at most 10 digits and a comma."""
 
 
 class PostgresIngest:
@@ -92,12 +70,12 @@ class PostgresIngest:
             raise
 
     async def _make_room(self, conn: Connection, items: Sequence[Item]) -> None:
-        blocks = [block for item in items for block in _blocks(item)]
+        blocks = [block for item in items for block in blocks_of(item)]
         for block in blocks:
             await self._partitions.ensure(conn, int(block.times_us.min()), int(block.times_us.max()))
 
     async def _write(self, conn: Connection, items: Sequence[Item]) -> Settlement:
-        group = _Group()
+        group = Group()
         batches = [item for item in items if isinstance(item, Batch)]
         hellos = [item for item in items if isinstance(item, Hello)]
         await self._find_devices(conn, group, items)
@@ -114,8 +92,10 @@ class PostgresIngest:
         await self._seen(conn, group, items)
         await self._keep_latest(conn, group)
         if group.blocks:
-            stored_for = {group.devices[item.raw.device] for item in items if _blocks(item)}
-            await conn.execute(_SQL["notify"], {"devices": ",".join(map(str, sorted(stored_for)))})
+            stored_for = sorted({group.devices[item.raw.device] for item in items if blocks_of(item)})
+            for at in range(0, len(stored_for), NOTIFY_DEVICES):
+                devices = ",".join(map(str, stored_for[at : at + NOTIFY_DEVICES]))
+                await conn.execute(_SQL["notify"], {"devices": devices})
         return Settlement(
             acks=acks(plan, watermarks),
             hellos=answers,
@@ -124,7 +104,7 @@ class PostgresIngest:
             dead=len(dead),
         )
 
-    async def _find_devices(self, conn: Connection, group: _Group, items: Sequence[Item]) -> None:
+    async def _find_devices(self, conn: Connection, group: Group, items: Sequence[Item]) -> None:
         # A certificate of ours names the sender, so a device that a restored database has forgotten is entered again.
         names = {"names": sorted({item.raw.device for item in items})}
         group.devices = dict(await _pairs(conn, "device_ids", names))
@@ -133,7 +113,7 @@ class PostgresIngest:
             group.devices = dict(await _pairs(conn, "device_ids", names))
 
     async def _lock_streams(
-        self, conn: Connection, group: _Group, batches: Sequence[Batch], hellos: Sequence[Hello]
+        self, conn: Connection, group: Group, batches: Sequence[Batch], hellos: Sequence[Hello]
     ) -> None:
         first_seqs: dict[StreamKey, int] = {}
         for batch in batches:
@@ -156,9 +136,9 @@ class PostgresIngest:
             found = await _rows(conn, "lock_streams", columns)
         names = {number: name for name, number in group.devices.items()}
         for device_id, epoch, number, contiguous_upto, max_seq in found:
-            group.streams[names[device_id], bytes(epoch)] = _Stream(number, contiguous_upto, max_seq)
+            group.streams[names[device_id], bytes(epoch)] = LockedStream(number, contiguous_upto, max_seq)
 
-    async def _ledger(self, conn: Connection, group: _Group, batches: Sequence[Batch]) -> Mapping[Key, Entry]:
+    async def _ledger(self, conn: Connection, group: Group, batches: Sequence[Batch]) -> Mapping[Key, Entry]:
         keys = list(keys_of(batches))
         if not keys:
             return {}
@@ -172,7 +152,7 @@ class PostgresIngest:
             found[(*streams[stream_id], seq)] = Entry(None if digest is None else bytes(digest), outcome)
         return found
 
-    async def _enter(self, conn: Connection, group: _Group, entries: Sequence[NewEntry]) -> None:
+    async def _enter(self, conn: Connection, group: Group, entries: Sequence[NewEntry]) -> None:
         if entries:
             columns = {
                 "stream_ids": [group.streams[entry.key[0], entry.key[1]].id for entry in entries],
@@ -184,10 +164,10 @@ class PostgresIngest:
             }
             await conn.execute(_SQL["enter"], columns)
 
-    async def _store(self, conn: Connection, group: _Group, stored: Sequence[Batch]) -> None:
+    async def _store(self, conn: Connection, group: Group, stored: Sequence[Batch]) -> None:
         placed: list[tuple[int, Block]] = []
         for batch in stored:
-            for block in _blocks(batch):
+            for block in blocks_of(batch):
                 group.stored[batch.stream] += len(block)
                 group.late[batch.stream] += int((block.times_us < batch.raw.received_us - LATE_US).sum())
         await self._know_series(conn, group, stored)
@@ -197,12 +177,12 @@ class PostgresIngest:
         if numbers:
             async with conn.cursor().copy(_SQL["copy_samples"]) as copy:
                 await copy.write(copy_rows(numbers))
-        texts = _flat([(number, block) for number, block in placed if block.texts is not None])
+        texts = flat([(number, block) for number, block in placed if block.texts is not None])
         if texts["series_ids"]:
             await conn.execute(_SQL["add_values"], texts)
         group.blocks.extend(placed)
 
-    async def _store_plain(self, conn: Connection, group: _Group, messages: Sequence[Plain]) -> None:
+    async def _store_plain(self, conn: Connection, group: Group, messages: Sequence[Plain]) -> None:
         if not messages:
             return
         await self._know_series(conn, group, messages)
@@ -214,7 +194,7 @@ class PostgresIngest:
             placed = self._placed(group, message)
             stored = 0
             for name, wanted in (("add_new_samples", "numbers"), ("add_new_values", "texts")):
-                columns = _flat([(number, block) for number, block in placed if getattr(block, wanted) is not None])
+                columns = flat([(number, block) for number, block in placed if getattr(block, wanted) is not None])
                 if columns["series_ids"]:
                     stored += (await conn.execute(_SQL[name], columns)).rowcount
             counts[device_id][0] += stored
@@ -229,8 +209,10 @@ class PostgresIngest:
         group.plain_stored = sum(columns["stored"])
         group.plain_duplicates = sum(columns["duplicates"])
 
-    async def _know_series(self, conn: Connection, group: _Group, items: Iterable[Item]) -> None:
-        wanted = {(group.devices[item.raw.device], block.name, block.unit) for item in items for block in _blocks(item)}
+    async def _know_series(self, conn: Connection, group: Group, items: Iterable[Item]) -> None:
+        wanted = {
+            (group.devices[item.raw.device], block.name, block.unit) for item in items for block in blocks_of(item)
+        }
         unknown = sorted(wanted - self._series.keys())
         if unknown:
             columns = {
@@ -242,32 +224,32 @@ class PostgresIngest:
             for device_id, name, unit, number in await _rows(conn, "series_ids", columns):
                 self._series[device_id, name, unit] = number
 
-    def _placed(self, group: _Group, item: Batch | Plain) -> list[tuple[int, Block]]:
+    def _placed(self, group: Group, item: Batch | Plain) -> list[tuple[int, Block]]:
         device_id = group.devices[item.raw.device]
-        return [(self._series[device_id, block.name, block.unit], block) for block in _blocks(item)]
+        return [(self._series[device_id, block.name, block.unit], block) for block in blocks_of(item)]
 
     async def _advance(
-        self, conn: Connection, group: _Group, batches: Sequence[Batch], plan: Plan
+        self, conn: Connection, group: Group, batches: Sequence[Batch], plan: Plan
     ) -> Mapping[StreamKey, int]:
         touched = {batch.stream for batch in batches} | {(entry.key[0], entry.key[1]) for entry in plan.entries}
         if not touched:
             return {}
-        rows = [_progress(group, key, batches, plan) for key in touched]
+        rows = [progress(group, key, batches, plan) for key in touched]
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         keys = {group.streams[key].id: key for key in touched}
         return {keys[number]: upto for number, upto in await _pairs(conn, "advance", columns)}
 
     async def _bury(
-        self, conn: Connection, group: _Group, dead: Sequence[DeadLetter], garbage: Sequence[Garbage]
+        self, conn: Connection, group: Group, dead: Sequence[DeadLetter], garbage: Sequence[Garbage]
     ) -> None:
         if not dead:
             return
         columns = {
             "devices": [letter.raw.device for letter in dead],
             "topics": [letter.raw.topic for letter in dead],
-            "content_types": [_printable(letter.raw.content_type) for letter in dead],
+            "content_types": [printable(letter.raw.content_type) for letter in dead],
             "codes": [letter.code.value for letter in dead],
-            "details": [_printable(letter.detail) for letter in dead],
+            "details": [printable(letter.detail) for letter in dead],
             "raws": [letter.raw.payload for letter in dead],
         }
         await conn.execute(_SQL["bury"], columns)
@@ -277,17 +259,17 @@ class PostgresIngest:
         if counts:
             await conn.execute(_SQL["count_garbage"], {"device_ids": list(counts), "counts": list(counts.values())})
 
-    async def _answer(self, conn: Connection, group: _Group, item: Hello) -> tuple[str, ServerHello]:
+    async def _answer(self, conn: Connection, group: Group, item: Hello) -> tuple[str, ServerHello]:
         hello, device = item.hello, item.raw.device
         stream = group.streams[device, hello.epoch]
         device_id = group.devices[device]
-        if hello.counters.next_seq <= stream.max_seq:
-            detail = f"its next batch would be {hello.counters.next_seq}, the server has {stream.max_seq}"
+        counters = hello.counters
+        if counters is not None and counters.next_seq <= stream.max_seq:
+            detail = f"its next batch would be {counters.next_seq}, the server has {stream.max_seq}"
             await conn.execute(
                 _SQL["incident"], {"device_id": device_id, "kind": "card restored or cloned", "detail": detail}
             )
-        else:
-            counters = hello.counters
+        elif counters is not None:
             columns = {
                 "id": stream.id,
                 "accepted": counters.accepted,
@@ -299,9 +281,12 @@ class PostgresIngest:
         if stream.contiguous_upto < hello.acked_upto:
             detail = f"the device was acknowledged up to {hello.acked_upto}, the server has {stream.contiguous_upto}"
             await conn.execute(_SQL["incident"], {"device_id": device_id, "kind": "server behind", "detail": detail})
-        return device, ServerHello(hello.nonce, hello.epoch, stream.contiguous_upto, stream.max_seq, self._server)
+        found = await _rows(conn, "runs", {"id": stream.id, "above": stream.contiguous_upto, "most": MAX_RUNS})
+        ranges = [(first, last) for first, last in found]
+        upto = stream.contiguous_upto
+        return device, ServerHello(hello.nonce, hello.epoch, upto, stream.max_seq, self._server, ranges)
 
-    async def _seen(self, conn: Connection, group: _Group, items: Sequence[Item]) -> None:
+    async def _seen(self, conn: Connection, group: Group, items: Sequence[Item]) -> None:
         seen: dict[int, list[Any]] = {}
         for item in items:
             row = seen.setdefault(group.devices[item.raw.device], ["online", None, None])
@@ -317,7 +302,7 @@ class PostgresIngest:
         await conn.execute(_SQL["lock_devices"], {"device_ids": sorted(seen)})
         await conn.execute(_SQL["seen"], columns)
 
-    async def _keep_latest(self, conn: Connection, group: _Group) -> None:
+    async def _keep_latest(self, conn: Connection, group: Group) -> None:
         newest: dict[int, tuple[int, float | None, str | None]] = {}
         for number, block in group.blocks:
             at = int(block.times_us.argmax())
@@ -333,54 +318,6 @@ class PostgresIngest:
                 "texts": [text for _, _, text in newest.values()],
             }
             await conn.execute(_SQL["latest"], columns)
-
-
-def _blocks(item: Item) -> Sequence[Block]:
-    match item:
-        case Batch(content=Body() as body):
-            return body.blocks
-        case Plain(blocks=blocks):
-            return blocks
-        case _:
-            return ()
-
-
-def _progress(group: _Group, key: StreamKey, batches: Sequence[Batch], plan: Plan) -> dict[str, Any]:
-    """What the group changes in one stream, as a row for the statement `advance`."""
-    own = [batch.envelope for batch in batches if batch.stream == key]
-    settled = [entry.key[2] for entry in plan.entries if (entry.key[0], entry.key[1]) == key]
-    reports = [envelope.counters for envelope in own if envelope.counters is not None]
-    report = max(reports, key=lambda counters: counters.next_seq, default=None)
-    forked = any(reject.code is RejectCode.SEQ_REUSE for reject in plan.rejects.get(key, ()))
-    told = [envelope.before + envelope.n for envelope in own]
-    return {
-        "stream_ids": group.streams[key].id,
-        "accepted": max([*told, report.accepted if report else 0], default=0),
-        "stored": group.stored[key],
-        "late": group.late[key],
-        "duplicates": plan.duplicates.get(key, 0),
-        "max_seqs": max(settled, default=group.streams[key].max_seq),
-        "next_seqs": report.next_seq if report else None,
-        "pending_froms": report.pending_from if report else None,
-        "pending_befores": report.pending_before if report else None,
-        "forked": forked,
-    }
-
-
-def _flat(placed: Sequence[tuple[int, Block]]) -> dict[str, list[Any]]:
-    """Blocks as columns of single samples; for the few that do not go through COPY."""
-    columns: dict[str, list[Any]] = {"series_ids": [], "times_us": [], "values": [], "texts": []}
-    for number, block in placed:
-        columns["series_ids"].extend([number] * len(block))
-        columns["times_us"].extend(block.times_us.tolist())
-        columns["values"].extend([] if block.numbers is None else block.numbers.tolist())
-        columns["texts"].extend(block.texts or ())
-    return columns
-
-
-def _printable(text: str | None) -> str | None:
-    """`text` as PostgreSQL can hold it."""
-    return None if text is None else text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 async def _rows(conn: Connection, name: str, columns: Mapping[str, Any]) -> list[Any]:

@@ -107,6 +107,15 @@ FROM unnest(%(stream_ids)s::int[], %(accepted)s::bigint[], %(stored)s::bigint[],
 WHERE s.id = t.id
 RETURNING s.id, s.contiguous_upto
 
+-- name: runs
+-- What is settled above the watermark, as the lowest runs of numbers.
+SELECT min(seq), max(seq)
+FROM (SELECT seq, seq - row_number() OVER (ORDER BY seq) AS run
+      FROM ingest_batch WHERE stream_id = %(id)s AND seq > %(above)s) AS numbered
+GROUP BY run
+ORDER BY 1
+LIMIT %(most)s
+
 -- name: report
 -- What a hello says of a stream.
 UPDATE stream SET

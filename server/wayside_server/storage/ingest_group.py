@@ -1,0 +1,82 @@
+"""A group of messages on its way into the database: what is known of it, and its columns for each statement."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from wayside_server.domain.ingest import Batch, Item, Plain, Plan, StreamKey
+from wayside_shared.columns import Block, Body
+from wayside_shared.rejects import RejectCode
+
+Series = tuple[int, str, str]
+
+
+@dataclass(slots=True)
+class LockedStream:
+    """A locked row of `stream`."""
+
+    id: int
+    contiguous_upto: int
+    max_seq: int
+
+
+@dataclass(slots=True)
+class Group:
+    """What is known of a group while it is written."""
+
+    devices: dict[str, int] = field(default_factory=dict)
+    streams: dict[StreamKey, LockedStream] = field(default_factory=dict)
+    blocks: list[tuple[int, Block]] = field(default_factory=list)
+    late: dict[StreamKey, int] = field(default_factory=lambda: defaultdict(int))
+    stored: dict[StreamKey, int] = field(default_factory=lambda: defaultdict(int))
+    plain_stored: int = 0
+    plain_duplicates: int = 0
+
+
+def blocks_of(item: Item) -> Sequence[Block]:
+    match item:
+        case Batch(content=Body() as body):
+            return body.blocks
+        case Plain(blocks=blocks):
+            return blocks
+        case _:
+            return ()
+
+
+def progress(group: Group, key: StreamKey, batches: Sequence[Batch], plan: Plan) -> dict[str, Any]:
+    """What the group changes in one stream, as a row for the statement `advance`."""
+    own = [batch.envelope for batch in batches if batch.stream == key]
+    settled = [entry.key[2] for entry in plan.entries if (entry.key[0], entry.key[1]) == key]
+    reports = [envelope.counters for envelope in own if envelope.counters is not None]
+    report = max(reports, key=lambda counters: counters.next_seq, default=None)
+    forked = any(reject.code is RejectCode.SEQ_REUSE for reject in plan.rejects.get(key, ()))
+    told = [envelope.before + envelope.n for envelope in own]
+    return {
+        "stream_ids": group.streams[key].id,
+        "accepted": max([*told, report.accepted if report else 0], default=0),
+        "stored": group.stored[key],
+        "late": group.late[key],
+        "duplicates": plan.duplicates.get(key, 0),
+        "max_seqs": max(settled, default=group.streams[key].max_seq),
+        "next_seqs": report.next_seq if report else None,
+        "pending_froms": report.pending_from if report else None,
+        "pending_befores": report.pending_before if report else None,
+        "forked": forked,
+    }
+
+
+def flat(placed: Sequence[tuple[int, Block]]) -> dict[str, list[Any]]:
+    """Blocks as columns of single samples; for the few that do not go through COPY."""
+    columns: dict[str, list[Any]] = {"series_ids": [], "times_us": [], "values": [], "texts": []}
+    for number, block in placed:
+        columns["series_ids"].extend([number] * len(block))
+        columns["times_us"].extend(block.times_us.tolist())
+        columns["values"].extend([] if block.numbers is None else block.numbers.tolist())
+        columns["texts"].extend(block.texts or ())
+    return columns
+
+
+def printable(text: str | None) -> str | None:
+    """`text` as PostgreSQL can hold it."""
+    return None if text is None else text.replace("\0", "").encode("utf-8", "replace").decode()
