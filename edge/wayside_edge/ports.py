@@ -275,6 +275,10 @@ class Connection(Protocol):
     def incoming(self) -> AsyncIterator[Incoming]:
         """Messages as they come; ends when the session does."""
 
+    @property
+    def ended(self) -> str:
+        """Why the session is over, for a person; empty while it stands."""
+
     async def close(self) -> None:
         """Say goodbye, so that the broker sends no will."""
 

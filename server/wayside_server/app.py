@@ -20,7 +20,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from random import SystemRandom
 
@@ -164,7 +163,15 @@ async def run_ingest(home: Home, settings: ServerSettings, instance: int) -> Non
     where = conninfo(home, settings)
     await _await_database(where)
     async with open_pool(where) as pool:
-        await Ingest(partial(BrokerSession, address), PostgresIngest(pool, server_label()), SystemRandom()).run()
+        await _ingest(address, PostgresIngest(pool, server_label()), watch_broker=instance == 1)
+
+
+async def _ingest(address: BrokerAddress, store: PostgresIngest, *, watch_broker: bool) -> None:
+    def new_session(on_messages: Callable[[], None], on_end: Callable[[str], None]) -> BrokerSession:
+        return BrokerSession(address, on_messages, on_end, ingest.on_broker_error if watch_broker else None)
+
+    ingest = Ingest(new_session, store, SystemRandom())
+    await ingest.run()
 
 
 async def run_api(home: Home, settings: ServerSettings) -> None:

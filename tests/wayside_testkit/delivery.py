@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -74,7 +73,11 @@ async def edge_side(path: Path, broker: Broker, who: Credentials, **outbox: Any)
 async def server_side(broker: Broker, who: Credentials, pool: Pool) -> AsyncIterator[Ingest]:
     """An ingest session that stores into `pool` while the block runs."""
     address = BrokerAddress(broker.host, broker.port, who.name, who.ca_file, who.cert_file, who.key_file)
-    ingest = Ingest(partial(BrokerSession, address), PostgresIngest(pool, "test server"), Random(1))
+
+    def new_session(on_messages: Callable[[], None], on_end: Callable[[str], None]) -> BrokerSession:
+        return BrokerSession(address, on_messages, on_end, ingest.on_broker_error)
+
+    ingest = Ingest(new_session, PostgresIngest(pool, "test server"), Random(1))
     async with _running(ingest.run):
         yield ingest
 

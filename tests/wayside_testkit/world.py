@@ -168,6 +168,9 @@ class Database:
             raise StorageError("simulated: the connection broke during the commit")
         return settlement
 
+    async def count_refusals(self, kind: str, count: int, detail: str) -> None:
+        raise AssertionError("the simulated broker refuses nobody")
+
     def committed(self, item: Item) -> bool:
         """Whether `item` may be acknowledged to the broker."""
         return not isinstance(item, Batch) or item.key in self.ledger
@@ -283,6 +286,10 @@ class SimConnection:
         if self._over:
             raise TransientError("the session is over")
         self._broker.to_server(self._device, message)
+
+    @property
+    def ended(self) -> str:
+        return "simulated" if self._over else ""
 
     async def incoming(self) -> AsyncIterator[Incoming]:
         while (message := await self._queue.get()) is not None:

@@ -6,6 +6,7 @@ session (a late acknowledgement, a queued publish) can reach a new one.
 
 import asyncio
 import json
+import logging
 import socket
 import ssl
 import time
@@ -23,10 +24,14 @@ from wayside_edge.uplink.settings import UplinkSettings
 from wayside_shared.session import STATE_CONTENT_TYPE
 from wayside_shared.topics import Channel, topic
 
+log = logging.getLogger(__name__)
+
 INFLIGHT = 20
 """Publishes in flight: paho fixes it before the CONNACK and does not heed the broker's Receive Maximum, so it stands
 well under what a broker grants (the specification's default is 65,535; ours grants 1,024)."""
 CONNECT_TIMEOUT_S = 20.0
+_TAKEN_OVER = 0x8E
+"""MQTT 5, section 2.4: session taken over."""
 SUBSCRIBED = (Channel.ACK, Channel.HELLO_SERVER)
 
 
@@ -75,6 +80,8 @@ class MqttConnection:
         self._state_topic = topic(settings.device, Channel.STATE)
         self._secured = False
         self._over = False
+        self._ended = ""
+        self._complained = False
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=settings.device, protocol=mqtt.MQTTv5, reconnect_on_failure=False
         )
@@ -85,6 +92,7 @@ class MqttConnection:
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
         self._client = client
 
     async def open(self) -> None:
@@ -130,6 +138,11 @@ class MqttConnection:
         while (message := await self._incoming.get()) is not None:
             yield message
 
+    @property
+    def ended(self) -> str:
+        """Why the session is over, for a person; empty while it stands."""
+        return self._ended
+
     async def close(self) -> None:
         """Say goodbye and stop paho's thread."""
         if self._secured and not self._over:
@@ -138,6 +151,10 @@ class MqttConnection:
             self._client.disconnect()
         self._over = True
         await asyncio.to_thread(self._client.loop_stop)
+        link = self._client.socket()
+        if link is not None:
+            # The thread may end before paho has closed what it no longer needs.
+            link.close()
 
     def _dial(self) -> None:
         self._client.connect(
@@ -186,12 +203,23 @@ class MqttConnection:
         incoming = Incoming(message.topic, bytes(message.payload), content_type)
         self._call(lambda: self._incoming.put_nowait(incoming))
 
+    def _on_publish(
+        self, _client: mqtt.Client, _data: object, _mid: int, reason: ReasonCode, _properties: object
+    ) -> None:
+        # Success here promises nothing; a refusal is worth a line, once a session.
+        if reason.is_failure and not self._complained:
+            self._complained = True
+            log.error("the broker refuses what %s publishes: %s", self._settings.device, reason)
+
     def _on_disconnect(
         self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
     ) -> None:
         # With TLS 1.3 a refused client certificate shows only here, after a handshake that seemed to succeed.
         hint = "; is this device's certificate expired, revoked or from another CA?" if not self._ready.done() else ""
-        self._tell(TransientError(f"the broker ended the session: {reason}{hint}"))
+        if reason.value == _TAKEN_OVER:
+            hint = f"; is another board running with the certificate of {self._settings.device}?"
+        self._ended = f"{reason}{hint}"
+        self._tell(TransientError(f"the broker ended the session: {self._ended}"))
         self._end()
 
 

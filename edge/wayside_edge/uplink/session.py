@@ -90,7 +90,7 @@ class Uplink:
                 connection = await self._transport.connect()
                 log.info("uplink up%s", f" after {failures} attempts" if failures else "")
                 await self._converse(connection)
-                log.warning("uplink lost; samples are kept, connecting again")
+                log.warning("uplink lost (%s); samples are kept, connecting again", connection.ended)
             except TransientError as error:
                 if failures == 0:
                     log.warning("uplink down: %s; samples are kept, trying again", error)

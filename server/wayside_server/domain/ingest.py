@@ -274,3 +274,10 @@ class IngestStore(Protocol):
             StorageError: nothing is known to be stored; try the same items again.
             PoisonError: one of them cannot be stored; try them one by one.
         """
+
+    async def count_refusals(self, kind: str, count: int, detail: str) -> None:
+        """Enter `count` more refusals of `kind` today; `detail` is the latest one's line.
+
+        Raises:
+            StorageError: they are not entered.
+        """

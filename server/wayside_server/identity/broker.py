@@ -57,6 +57,10 @@ def render(plan: BrokerPlan) -> str:
     return _lines("Broker of a Wayside installation.", [*_global(plan), *listener])
 
 
+BROKER_LOG = "$SYS/broker/log/#"
+"""Where the broker publishes its log."""
+
+
 def render_acl() -> str:
     """The text of the access rules: a device below its own name, the server's sessions everywhere, no one else."""
     writes = [channel for channel in Channel if channel.from_device]
@@ -66,6 +70,7 @@ def render_acl() -> str:
         # A blank line separates users; the rules of a user end where the next one starts.
         lines += ["", f"user {service_name(instance)}"]
         lines += [f"topic read {every_device(channel)}" for channel in writes]
+        lines += [f"topic read {BROKER_LOG}"]
         lines += [f"topic write {every_device(channel)}" for channel in reads]
     lines += ["", "# Every device, by the common name of its certificate (%u)."]
     lines += [f"pattern write {topic('%u', channel)}" for channel in writes]
@@ -107,8 +112,9 @@ def _global(plan: BrokerPlan) -> list[tuple[str, str]]:
         ("allow_zero_length_clientid false", "A client without a name is none of ours."),
         ("retain_available true", "Birth, will and desired configuration are retained."),
         ("set_tcp_nodelay true", "Acknowledgements are small; waiting to fill a packet would only delay them."),
-        ("sys_interval 0", "Nobody may read $SYS, so it is not computed."),
+        ("sys_interval 0", "Nobody reads the broker's statistics, so they are not computed."),
         ("log_dest stderr", "The journal, or whoever started the broker, keeps the log."),
+        ("log_dest topic", "The server's sessions count refusals from it, for operators to see."),
         ("log_type error", "Refused certificates and failed handshakes."),
         ("log_type warning", ""),
         ("log_type notice", "Connects and disconnects."),

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -32,6 +33,8 @@ CONNECT_TIMEOUT_S = 20.0
 SHARE = "$share/ingest"
 """All sessions share one subscription; a session keeps nothing behind when it ends, so no message is parked on it."""
 SUBSCRIBED = (Channel.UP, Channel.HELLO_DEVICE, Channel.STATE)
+ERROR_LOG = "$SYS/broker/log/E"
+"""The broker's error log; a shared subscription does not get it, so one session of all reads it."""
 _generations = itertools.count(1)
 
 
@@ -63,9 +66,17 @@ class BrokerSession:
         address: the broker.
         on_messages: called when `take` has something new.
         on_end: called once, when the session is over, with the reason.
+        on_broker_error: called with each line of the broker's error log; None to leave it to another session.
     """
 
-    def __init__(self, address: BrokerAddress, on_messages: Callable[[], None], on_end: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        address: BrokerAddress,
+        on_messages: Callable[[], None],
+        on_end: Callable[[str], None],
+        on_broker_error: Callable[[str], None] | None = None,
+    ) -> None:
+        self._on_broker_error = on_broker_error
         self.generation = next(_generations)
         self._address = address
         self._on_messages = on_messages
@@ -126,6 +137,10 @@ class BrokerSession:
         """End the session and stop paho's thread."""
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
+        link = self._client.socket()
+        if link is not None:
+            # The thread may end before paho has closed what it no longer needs.
+            link.close()
 
     def _dial(self) -> None:
         context = ssl.create_default_context(cafile=str(self._address.ca_file))
@@ -163,7 +178,10 @@ class BrokerSession:
         if reason.is_failure:
             self._tell(TransientError(f"the broker refuses {self._address.name}: {reason}"))
             return
-        client.subscribe([(f"{SHARE}/{topics.every_device(channel)}", 1) for channel in SUBSCRIBED])
+        filters = [f"{SHARE}/{topics.every_device(channel)}" for channel in SUBSCRIBED]
+        if self._on_broker_error is not None:
+            filters.append(ERROR_LOG)
+        client.subscribe([(text, 1) for text in filters])
 
     def _on_subscribe(
         self, _client: mqtt.Client, _data: object, _mid: int, reasons: list[ReasonCode], _properties: object
@@ -175,6 +193,8 @@ class BrokerSession:
         address = topics.parse(message.topic)
         if address is None:
             client.ack(message.mid, message.qos)
+            if self._on_broker_error is not None and message.topic == ERROR_LOG:
+                self._call(partial(self._on_broker_error, message.payload.decode(errors="replace")))
             return
         content_type = getattr(message.properties, "ContentType", None)
         raw = Raw(address.device, message.topic, content_type, bytes(message.payload), time.time_ns() // 1000)

@@ -13,6 +13,7 @@ from wayside_server.errors import StorageError, TransientError
 from wayside_server.ingest import intake, metrics
 from wayside_server.ingest.decode import condemned, decode
 from wayside_server.ingest.mqtt import Received
+from wayside_server.ingest.refusals import RefusalTally
 from wayside_shared.session import ACK_CONTENT_TYPE, HELLO_CONTENT_TYPE, encode_ack, encode_server_hello
 from wayside_shared.topics import Channel
 
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_BASE_S = 0.2
 RETRY_CAP_S = 10.0
+REFUSALS_EVERY_S = 2.0
 CONDEMN_AFTER = 2
 """Times that the database must refuse a message alone before it is set aside."""
 
@@ -68,11 +70,13 @@ class Ingest:
         self._session: Session | None = None
         self._writes: asyncio.Queue[intake.Write] = asyncio.Queue()
         self._refused_alone = 0
+        self._refusals = RefusalTally()
 
     async def run(self) -> None:
         """Ingest until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._write_groups())
+            group.create_task(self._write_refusals())
             await self._keep_session()
 
     async def _keep_session(self) -> None:
@@ -117,6 +121,22 @@ class Ingest:
             ticket = intake.Ticket(session.generation, received.packet_id)
             item = decode(received.raw, received.channel)
             self._do(intake.Arrived(item, ticket, len(received.raw.payload)))
+
+    def on_broker_error(self, line: str) -> None:
+        """Take a line of the broker's error log."""
+        self._refusals.note(line)
+
+    async def _write_refusals(self) -> None:
+        while True:
+            await asyncio.sleep(REFUSALS_EVERY_S)
+            for kind, (count, detail) in self._refusals.take().items():
+                metrics.REFUSED.labels(kind).inc(count)
+                log.warning("the broker refused connections", kind=kind, count=count, latest=detail)
+                try:
+                    await self._store.count_refusals(kind, count, detail)
+                except StorageError:
+                    # The metric and the log have it; the database's own trouble is told where batches wait.
+                    log.debug("refusals were not entered", kind=kind)
 
     def _do(self, event: intake.Event) -> None:
         for effect in self._intake.step(event):

@@ -69,6 +69,12 @@ class PostgresIngest:
             self._partitions = Partitions()
             raise
 
+    async def count_refusals(self, kind: str, count: int, detail: str) -> None:
+        """Enter refusals of the broker (see the Protocol)."""
+        row = {"kind": kind, "count": count, "detail": printable(detail)}
+        async with connection(self._pool) as conn:
+            await conn.execute(_SQL["count_refusals"], row)
+
     async def _make_room(self, conn: Connection, items: Sequence[Item]) -> None:
         blocks = [block for item in items for block in blocks_of(item)]
         for block in blocks:

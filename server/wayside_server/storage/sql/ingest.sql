@@ -157,3 +157,9 @@ WHERE d.id = t.id
 
 -- name: notify
 SELECT pg_notify('wayside_samples', %(devices)s)
+
+-- name: count_refusals
+INSERT INTO refusal (kind, day, count, last_at, last_detail)
+VALUES (%(kind)s, (now() AT TIME ZONE 'UTC')::date, %(count)s, now(), %(detail)s)
+ON CONFLICT (kind, day) DO UPDATE
+SET count = refusal.count + excluded.count, last_at = excluded.last_at, last_detail = excluded.last_detail
