@@ -168,7 +168,7 @@ async def run_ingest(home: Home, settings: ServerSettings, instance: int) -> Non
 
 async def _ingest(address: BrokerAddress, store: PostgresIngest, *, watch_broker: bool) -> None:
     def new_session(on_messages: Callable[[], None], on_end: Callable[[str], None]) -> BrokerSession:
-        return BrokerSession(address, on_messages, on_end, ingest.on_broker_error if watch_broker else None)
+        return BrokerSession(address, on_messages, on_end, ingest.on_broker_log if watch_broker else None)
 
     ingest = Ingest(new_session, store, SystemRandom())
     await ingest.run()

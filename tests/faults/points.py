@@ -119,6 +119,10 @@ class _TrappedConnection:
         self._connection.publish(message)
         self._trap.at("after publish")
 
+    @property
+    def ended(self) -> str:
+        return self._connection.ended
+
     def incoming(self) -> AsyncIterator[Incoming]:
         return self._connection.incoming()
 

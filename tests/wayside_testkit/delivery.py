@@ -75,7 +75,7 @@ async def server_side(broker: Broker, who: Credentials, pool: Pool) -> AsyncIter
     address = BrokerAddress(broker.host, broker.port, who.name, who.ca_file, who.cert_file, who.key_file)
 
     def new_session(on_messages: Callable[[], None], on_end: Callable[[str], None]) -> BrokerSession:
-        return BrokerSession(address, on_messages, on_end, ingest.on_broker_error)
+        return BrokerSession(address, on_messages, on_end, ingest.on_broker_log)
 
     ingest = Ingest(new_session, PostgresIngest(pool, "test server"), Random(1))
     async with _running(ingest.run):

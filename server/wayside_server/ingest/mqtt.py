@@ -33,8 +33,8 @@ CONNECT_TIMEOUT_S = 20.0
 SHARE = "$share/ingest"
 """All sessions share one subscription; a session keeps nothing behind when it ends, so no message is parked on it."""
 SUBSCRIBED = (Channel.UP, Channel.HELLO_DEVICE, Channel.STATE)
-ERROR_LOG = "$SYS/broker/log/E"
-"""The broker's error log; a shared subscription does not get it, so one session of all reads it."""
+BROKER_LOGS = ("$SYS/broker/log/E", "$SYS/broker/log/N")
+"""The broker's errors and notices; a shared subscription does not get them, so one session of all reads them."""
 _generations = itertools.count(1)
 
 
@@ -66,7 +66,7 @@ class BrokerSession:
         address: the broker.
         on_messages: called when `take` has something new.
         on_end: called once, when the session is over, with the reason.
-        on_broker_error: called with each line of the broker's error log; None to leave it to another session.
+        on_broker_log: called with each line of the broker's log; None to leave it to another session.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class BrokerSession:
         address: BrokerAddress,
         on_messages: Callable[[], None],
         on_end: Callable[[str], None],
-        on_broker_error: Callable[[str], None] | None = None,
+        on_broker_log: Callable[[str], None] | None = None,
     ) -> None:
-        self._on_broker_error = on_broker_error
+        self._on_broker_log = on_broker_log
         self.generation = next(_generations)
         self._address = address
         self._on_messages = on_messages
@@ -179,8 +179,8 @@ class BrokerSession:
             self._tell(TransientError(f"the broker refuses {self._address.name}: {reason}"))
             return
         filters = [f"{SHARE}/{topics.every_device(channel)}" for channel in SUBSCRIBED]
-        if self._on_broker_error is not None:
-            filters.append(ERROR_LOG)
+        if self._on_broker_log is not None:
+            filters.extend(BROKER_LOGS)
         client.subscribe([(text, 1) for text in filters])
 
     def _on_subscribe(
@@ -193,8 +193,8 @@ class BrokerSession:
         address = topics.parse(message.topic)
         if address is None:
             client.ack(message.mid, message.qos)
-            if self._on_broker_error is not None and message.topic == ERROR_LOG:
-                self._call(partial(self._on_broker_error, message.payload.decode(errors="replace")))
+            if self._on_broker_log is not None and message.topic in BROKER_LOGS:
+                self._call(partial(self._on_broker_log, message.payload.decode(errors="replace")))
             return
         content_type = getattr(message.properties, "ContentType", None)
         raw = Raw(address.device, message.topic, content_type, bytes(message.payload), time.time_ns() // 1000)

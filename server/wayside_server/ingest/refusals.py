@@ -8,12 +8,13 @@ _KINDS = (
     ("unsupported protocol", "broker: TLS older than 1.3"),
     ("already connected, closing old connection", "broker: name connected twice"),
     ("OpenSSL Error", "broker: failed handshake"),
+    ("Client connection from", "broker: failed handshake"),
 )
 """Pieces of mosquitto's and OpenSSL's messages (2.0 and 2.1; 3.0 to 3.5), most telling first."""
 
 
 def kind_of(line: str) -> str | None:
-    """What kind of refusal `line` of the broker's error log tells of; None for anything else."""
+    """What kind of refusal `line` of the broker's log tells of; None for anything else."""
     return next((kind for piece, kind in _KINDS if piece in line), None)
 
 
@@ -25,7 +26,7 @@ class RefusalTally:
         self._details: dict[str, str] = {}
 
     def note(self, line: str) -> None:
-        """Count a line of the broker's error log, when it is a refusal."""
+        """Count a line of the broker's log, when it is a refusal."""
         kind = kind_of(line)
         if kind is not None:
             self._counts[kind] += 1

@@ -122,8 +122,8 @@ class Ingest:
             item = decode(received.raw, received.channel)
             self._do(intake.Arrived(item, ticket, len(received.raw.payload)))
 
-    def on_broker_error(self, line: str) -> None:
-        """Take a line of the broker's error log."""
+    def on_broker_log(self, line: str) -> None:
+        """Take a line of the broker's log."""
         self._refusals.note(line)
 
     async def _write_refusals(self) -> None:
