@@ -52,7 +52,8 @@ class Program:
 
     def start(self) -> None:
         """See `Victim`."""
-        environment = os.environ | {"PYTHONPATH": str(TESTS)}
+        path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+        environment = os.environ | {"PYTHONPATH": path}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment

@@ -53,7 +53,8 @@ class EdgeSide:
 async def edge_side(path: Path, broker: Broker, who: Credentials, **outbox: Any) -> AsyncIterator[EdgeSide]:
     """The device `who`, delivering from the outbox at `path` while the block runs."""
     clock = LiveClock()
-    store = DurableOutbox(OutboxSettings(path=path, free_disk_floor_mb=0, ballast_mb=0, **outbox), clock)
+    settled: dict[str, Any] = {"free_disk_floor_mb": 0, "ballast_mb": 0, **outbox}
+    store = DurableOutbox(OutboxSettings(path=path, **settled), clock)
     status = await store.open()
     settings = UplinkSettings(
         host=broker.host,

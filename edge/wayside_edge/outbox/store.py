@@ -23,6 +23,7 @@ from wayside_shared.session import Ack, ServerHello
 
 T = TypeVar("T")
 
+_DISK_FULL = "the disk is full; free some space, collection goes on by itself"
 _GROWTH = 1.25
 """SQLite's own bound stands above the quota: the index, free pages and the drops' tombstones need room."""
 _MARGIN = 64 * 1024
@@ -100,7 +101,8 @@ class DurableOutbox:
 
     async def load(self, seqs: Iterable[int]) -> Loaded:
         """The batches `seqs` as far as they are still there, each verified; damaged ones are declared dropped."""
-        return await self._run(lambda: self._in_transaction(lambda rows: self._load(rows, seqs)))
+        wanted = list(seqs)
+        return await self._run(lambda: self._while_draining(lambda rows: self._load(rows, wanted)))
 
     async def status(self) -> Status:
         """The outbox at a glance."""
@@ -134,6 +136,8 @@ class DurableOutbox:
 
         def step(rows: SqliteRows) -> Appended:
             grows = rows.free_bytes() < len(batch.body) + _MARGIN
+            if grows:
+                self._spare_ballast()
             return core.append(rows, batch, self._limits, reason=reason if grows else None)
 
         appended = self._in_transaction(step)
@@ -142,17 +146,20 @@ class DurableOutbox:
         return appended
 
     def _settle(self, ack: Ack) -> Settled:
-        try:
-            settled = self._in_transaction(lambda rows: core.settle(rows, ack))
-        except (sqlite3.OperationalError, OSError):
-            # On a full disk even marking a row fails, so it could never drain: the ballast makes the room.
-            if not self._release_ballast():
-                raise
-            settled = self._in_transaction(lambda rows: core.settle(rows, ack))
+        settled = self._while_draining(lambda rows: core.settle(rows, ack))
         while self._in_transaction(lambda rows: core.trim(rows, self._limits, self._running_ns())):
             self._connection().execute("PRAGMA incremental_vacuum(64)").fetchall()
         self._fill_ballast()
         return settled
+
+    def _while_draining(self, step: Callable[[SqliteRows], T]) -> T:
+        """On a full disk even marking a row fails, so it could never drain: the ballast makes the room."""
+        try:
+            return self._in_transaction(step)
+        except (sqlite3.OperationalError, OSError):
+            if not self._release_ballast():
+                raise
+            return self._in_transaction(step)
 
     def _load(self, rows: SqliteRows, seqs: Iterable[int]) -> Loaded:
         loaded: list[StoredBatch] = []
@@ -191,8 +198,11 @@ class DurableOutbox:
         with self._closing_on_failure():
             db.execute("BEGIN IMMEDIATE")
             try:
+                before = db.total_changes
                 result = step(rows)
-                rows.set_running(self._running_ns())
+                # A step that only reads must not write: it has to work on a full disk, and costs no flush.
+                if db.total_changes != before:
+                    rows.set_running(self._running_ns())
                 db.execute("COMMIT")
             except BaseException:
                 if db.in_transaction:
@@ -215,10 +225,20 @@ class DurableOutbox:
             self._settings.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self._settings.path)
         if self._db is None:
-            self._db = connect(self._settings.path, int(self._limits.quota_bytes * _GROWTH))
+            self._db = self._connect()
             self._ran_before_ns = SqliteRows(self._db, 0).tally("running_ns")
             self._opened_ns = self._clock.boottime_ns()
         return self._db
+
+    def _connect(self) -> sqlite3.Connection:
+        max_bytes = int(self._limits.quota_bytes * _GROWTH)
+        try:
+            return connect(self._settings.path, max_bytes)
+        except sqlite3.OperationalError:
+            # SQLite needs a little space to open a file at all; what opens for draining takes no new samples.
+            if not self._release_ballast():
+                raise
+            return connect(self._settings.path, max_bytes)
 
     def _running_ns(self) -> int:
         return self._ran_before_ns + self._clock.boottime_ns() - self._opened_ns
@@ -238,6 +258,12 @@ class DurableOutbox:
         with self._ballast.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size) if size else None
 
+    def _spare_ballast(self) -> None:
+        """The room that the ballast made is for draining: new samples must not use it up."""
+        free = shutil.disk_usage(self._settings.path.parent).free
+        if free < self._settings.ballast_mb * MIB and not self._ballast.exists():
+            raise OutboxError(f"outbox {self._settings.path}: {_DISK_FULL}")
+
     def _release_ballast(self) -> bool:
         held = self._ballast.exists() and self._ballast.stat().st_size > 0
         self._ballast.unlink(missing_ok=True)
@@ -254,7 +280,7 @@ class DurableOutbox:
     def _explain(self, error: sqlite3.Error) -> str:
         text = str(error)
         advice = {
-            "database or disk is full": "the disk is full; free some space, collection goes on by itself",
+            "database or disk is full": _DISK_FULL,
             "attempt to write a readonly database": "the file system is read-only; remount it",
             "unable to open database file": "the folder is missing or not writable for this user",
             "database disk image is malformed": "the file is damaged",
