@@ -56,7 +56,9 @@ def measure(group: str, size: Size) -> Iterator[Figure]:
         own, turns = rates[kind], [a / b for a, b in zip(rates[kind], rates["same"], strict=True)]
         ratio = median(own) / median(rates["bare"])
         yield Figure(group, f"export_{kind}_rows_per_s", median(own), "rows/s", f"{middle(own)}; {beside}", ratio)
-        yield Figure(group, f"export_{kind}_vs_copy", median(turns), "ratio", f"{middle(turns)}; {beside}", median(turns))
+        yield Figure(
+            group, f"export_{kind}_vs_copy", median(turns), "ratio", f"{middle(turns)}; {beside}", median(turns)
+        )
     peak = max(memory)
     how = f"{rows:,} rows an export: {before:.1f} MiB before, at most {peak:.1f} meanwhile, {after:.1f} after"
     yield Figure(group, "export_rss_growth_mb", peak - before, "MiB", how, peak / before)

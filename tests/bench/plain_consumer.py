@@ -10,6 +10,7 @@ import time
 
 import paho.mqtt.client as mqtt
 import psycopg
+from paho.mqtt.enums import CallbackAPIVersion
 
 NAME = "wayside-server-2"
 
@@ -18,7 +19,7 @@ def consume(port: str, ca_file: str, cert_file: str, key_file: str, conninfo: st
     """Store `messages` messages, then end."""
     left = int(messages)
     database = psycopg.connect(conninfo)
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=NAME, protocol=mqtt.MQTTv5)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=NAME, protocol=mqtt.MQTTv5)
 
     def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         nonlocal left

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -52,7 +53,7 @@ def publish(port: int, content_type: str, loads: list[Load]) -> None:
 
 
 def _connected(port: int, load: Load) -> mqtt.Client:
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=load.device, protocol=mqtt.MQTTv5)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=load.device, protocol=mqtt.MQTTv5)
     client.tls_set(load.ca_file, load.cert_file, load.key_file)
     client.max_inflight_messages_set(IN_FLIGHT)
     client.max_queued_messages_set(0)
