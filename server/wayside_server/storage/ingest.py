@@ -28,7 +28,7 @@ from wayside_server.domain.ingest import (
     keys_of,
 )
 from wayside_server.storage.database import Connection, Pool, connection
-from wayside_server.storage.ingest_group import Group, LockedStream, Series, blocks_of, flat, printable, progress
+from wayside_server.storage.ingest_group import Group, LockedStream, Series, blocks_of, flat, older, printable, progress
 from wayside_server.storage.partitions import Partitions
 from wayside_server.storage.samples import copy_rows
 from wayside_server.storage.statements import load_statements
@@ -76,9 +76,10 @@ class PostgresIngest:
             await conn.execute(_SQL["count_refusals"], row)
 
     async def _make_room(self, conn: Connection, items: Sequence[Item]) -> None:
-        blocks = [block for item in items for block in blocks_of(item)]
-        for block in blocks:
-            await self._partitions.ensure(conn, int(block.times_us.min()), int(block.times_us.max()))
+        # The series of a batch mostly share one column of times.
+        times = {id(block.times_us): block.times_us for item in items for block in blocks_of(item)}
+        for times_us in times.values():
+            await self._partitions.ensure(conn, int(times_us.min()), int(times_us.max()))
 
     async def _write(self, conn: Connection, items: Sequence[Item]) -> Settlement:
         group = Group()
@@ -173,9 +174,9 @@ class PostgresIngest:
     async def _store(self, conn: Connection, group: Group, stored: Sequence[Batch]) -> None:
         placed: list[tuple[int, Block]] = []
         for batch in stored:
-            for block in blocks_of(batch):
-                group.stored[batch.stream] += len(block)
-                group.late[batch.stream] += int((block.times_us < batch.raw.received_us - LATE_US).sum())
+            blocks = blocks_of(batch)
+            group.stored[batch.stream] += sum(map(len, blocks))
+            group.late[batch.stream] += older(blocks, batch.raw.received_us - LATE_US)
         await self._know_series(conn, group, stored)
         for batch in stored:
             placed.extend(self._placed(group, batch))
@@ -237,10 +238,16 @@ class PostgresIngest:
     async def _advance(
         self, conn: Connection, group: Group, batches: Sequence[Batch], plan: Plan
     ) -> Mapping[StreamKey, int]:
-        touched = {batch.stream for batch in batches} | {(entry.key[0], entry.key[1]) for entry in plan.entries}
+        own: dict[StreamKey, list[Batch]] = defaultdict(list)
+        for batch in batches:
+            own[batch.stream].append(batch)
+        settled: dict[StreamKey, list[int]] = defaultdict(list)
+        for entry in plan.entries:
+            settled[entry.key[0], entry.key[1]].append(entry.key[2])
+        touched = own.keys() | settled.keys()
         if not touched:
             return {}
-        rows = [progress(group, key, batches, plan) for key in touched]
+        rows = [progress(group, key, own[key], settled[key], plan) for key in touched]
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         keys = {group.streams[key].id: key for key in touched}
         return {keys[number]: upto for number, upto in await _pairs(conn, "advance", columns)}

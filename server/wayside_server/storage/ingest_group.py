@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from wayside_server.domain.ingest import Batch, Item, Plain, Plan, StreamKey
 from wayside_shared.columns import Block, Body
 from wayside_shared.rejects import RejectCode
@@ -44,10 +46,32 @@ def blocks_of(item: Item) -> Sequence[Block]:
             return ()
 
 
-def progress(group: Group, key: StreamKey, batches: Sequence[Batch], plan: Plan) -> dict[str, Any]:
-    """What the group changes in one stream, as a row for the statement `advance`."""
-    own = [batch.envelope for batch in batches if batch.stream == key]
-    settled = [entry.key[2] for entry in plan.entries if (entry.key[0], entry.key[1]) == key]
+def older(blocks: Sequence[Block], than_us: int) -> int:
+    """How many samples of one batch were measured before `than_us`, in UTC microseconds."""
+    counts: dict[int, int] = {}
+    total = 0
+    for block in blocks:
+        # The series of a batch mostly share one column of times.
+        column = id(block.times_us)
+        if column not in counts:
+            counts[column] = int(np.count_nonzero(block.times_us < than_us))
+        total += counts[column]
+    return total
+
+
+def progress(
+    group: Group, key: StreamKey, batches: Sequence[Batch], settled: Sequence[int], plan: Plan
+) -> dict[str, Any]:
+    """What the group changes in one stream, as a row for the statement `advance`.
+
+    Args:
+        group: it.
+        key: the stream.
+        batches: those of the stream.
+        settled: numbers that are new in its ledger.
+        plan: what was decided.
+    """
+    own = [batch.envelope for batch in batches]
     reports = [envelope.counters for envelope in own if envelope.counters is not None]
     report = max(reports, key=lambda counters: counters.next_seq, default=None)
     forked = any(reject.code is RejectCode.SEQ_REUSE for reject in plan.rejects.get(key, ()))
