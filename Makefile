@@ -2,7 +2,7 @@
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup demo test check bench faults lock docs
+.PHONY: setup demo test check bench faults mutations lock docs
 setup:
 	@sh scripts/bootstrap.sh
 
@@ -20,6 +20,10 @@ bench: setup
 
 faults: setup
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+# Takes each safeguard away in a copy of the tree and wants the tests red.
+mutations: setup
+	@$(BIN)/python scripts/mutation_gate.py $(ARGS)
 
 docs: setup
 	@$(BIN)/python scripts/reference.py

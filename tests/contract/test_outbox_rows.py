@@ -177,7 +177,7 @@ def test_a_flipped_bit_is_found_and_its_samples_still_counted(tmp_path: Path) ->
     rows = SqliteRows(connection, 0)
     for n in (3, 4, 5):
         core.append(rows, closed(n), WIDE)
-    connection.execute("UPDATE batch SET body = zeroblob(99) || x'01', n = 77 WHERE seq = 2")
+    connection.execute("UPDATE batch SET body = ? WHERE seq = 2", (bytes(99) + b"\x01",))
     with pytest.raises(core.CorruptRowError) as caught:
         rows.get(2)
     assert (caught.value.head.seq, caught.value.head.n) == (2, 4)

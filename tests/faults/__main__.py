@@ -110,7 +110,7 @@ def _ask_api(laboratory: Laboratory) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _cuts(count: int, seed: int) -> Mapping[str, Any]:
-    reason = why_not_here()
+    reason = why_not_here() if count else "none were asked for"
     if reason:
         print(f"power cuts: skipped, {reason}")
         return {"skipped": reason}
