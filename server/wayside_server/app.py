@@ -13,6 +13,8 @@
 """
 
 import asyncio
+import os
+import shutil
 import socket
 import ssl
 import time
@@ -21,11 +23,14 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from random import SystemRandom
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from wayside_server.api import enrolment
 from wayside_server.api.service import create_app
@@ -55,6 +60,8 @@ WAIT_BASE_S = 0.2
 WAIT_CAP_S = 5.0
 WATCH_S = 0.5
 """How soon a PostgreSQL of our own that has died is started again."""
+MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus-client keeps counters in this folder when it is set before the first import."""
 PARTITIONS_EVERY_S = 3600.0
 """Partitions are made two weeks ahead, so this may fail for days before anyone notices."""
 GRACE_S = 5
@@ -192,6 +199,7 @@ async def run_api(home: Home, settings: ServerSettings) -> None:
             routers=[router, console_router(reading, keys)],
             static=STATIC,
             metrics_hosts=settings.api.metrics_from,
+            registry=_every_role(),
         )
         await _serve(web, home, settings)
 
@@ -217,6 +225,7 @@ async def run_all(home: Home, settings: ServerSettings) -> None:
         if server is not None:
             await asyncio.to_thread(server.start)
         await _migrate_patiently(conninfo(home, settings))
+        await asyncio.to_thread(_empty, home.metrics)
         roles = [["ingest", "--instance", str(n)] for n in range(1, settings.ingest.sessions + 1)]
         commands = [
             ["wayside_server", *role, "--home", str(home.path.absolute()), "--supervised"]
@@ -225,10 +234,24 @@ async def run_all(home: Home, settings: ServerSettings) -> None:
         async with all_or_none() as group:
             if server is not None:
                 group.create_task(_keep_postgres(server))
-            group.create_task(keep_running(commands))
+            group.create_task(keep_running(commands, {MULTIPROCESS_DIR: str(home.metrics.absolute())}))
     finally:
         if server is not None:
             await asyncio.to_thread(server.stop)
+
+
+def _every_role() -> CollectorRegistry:
+    """The metrics of every role under one `run`; of this process alone when it runs by itself."""
+    if MULTIPROCESS_DIR not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
 
 
 def server_label() -> str:

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -59,24 +60,28 @@ async def all_or_none() -> AsyncIterator[asyncio.TaskGroup]:
         raise (errors if found is None else found.exceptions[0]) from None
 
 
-async def keep_running(commands: Sequence[Sequence[str]]) -> None:
+async def keep_running(commands: Sequence[Sequence[str]], environment: Mapping[str, str]) -> None:
     """Keeps one process for each of `commands` running, until cancelled; then ends them all.
+
+    Args:
+        commands: module and arguments of each.
+        environment: variables that they get beside those of this process.
 
     Raises:
         ConfigError: a process ended with EXIT_CONFIG; it has said why, and a restart would not help.
     """
     async with all_or_none() as group:
         for command in commands:
-            group.create_task(_keep_one(command))
+            group.create_task(_keep_one(command, environment))
 
 
-async def _keep_one(command: Sequence[str]) -> None:
+async def _keep_one(command: Sequence[str], environment: Mapping[str, str]) -> None:
     loop = asyncio.get_running_loop()
     name = " ".join(command[1:])
     failures = 0
     while True:
         started = loop.time()
-        code = await _run_once(command)
+        code = await _run_once(command, environment)
         if code == EXIT_CONFIG:
             raise ConfigError(f"{name} cannot run; its message is above")
         failures = 0 if loop.time() - started > STEADY_S else failures + 1
@@ -85,10 +90,15 @@ async def _keep_one(command: Sequence[str]) -> None:
         await asyncio.sleep(pause_s)
 
 
-async def _run_once(command: Sequence[str]) -> int:
+async def _run_once(command: Sequence[str], environment: Mapping[str, str]) -> int:
     # The pipe is never written to; its end tells the child that this process is gone, even by SIGKILL.
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *command, stdin=asyncio.subprocess.PIPE, start_new_session=True
+        sys.executable,
+        "-m",
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, **environment},
     )
     try:
         return await process.wait()

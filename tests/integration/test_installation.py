@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from cryptography import x509
@@ -192,6 +193,12 @@ async def test_run_serves_https_restarts_roles_and_leaves_nothing(short_home: Ho
     )
     try:
         await answered(port, home)
+        created = await asyncio.to_thread(server_command, "api-key", "create", "metrics", "--home", str(home.path))
+        key = next(word for word in created.stdout.split() if word.startswith("wsk_"))
+        context = ssl.create_default_context(cafile=str(home.ca_file))
+        async with httpx.AsyncClient(verify=context, headers={"Authorization": f"Bearer {key}"}) as client:
+            metrics = await client.get(f"https://127.0.0.1:{port}/metrics")
+        assert "wayside_ingest_samples_total 0.0" in metrics.text, "the counters of another role"
         children = psutil.Process(process.pid).children()
         api = next(child for child in children if "api" in child.cmdline())
         api.kill()

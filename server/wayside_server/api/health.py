@@ -28,7 +28,7 @@ def health_router(reading: Reading, registry: CollectorRegistry) -> APIRouter:
     @router.get("/metrics", response_class=Response)
     @requires(Permission.METRICS)
     async def metrics() -> Response:
-        """Prometheus metrics of this process."""
+        """Prometheus metrics of every role of this server."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -50,6 +50,11 @@ class Home:
         """Folder of the embedded PostgreSQL."""
         return self.path / "postgres"
 
+    @property
+    def metrics(self) -> Path:
+        """Folder in which the roles of one `run` leave their counters for /metrics; emptied at each start."""
+        return self.path / "metrics"
+
     def certificate(self, holder: str) -> Path:
         """PEM file of a certificate and the intermediate; `holder` is `api`, `broker` or a service's name."""
         return self.tls / f"{holder}.pem"
