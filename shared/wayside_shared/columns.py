@@ -22,7 +22,7 @@ from wayside_shared.batch import (
     Message,
     inflate,
 )
-from wayside_shared.clock import NS_PER_US, ClockMap, check_range
+from wayside_shared.clock import LATEST_NS, NS_PER_US, ClockMap, check_range
 from wayside_shared.errors import RejectedError
 from wayside_shared.identifiers import EPOCH_BYTES, check_series_name
 from wayside_shared.rejects import DropReason, RejectCode
@@ -88,7 +88,7 @@ def decode_body(message: Message) -> Body:
     """
     fields = cbor.loads_map(inflate(message.body))
     t0: int = cbor.field(fields, 0, int, "t0")
-    if abs(t0) > _FAR_NS:
+    if abs(t0) > LATEST_NS:
         raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, "t0 is more than a century away from the boot")
     columns: list[Any] = cbor.field(fields, 1, list, "time columns")
     series: list[Any] = cbor.field(fields, 2, list, "series")

@@ -11,7 +11,6 @@ class RejectCode(Enum):
     UNSUPPORTED_VERSION = "unsupported_version"
     UNSUPPORTED_TYPE = "unsupported_type"
     WRONG_DEVICE = "wrong_device"
-    UNKNOWN_DEVICE = "unknown_device"
     BAD_NAME = "bad_name"
     BAD_UNIT = "bad_unit"
     BAD_TEXT = "bad_text"
@@ -33,7 +32,6 @@ _REJECT_MEANINGS = {
     RejectCode.UNSUPPORTED_VERSION: "the batch names a version of the format that this server does not read",
     RejectCode.UNSUPPORTED_TYPE: "the content type is none of those that this server reads",
     RejectCode.WRONG_DEVICE: "the payload names another device than the topic does",
-    RejectCode.UNKNOWN_DEVICE: "no device of that name is enrolled",
     RejectCode.BAD_NAME: "a series name breaks the rules for names",
     RejectCode.BAD_UNIT: "a unit is not a UCUM code that can be stored",
     RejectCode.BAD_TEXT: "a text holds a lone surrogate or a NUL, or is too long",

@@ -138,6 +138,8 @@ def test_a_full_outbox_gives_up_its_oldest_and_declares_them(rows: core.Rows) ->
         if drop.reason is DropReason.QUOTA and set(drop.counts) == {4}
     }
     assert declared == set(dropped)
+    assert core.counters(rows)[1].pending_from == 1, "a drop that is not delivered is not settled"
+    assert core.counters(rows)[1].pending_before == 0
 
 
 def test_delivered_rows_go_before_pending_ones(rows: core.Rows) -> None:

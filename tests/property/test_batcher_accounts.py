@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wayside_edge.pipeline.batcher import Batcher
@@ -45,6 +45,7 @@ readings = st.builds(
 rounds = st.lists(st.tuples(st.lists(readings, max_size=30), st.integers(0, 40 * 86_400 * 10**9)), max_size=12)
 
 
+@example([([Reading("temperature", 0.0, "Cel", 4_000_000_000_000_000_001, None)], 0)], 1)
 @given(rounds, st.integers(1, 40))
 def test_accepted_and_refused_are_all_there_was(reads: list[tuple[list[Reading], int]], max_samples: int) -> None:
     batcher = Batcher(BatchSettings(max_samples=max_samples, max_age_s=3600.0), BOOT)

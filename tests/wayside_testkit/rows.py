@@ -15,6 +15,7 @@ from wayside_shared.ranges import Ranges
 class _Stored:
     row: StoredBatch
     tombstone: bool
+    stands_for: Head | None = None
     state: int = 0
     settled_ns: int = 0
     code: str | None = None
@@ -57,14 +58,14 @@ class ModelRows:
         epoch = f"{self.name}/{self.epochs_made}".encode().ljust(16, b".")[:16]
         self.epochs.append(EpochState(epoch, self.next_seq(), 0, self.next_seq() - 1))
 
-    def insert(self, batch: ClosedBatch, *, tombstone: bool = False) -> int:
+    def insert(self, batch: ClosedBatch, *, stands_for: Head | None = None, tombstone: bool = False) -> int:
         state = self.epochs[-1]
         self.last_seq += 1
         seq = self.last_seq
         row = StoredBatch(
             seq, state.epoch, state.first_seq, state.accepted, batch.n, batch.boot_id, batch.clock, batch.body
         )
-        self.stored[seq] = _Stored(row, tombstone)
+        self.stored[seq] = _Stored(row, tombstone, stands_for)
         self.epochs[-1] = replace(state, accepted=state.accepted + batch.n)
         return seq
 
@@ -78,13 +79,15 @@ class ModelRows:
     def pending(self, at_least: int, limit: int) -> Sequence[Head]:
         seqs = sorted(seq for seq, item in self.stored.items() if item.state == 0 and seq >= at_least)[:limit]
         return [
-            Head(seq, item.row.epoch, item.row.n, item.size, item.tombstone)
+            Head(seq, item.row.epoch, item.row.before, item.row.n, item.size, item.tombstone)
             for seq, item in ((seq, self.stored[seq]) for seq in seqs)
         ]
 
     def first_pending(self, epoch: bytes) -> tuple[int, int] | None:
-        seqs = [seq for seq, item in self.stored.items() if item.state == 0 and item.row.epoch == epoch]
-        return (min(seqs), self.stored[min(seqs)].row.before) if seqs else None
+        items = [item for item in self.stored.values() if item.state == 0]
+        own = [(item.row.seq, item.row.before) for item in items if item.row.epoch == epoch]
+        gone = [item.stands_for for item in items if item.stands_for is not None]
+        return min(own + [(head.seq, head.before) for head in gone if head.epoch == epoch], default=None)
 
     def note_upto(self, epoch: bytes, upto: int) -> None:
         for at, state in enumerate(self.epochs):

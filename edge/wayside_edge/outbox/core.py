@@ -43,6 +43,7 @@ class Head:
 
     seq: int
     epoch: bytes
+    before: int
     n: int
     size: int
     tombstone: bool
@@ -57,8 +58,14 @@ class Rows(Protocol):
     def begin_epoch(self) -> None:
         """Start a new stream with fresh random bytes; batches before it keep theirs."""
 
-    def insert(self, batch: ClosedBatch, *, tombstone: bool = False) -> int:
-        """Number `batch` in the current stream and keep it; returns the number, never given before."""
+    def insert(self, batch: ClosedBatch, *, stands_for: Head | None = None, tombstone: bool = False) -> int:
+        """Number `batch` in the current stream and keep it; returns the number, never given before.
+
+        Args:
+            batch: what to keep.
+            stands_for: the first of the rows that it declares dropped: until it is delivered, that one is pending.
+            tombstone: it declares drops.
+        """
 
     def get(self, seq: int) -> StoredBatch | None:
         """The row, or None when it is gone.
@@ -74,7 +81,7 @@ class Rows(Protocol):
         """Rows not delivered yet, lowest number first."""
 
     def first_pending(self, epoch: bytes) -> tuple[int, int] | None:
-        """Number and `before` of the lowest row of `epoch` not delivered yet."""
+        """Number and `before` of the lowest row of `epoch` not delivered yet, or whose drop is not."""
 
     def note_upto(self, epoch: bytes, upto: int) -> None:
         """Remember the server's watermark for `epoch`, which may be lower than before."""
@@ -167,7 +174,7 @@ def declare(rows: Rows, dropped: Sequence[Head], reason: DropReason) -> None:
         run.append(head)
     drops.append(_drop(run, reason))
     body = encode_body((), drops)
-    rows.insert(ClosedBatch(n=0, body=body, boot_id=bytes(16), clock=ABSOLUTE), tombstone=True)
+    rows.insert(ClosedBatch(n=0, body=body, boot_id=bytes(16), clock=ABSOLUTE), stands_for=dropped[0], tombstone=True)
 
 
 def settle(rows: Rows, ack: Ack) -> Settled:
@@ -226,7 +233,12 @@ def counters(rows: Rows) -> tuple[EpochState, Counters]:
 
 
 def _requeue(rows: Rows, head: Head) -> int:
-    row = rows.get(head.seq)
+    try:
+        row = rows.get(head.seq)
+    except CorruptRowError as error:
+        rows.remove([head.seq])
+        declare(rows, [error.head], DropReason.CORRUPT)
+        return rows.next_seq() - 1
     if row is None:
         raise LookupError(f"batch {head.seq} was pending and is gone")
     seq = rows.insert(ClosedBatch(row.n, row.body, row.boot_id, row.clock), tombstone=head.tombstone)

@@ -35,6 +35,9 @@ CREATE TABLE IF NOT EXISTS batch (
     before INTEGER NOT NULL,
     n INTEGER NOT NULL,
     tombstone INTEGER NOT NULL,
+    stands_epoch BLOB,
+    stands_seq INTEGER,
+    stands_before INTEGER,
     boot_id BLOB NOT NULL,
     boottime_ns INTEGER NOT NULL,
     wall_ns INTEGER NOT NULL,
@@ -124,17 +127,19 @@ class SqliteRows:
             "INSERT INTO epoch (epoch, first_seq, acked_upto) VALUES (?, ?, ?)", (os.urandom(EPOCH_BYTES), seq, seq - 1)
         )
 
-    def insert(self, batch: ClosedBatch, *, tombstone: bool = False) -> int:
+    def insert(self, batch: ClosedBatch, *, stands_for: Head | None = None, tombstone: bool = False) -> int:
         epoch_id, before = self._db.execute("SELECT id, accepted FROM epoch ORDER BY id DESC LIMIT 1").fetchone()
         seq = self.next_seq()
         clock = batch.clock
         stamps = (clock.boottime_ns, clock.wall_ns, int(clock.state), clock.err_ms)
+        stands = (None,) * 3 if stands_for is None else (stands_for.epoch, stands_for.seq, stands_for.before)
         row_hash = _hash(seq, before, batch.n, tombstone, batch.boot_id, stamps, batch.body)
         digest = hashlib.sha256(batch.body).digest()[:DIGEST_BYTES]
         self._db.execute(
-            "INSERT INTO batch (seq, epoch_id, before, n, tombstone, boot_id, boottime_ns, wall_ns, clock_state,"
-            " err_ms, body, digest, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (seq, epoch_id, before, batch.n, tombstone, batch.boot_id, *stamps, batch.body, digest, row_hash),
+            "INSERT INTO batch (seq, epoch_id, before, n, tombstone, stands_epoch, stands_seq, stands_before,"
+            " boot_id, boottime_ns, wall_ns, clock_state, err_ms, body, digest, hash)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (seq, epoch_id, before, batch.n, tombstone, *stands, batch.boot_id, *stamps, batch.body, digest, row_hash),
         )
         self._db.execute("UPDATE epoch SET accepted = accepted + ? WHERE id = ?", (batch.n, epoch_id))
         self._count("used_bytes", len(batch.body) + ROW_OVERHEAD_BYTES)
@@ -153,7 +158,7 @@ class SqliteRows:
         # SQLite types values, not columns: damage can turn a body into a text or a number into nothing.
         intact = isinstance(body, bytes) and isinstance(boot_id, bytes)
         if not intact or _hash(seq, before, n, tombstone, boot_id, stamps, body) != digest:
-            raise CorruptRowError(Head(seq, epoch, self._n_by_neighbours(seq), 0, bool(tombstone)))
+            raise CorruptRowError(self._damaged(seq, epoch, bool(tombstone)))
         clock = ClockMap(boottime_ns, wall_ns, ClockState(state), err_ms)
         return StoredBatch(seq, epoch, first_seq, before, n, boot_id, clock, body)
 
@@ -163,19 +168,24 @@ class SqliteRows:
 
     def pending(self, at_least: int, limit: int) -> Sequence[Head]:
         found = self._db.execute(
-            f"SELECT b.seq, e.epoch, b.n, {_SIZE}, b.tombstone FROM batch b JOIN epoch e ON e.id = b.epoch_id"  # noqa: S608
+            f"SELECT b.seq, e.epoch, b.before, b.n, {_SIZE}, b.tombstone FROM batch b JOIN epoch e ON e.id = b.epoch_id"  # noqa: S608
             " WHERE b.state = 0 AND b.seq >= ? ORDER BY b.seq LIMIT ?",
             (at_least, limit),
         )
-        return [Head(seq, epoch, n, size, bool(tombstone)) for seq, epoch, n, size, tombstone in found]
+        return [Head(seq, epoch, before, n, size, bool(tombstone)) for seq, epoch, before, n, size, tombstone in found]
 
     def first_pending(self, epoch: bytes) -> tuple[int, int] | None:
-        found: tuple[int, int] | None = self._db.execute(
+        own: tuple[int, int] | None = self._db.execute(
             "SELECT seq, before FROM batch WHERE state = 0 AND epoch_id = (SELECT id FROM epoch WHERE epoch = ?)"
             " ORDER BY seq LIMIT 1",
             (epoch,),
         ).fetchone()
-        return found
+        declared: tuple[int, int] | None = self._db.execute(
+            "SELECT stands_seq, stands_before FROM batch WHERE state = 0 AND tombstone = 1 AND stands_epoch = ?"
+            " ORDER BY stands_seq LIMIT 1",
+            (epoch,),
+        ).fetchone()
+        return min((found for found in (own, declared) if found is not None), default=None)
 
     def note_upto(self, epoch: bytes, upto: int) -> None:
         self._db.execute("UPDATE epoch SET acked_upto = ? WHERE epoch = ?", (upto, epoch))
@@ -280,15 +290,16 @@ class SqliteRows:
         if by:
             self._db.execute("UPDATE tally SET value = value + ? WHERE name = ?", (by, name))
 
-    def _n_by_neighbours(self, seq: int) -> int:
-        """How many samples a damaged row held: the next row of its epoch counted them before its own."""
+    def _damaged(self, seq: int, epoch: bytes, tombstone: bool) -> Head:
+        """What a damaged row must have held: the next row of its epoch counted the samples before its own."""
         found = self._db.execute(
-            "SELECT CAST(coalesce((SELECT before FROM batch WHERE seq > b.seq AND epoch_id = b.epoch_id"
-            " ORDER BY seq LIMIT 1), e.accepted) AS INTEGER), CAST(b.before AS INTEGER)"
+            "SELECT CAST(b.before AS INTEGER), CAST(coalesce((SELECT before FROM batch WHERE seq > b.seq"
+            " AND epoch_id = b.epoch_id ORDER BY seq LIMIT 1), e.accepted) AS INTEGER)"
             " FROM batch b JOIN epoch e ON e.id = b.epoch_id WHERE b.seq = ?",
             (seq,),
         ).fetchone()
-        return min(max(int(found[0] or 0) - int(found[1] or 0), 0), MAX_SAMPLES)
+        before, after = int(found[0] or 0), int(found[1] or 0)
+        return Head(seq, epoch, before, min(max(after - before, 0), MAX_SAMPLES), 0, tombstone)
 
 
 def _hash(seq: int, before: int, n: int, tombstone: bool, boot_id: bytes, stamps: Sequence[int], body: bytes) -> bytes:

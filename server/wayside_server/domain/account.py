@@ -19,6 +19,8 @@ class StreamRow:
         reported_pending_before: samples that it had accepted before that number.
         not_stored: samples settled otherwise, by outcome.
         settled_before_pending: samples of ledger rows below `reported_pending_from`; needed only when there is a gap.
+        forked: two cards wrote to this epoch, so what its batches say of the total cannot be believed: what is settled
+            counts as accepted, and what was not settled here went on in another epoch.
     """
 
     epoch: bytes
@@ -31,6 +33,12 @@ class StreamRow:
     reported_pending_before: int | None = None
     not_stored: Mapping[str, int] = field(default_factory=dict)
     settled_before_pending: int = 0
+    forked: bool = False
+
+    @property
+    def settled(self) -> int:
+        """Samples that the ledger has, however they were settled."""
+        return self.stored + sum(self.not_stored.values())
 
     @property
     def has_gap(self) -> bool:
@@ -40,14 +48,14 @@ class StreamRow:
     @property
     def missing(self) -> int:
         """Samples that neither the device nor the ledger has."""
-        if not self.has_gap or self.reported_pending_before is None:
+        if self.forked or not self.has_gap or self.reported_pending_before is None:
             return 0
         return max(0, self.reported_pending_before - self.settled_before_pending)
 
     @property
     def pending(self) -> int:
         """Samples that are still on the device, as far as the server knows."""
-        return max(0, self.accepted - self.stored - sum(self.not_stored.values()) - self.missing)
+        return 0 if self.forked else max(0, self.accepted - self.settled - self.missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,7 @@ def settle(device: DeviceRow, streams: Sequence[StreamRow], counted: RowCount | 
             reasons[reason] = reasons.get(reason, 0) + count
     return Account(
         device=device.name,
-        accepted=sum(stream.accepted for stream in streams) + device.plain_stored,
+        accepted=sum(s.settled if s.forked else s.accepted for s in streams) + device.plain_stored,
         stored=sum(stream.stored for stream in streams) + device.plain_stored,
         late=sum(stream.late for stream in streams),
         pending=sum(stream.pending for stream in streams),

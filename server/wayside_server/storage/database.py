@@ -104,15 +104,5 @@ async def check_database(conn: Connection) -> None:
             )
 
 
-async def ping(pool: Pool) -> None:
-    """Returns when the database answers.
-
-    Raises:
-        StorageError: it does not.
-    """
-    async with connection(pool) as conn:
-        await conn.execute(_SQL["ping"])
-
-
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]

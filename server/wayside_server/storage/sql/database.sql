@@ -10,6 +10,3 @@ CREATE DATABASE wayside;
 SELECT current_setting('synchronous_commit') AS synchronous_commit,
        current_setting('fsync') AS fsync,
        current_setting('full_page_writes') AS full_page_writes;
-
--- name: ping
-SELECT 1;

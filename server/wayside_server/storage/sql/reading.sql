@@ -17,7 +17,7 @@ SELECT id, name, plain_stored, plain_duplicates, garbage FROM device WHERE id = 
 
 -- name: stream_rows
 SELECT s.device_id, s.epoch, s.accepted, s.stored, s.late, s.duplicates, s.contiguous_upto,
-       s.reported_pending_from, s.reported_pending_before,
+       s.reported_pending_from, s.reported_pending_before, s.forked,
        coalesce((SELECT jsonb_object_agg(o.outcome, o.samples)
                  FROM (SELECT b.outcome, sum(b.n)::bigint AS samples
                        FROM ingest_batch b
