@@ -25,7 +25,7 @@ else
 fi
 
 # Install scripts of packages are not run: nothing here needs one.
-(cd "$FRONTEND" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null) ||
+(cd "$FRONTEND" && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null) ||
     stop "could not install the console's packages; check the network or npm's registry setting, then run make again"
 
 rm -rf "$VENDOR"

@@ -3,14 +3,18 @@
 A page is a function without arguments in `PAGES`; add one there and run `make docs`.
 """
 
+import argparse
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wayside_edge import __main__ as edge_command
 from wayside_edge import config, registry
 from wayside_edge.hal.buses import I2cSettings
+from wayside_firmware import __main__ as firmware_command
+from wayside_server import __main__ as server_command
 from wayside_server.config import ServerSettings
 from wayside_shared import batch, cbor, clock, identifiers, layout, plain, session, text, topics, units
 from wayside_shared.rejects import DropReason, RejectCode
@@ -215,10 +219,53 @@ def server_settings() -> str:
     return "\n".join([NOTE, intro, table(("setting", "type", "default", "meaning"), _settings(ServerSettings))])
 
 
+def commands() -> str:
+    """The page on the commands, from their parsers."""
+    parsers = [
+        edge_command.parser(),
+        server_command.parser(),
+        firmware_command.demo_parser(),
+        firmware_command.firmware_parser(),
+    ]
+    intro = (
+        "# Commands\n\nEach says this itself with `--help`. The exit status is 0 when all is well, 78 when a person "
+        "must act (a setting, a file or a token is wrong; a restart would not help), 75 or 1 for other failures.\n"
+    )
+    return "\n".join([NOTE, intro, *(part for parser in parsers for part in _command(parser, 2))])
+
+
+def _command(parser: argparse.ArgumentParser, depth: int) -> Iterator[str]:
+    rows, inner = [], []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            told = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            inner = [(told.get(name, ""), sub) for name, sub in action.choices.items()]
+        elif action.help != argparse.SUPPRESS and not isinstance(action, argparse._HelpAction):
+            rows.append(_option(parser, action))
+    if depth == 2:
+        yield f"## {parser.prog}\n\n{parser.description}\n"
+    for about, sub in inner:
+        if not any(isinstance(action, argparse._SubParsersAction) for action in sub._actions):
+            yield f"### `{sub.prog}`\n\n{about[:1].upper()}{about[1:]}.\n"
+        yield from _command(sub, depth + 1)
+    if rows:
+        yield table(("argument", "meaning"), rows)
+
+
+def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> tuple[str, str]:
+    value = "" if action.nargs == 0 else str(action.metavar or "")
+    if not value and action.nargs != 0:
+        value = " or ".join(map(str, action.choices)) if action.choices is not None else action.dest.upper()
+    names = ", ".join(action.option_strings)
+    meaning = (action.help or "") % {**vars(action), "prog": parser.prog}
+    return f"`{f'{names} {value}'.strip()}`", meaning
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "wire-contract.md": wire_contract,
     "agent-configuration.md": agent_configuration,
     "server-settings.md": server_settings,
+    "commands.md": commands,
 }
 """File names in docs/reference/ and what writes them."""
 

@@ -15,7 +15,7 @@ DEFAULT_CONFIG = Path("/etc/wayside/edge.toml")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 for a failure, 78 for a wrong configuration."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return _COMMANDS[options.command](options)
     except ConfigError as error:
@@ -60,9 +60,10 @@ _COMMANDS = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="wayside-edge", description="Measure, keep and deliver every sample.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """The command line, for the reference page too."""
+    whole = argparse.ArgumentParser(prog="wayside-edge", description="Measure, keep and deliver every sample.")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in (("run", "measure and deliver until stopped"), ("check-config", "say whether a file is right")):
         command = commands.add_parser(name, help=text)
         command.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"{DEFAULT_CONFIG}")
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_CONFIG.parent,
         help=f"where key and certificate go; {DEFAULT_CONFIG.parent}",
     )
-    return parser
+    return whole
 
 
 if __name__ == "__main__":

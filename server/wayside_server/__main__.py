@@ -27,7 +27,7 @@ EXIT_TRANSIENT = 75
 
 def main() -> None:
     """Runs the command line; ends with 0, with 78 when a person must act, with 75 when trying again may help."""
-    options = _parser().parse_args()
+    options = parser().parse_args()
     _configure_log()
     try:
         options.command(options)
@@ -128,11 +128,12 @@ def _with_storage(
     asyncio.run(run())
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line, for the reference page too."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--home", type=Path, default=DEFAULT_HOME, help="the installation's folder (%(default)s)")
-    parser = argparse.ArgumentParser(prog="wayside-server", description="The server of Wayside.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    whole = argparse.ArgumentParser(prog="wayside-server", description="The server of Wayside.")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
     init = commands.add_parser("init", parents=[shared], help="make CA, certificates, broker configuration, settings")
     init.add_argument("--host", action="append", default=[], metavar="NAME", help="name or address of this server")
@@ -145,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     migrate = commands.add_parser("migrate", parents=[shared], help="bring the database to this version's schema")
     migrate.set_defaults(command=_migrate)
     _add_roles(commands, shared)
-    return parser
+    return whole
 
 
 def _add_identity(commands: Any, shared: argparse.ArgumentParser) -> None:

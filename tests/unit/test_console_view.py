@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from wayside_server.console.view import ago, bar, value_text
+from wayside_server.console.view import ago, bar, unit_text, value_text
 from wayside_server.domain.account import DeviceRow, StreamRow, settle
 
 
@@ -31,4 +31,9 @@ def test_times_are_told_as_people_do(seconds: float, text: str) -> None:
 
 def test_values_fit_a_tile() -> None:
     assert [value_text(value) for value in (21.25, 3, True, None, "open")] == ["21.25", "3", "yes", "—", "open"]
+    assert [value_text(value) for value in (76_158_910_000, -2.5e6, 999_999)] == ["76.159 G", "-2.5 M", "999999"]
     assert len(value_text("x" * 500)) == 60
+
+
+def test_units_are_shown_by_the_signs_that_people_know() -> None:
+    assert [unit_text(unit) for unit in ("Cel", "By", "1", "hPa")] == ["°C", "B", "", "hPa"]

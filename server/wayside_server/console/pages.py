@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from wayside_server.console.view import ago, bar, utc_text, value_text
+from wayside_server.console.view import UNIT_SIGNS, ago, bar, unit_text, utc_text, value_text
 from wayside_server.domain.access import SESSION_COOKIE, Access, Permission, Session, requires
 from wayside_server.domain.reading import Reading
 from wayside_server.errors import NotFoundError, UnauthorizedError
@@ -122,7 +122,9 @@ def _make_environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
     environment.filters["grouped"] = lambda number: f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     environment.filters["value_text"] = value_text
+    environment.filters["unit_text"] = unit_text
     environment.filters["utc_text"] = utc_text
+    environment.globals["unit_signs"] = UNIT_SIGNS
     environment.globals["bar"] = bar
     return environment
 

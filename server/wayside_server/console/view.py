@@ -10,6 +10,25 @@ from wayside_server.domain.reading import JsonValue
 _MIN_WIDTH = 0.6
 """Percent of the bar: a single missing sample among billions must be seen."""
 _MAX_TEXT = 60
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
+
+UNIT_SIGNS = {
+    "1": "",
+    "{count}": "",
+    "Cel": "°C",
+    "deg": "°",
+    "deg/s": "°/s",
+    "Ohm": "Ω",
+    "By": "B",
+    "By/s": "B/s",
+    "[ppm]": "ppm",
+    "[ppb]": "ppb",
+    "ug/m3": "µg/m³",
+    "g/m3": "g/m³",
+    "m3": "m³",
+    "m/s2": "m/s²",
+}
+"""Signs that people know, for UCUM codes that only programs do; all other codes are shown as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +81,15 @@ def value_text(value: JsonValue) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "—"}[value]
     if isinstance(value, float | int):
-        return f"{value:.7g}"
+        size, prefix = next(((size, prefix) for size, prefix in _PREFIXES if abs(value) >= size), (1.0, ""))
+        return f"{value / size:.5g} {prefix}" if prefix else f"{value:.7g}"
     text = str(value)
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
+
+
+def unit_text(unit: str) -> str:
+    """The sign of a UCUM code; empty for a bare number."""
+    return UNIT_SIGNS.get(unit, unit)
 
 
 def utc_text(moment: datetime | None) -> str:

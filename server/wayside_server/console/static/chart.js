@@ -29,6 +29,17 @@
   let frame = 0;
   let round = 0;
 
+  const signs = JSON.parse(root.dataset.units);
+  const signOf = (unit) => signs[unit] ?? unit;
+
+  // As value_text in view.py: a byte count must fit beside its axis.
+  function short(value) {
+    if (value == null) return "–";
+    const size = [1e12, 1e9, 1e6].find((step) => Math.abs(value) >= step);
+    if (!size) return `${+value.toPrecision(7)}`;
+    return `${+(value / size).toPrecision(5)} ${{ 1e12: "T", 1e9: "G", 1e6: "M" }[size]}`;
+  }
+
   const keyOf = (sample) => `${sample.series} ${sample.unit}`;
 
   function add(sample) {
@@ -81,7 +92,7 @@
       height: 220,
       cursor: { points: { size: 6 } },
       scales: { x: { range: () => [Date.now() / 1000 - seconds, Date.now() / 1000] } },
-      axes: [{ ...axis, values: CLOCK }, { ...axis, size: 64, label: unit === "1" ? null : unit, labelSize: 20 }],
+      axes: [{ ...axis, values: CLOCK }, { ...axis, size: 64, label: signOf(unit) || null, labelSize: 20, values: (_, steps) => steps.map(short) }],
       series: [
         { value: (_, time) => (time == null ? "–" : new Date(time * 1000).toLocaleTimeString("en-GB")) },
         ...shown.map((line) => ({
@@ -90,7 +101,7 @@
           width: 1.6,
           spanGaps: false,
           points: { show: false },
-          value: (_, value) => (value == null ? "–" : `${+value.toPrecision(7)}`),
+          value: (_, value) => short(value),
         })),
       ],
     };
@@ -140,7 +151,7 @@
       const chip = document.createElement("button");
       chip.type = "button";
       chip.className = `chip line-${line.index + 1}`;
-      chip.textContent = line.unit === "1" ? line.name : `${line.name} · ${line.unit}`;
+      chip.textContent = signOf(line.unit) ? `${line.name} · ${signOf(line.unit)}` : line.name;
       chip.setAttribute("aria-pressed", line.shown);
       chip.addEventListener("click", () => {
         line.shown = !line.shown;
