@@ -46,7 +46,8 @@ class EdgeSide:
 
     async def delivered(self) -> None:
         """Returns when the server has everything."""
-        await asyncio.wait_for(self.uplink.drained(), DEADLINE_S)
+        async with asyncio.timeout(DEADLINE_S):
+            await self.uplink.drained()
 
 
 @asynccontextmanager

@@ -116,7 +116,8 @@ class MqttConnection:
         self._secured = True
         self._client.loop_start()
         try:
-            await asyncio.wait_for(asyncio.shield(self._ready), CONNECT_TIMEOUT_S)
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._ready
         except TimeoutError as error:
             raise TransientError(f"broker {where} did not answer within {CONNECT_TIMEOUT_S:.0f} s") from error
         self.publish(Outgoing(self._state_topic, _state("online").encode(), STATE_CONTENT_TYPE, retain=True))

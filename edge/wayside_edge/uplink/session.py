@@ -123,7 +123,8 @@ class Uplink:
         wait_s = IDLE_S if due_ns is None else max(0.0, (due_ns - self._clock.boottime_ns()) / NS_PER_S)
         event: core.Event | Incoming
         try:
-            event = await asyncio.wait_for(self._todo.get(), min(wait_s, IDLE_S))
+            async with asyncio.timeout(min(wait_s, IDLE_S)):
+                event = await self._todo.get()
         except TimeoutError:
             event = core.Tick()
         try:

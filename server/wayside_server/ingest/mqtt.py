@@ -111,7 +111,8 @@ class BrokerSession:
             raise TransientError(f"{where} cannot be reached: {error.strerror or error}") from error
         self._client.loop_start()
         try:
-            await asyncio.wait_for(asyncio.shield(self._ready), CONNECT_TIMEOUT_S)
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._ready
         except TimeoutError as error:
             raise TransientError(f"{where} did not answer within {CONNECT_TIMEOUT_S:.0f} s") from error
 
