@@ -4,8 +4,9 @@ import logging
 
 import pytest
 
+from wayside_testkit.simulated_server import Harshness
 from wayside_testkit.virtual import run_virtually
-from wayside_testkit.world import Harshness, World
+from wayside_testkit.world import World
 
 CLEAN = {"lost": 0, "duplicated": 0, "phantom": 0, "partial": 0}
 

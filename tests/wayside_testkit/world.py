@@ -8,61 +8,26 @@ value, so that loss, doubling, invention and halves of batches all show.
 import asyncio
 import copy
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from wayside_edge.errors import TransientError
 from wayside_edge.outbox import core
-from wayside_edge.ports import Appended, ClosedBatch, EpochState, Incoming, Loaded, Outgoing, Settled
+from wayside_edge.ports import Appended, ClosedBatch, EpochState, Loaded, Settled
 from wayside_edge.uplink.session import Uplink
 from wayside_edge.uplink.settings import UplinkSettings
 from wayside_server.domain.ingest import (
-    Batch,
-    Entry,
-    Garbage,
-    Hello,
-    Item,
     Key,
-    NewEntry,
-    Plan,
-    Raw,
-    Settlement,
-    StreamKey,
-    acks,
-    decide,
-    keys_of,
 )
-from wayside_server.errors import StorageError
-from wayside_server.ingest.mqtt import Received
 from wayside_server.ingest.service import Ingest
-from wayside_shared import topics
 from wayside_shared.batch import Column, encode_body
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
-from wayside_shared.columns import Body
 from wayside_shared.ranges import Ranges
 from wayside_shared.session import ServerHello
-from wayside_shared.topics import Channel
 from wayside_testkit.rows import ModelRows
-
-WALL_NS = 1_790_000_000 * NS_PER_S
-
-
-@dataclass(frozen=True, slots=True)
-class Harshness:
-    """How bad the world is: probabilities a message, or mean seconds between events (0 for never)."""
-
-    lose: float = 0.05
-    double: float = 0.05
-    database_fails: float = 0.05
-    commit_unknown: float = 0.05
-    device_dies_s: float = 20.0
-    broker_dies_s: float = 25.0
-    ingest_dies_s: float = 25.0
-    card_restored_s: float = 0.0
-    server_restored_s: float = 0.0
-    clock_jumps_s: float = 30.0
+from wayside_testkit.simulated_broker import WALL_NS, SimBroker, SimSession, SimTransport
+from wayside_testkit.simulated_server import Database, Harshness
 
 
 @dataclass
@@ -144,232 +109,6 @@ class ModelOutbox:
     async def fork(self) -> None:
         with self.rows.transaction() as rows:
             rows.begin_epoch()
-
-
-class Database:
-    """`domain.ingest.IngestStore` in memory: it fails before a commit, or after it without saying so."""
-
-    def __init__(self, random: Random, harsh: Harshness) -> None:
-        self._random = random
-        self.harsh = harsh
-        self.ledger: dict[Key, Entry] = {}
-        self.ledger_n: dict[Key, int] = {}
-        self.samples: dict[Key, list[float]] = {}
-        self.first_seq: dict[StreamKey, int] = {}
-        self.bodies: dict[Key, list[float]] = {}
-
-    async def settle(self, items: Sequence[Item]) -> Settlement:
-        await asyncio.sleep(self._random.uniform(0, 0.05))
-        if self._random.random() < self.harsh.database_fails:
-            raise StorageError("simulated: crashed before the commit")
-        settlement = self._commit(items)
-        await asyncio.sleep(self._random.uniform(0, 0.02))
-        if self._random.random() < self.harsh.commit_unknown:
-            raise StorageError("simulated: the connection broke during the commit")
-        return settlement
-
-    async def count_refusals(self, kind: str, count: int, detail: str) -> None:
-        raise AssertionError("the simulated broker refuses nobody")
-
-    def committed(self, item: Item) -> bool:
-        """Whether `item` may be acknowledged to the broker."""
-        return not isinstance(item, Batch) or item.key in self.ledger
-
-    def dropped(self) -> set[float]:
-        """Samples of batches that their device declared dropped."""
-        return {
-            value
-            for key, entry in self.ledger.items()
-            if entry.outcome.startswith("dropped:")
-            for value in self.bodies.get(key, ())
-        }
-
-    def state(self) -> dict[str, Any]:
-        """A backup."""
-        return copy.deepcopy({"ledger": self.ledger, "ledger_n": self.ledger_n, "samples": self.samples})
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a backup."""
-        self.__dict__.update(copy.deepcopy(state))
-
-    def _commit(self, items: Sequence[Item]) -> Settlement:
-        batches = [item for item in items if isinstance(item, Batch)]
-        assert not any(isinstance(item, Garbage) for item in items)
-        for batch in batches:
-            self.first_seq.setdefault(batch.stream, batch.envelope.first_seq)
-        plan: Plan = decide(batches, {key: self.ledger[key] for key in keys_of(batches) if key in self.ledger})
-        for entry in plan.entries:
-            self._enter(entry)
-        for batch in plan.stored:
-            assert isinstance(batch.content, Body)
-            values = [v for b in batch.content.blocks if b.numbers is not None for v in b.numbers.tolist()]
-            self.samples.setdefault(batch.key, []).extend(values)
-        answers = [self._answer(item) for item in items if isinstance(item, Hello)]
-        marks = {batch.stream: self._watermark(batch.stream) for batch in batches}
-        return Settlement(acks(plan, marks), answers, 0, 0, len(plan.dead))
-
-    def _enter(self, entry: NewEntry) -> None:
-        assert entry.key not in self.ledger, "the ledger's primary key"
-        self.ledger[entry.key] = Entry(entry.digest, entry.outcome)
-        self.ledger_n[entry.key] = entry.n
-
-    def _answer(self, item: Hello) -> tuple[str, ServerHello]:
-        stream = (item.raw.device, item.hello.epoch)
-        self.first_seq.setdefault(stream, item.hello.first_seq)
-        upto = self._watermark(stream)
-        seqs = [seq for device, epoch, seq in self.ledger if (device, epoch) == stream]
-        top = max(seqs, default=self.first_seq[stream] - 1)
-        ranges = Ranges(seq for seq in seqs if seq > upto).pairs()
-        return stream[0], ServerHello(item.hello.nonce, item.hello.epoch, upto, top, "simulated", ranges)
-
-    def _watermark(self, stream: StreamKey) -> int:
-        upto = self.first_seq[stream] - 1
-        while (*stream, upto + 1) in self.ledger:
-            upto += 1
-        return upto
-
-
-class SimBroker:
-    """A broker worse than any: it loses, doubles and reorders, and forgets everything when it dies."""
-
-    def __init__(self, random: Random, harsh: Harshness, database: Database) -> None:
-        self._random = random
-        self.harsh = harsh
-        self.database = database
-        self.devices: dict[str, SimConnection] = {}
-        self.sessions: list[SimSession] = []
-        self.generations = 0
-
-    def to_server(self, device: str, message: Outgoing) -> None:
-        """Carry a device's message to some ingest session, once, twice or not at all."""
-        if not self.sessions:
-            return
-        session = self._random.choice(self.sessions)
-        self._carry(lambda: session.deliver(device, message))
-
-    def to_device(self, device: str, topic: str, payload: bytes) -> None:
-        """Carry the server's message to a device."""
-        connection = self.devices.get(device)
-        if connection is not None:
-            self._carry(lambda: connection.deliver(Incoming(topic, payload)))
-
-    def die(self) -> None:
-        """Lose every session and everything under way."""
-        for connection in list(self.devices.values()):
-            connection.end()
-        for session in list(self.sessions):
-            session.end("the broker died")
-
-    def _carry(self, deliver: Callable[[], None]) -> None:
-        if self._random.random() < self.harsh.lose:
-            return
-        times = 2 if self._random.random() < self.harsh.double else 1
-        for _ in range(times):
-            delay = self._random.expovariate(20.0)
-            asyncio.get_running_loop().call_later(delay, deliver)
-
-
-class SimConnection:
-    """A device's session (`ports.Connection`)."""
-
-    def __init__(self, broker: SimBroker, device: str) -> None:
-        self._broker = broker
-        self._device = device
-        self._queue: asyncio.Queue[Incoming | None] = asyncio.Queue()
-        self._over = False
-        old = broker.devices.get(device)
-        if old is not None:
-            old.end()
-        broker.devices[device] = self
-
-    def publish(self, message: Outgoing) -> None:
-        if self._over:
-            raise TransientError("the session is over")
-        self._broker.to_server(self._device, message)
-
-    @property
-    def ended(self) -> str:
-        return "simulated" if self._over else ""
-
-    async def incoming(self) -> AsyncIterator[Incoming]:
-        while (message := await self._queue.get()) is not None:
-            yield message
-
-    def deliver(self, message: Incoming) -> None:
-        if not self._over:
-            self._queue.put_nowait(message)
-
-    def end(self) -> None:
-        self._over = True
-        self._queue.put_nowait(None)
-        if self._broker.devices.get(self._device) is self:
-            del self._broker.devices[self._device]
-
-    async def close(self) -> None:
-        self.end()
-
-
-class SimTransport:
-    """`ports.Transport` of one device."""
-
-    def __init__(self, broker: SimBroker, device: str) -> None:
-        self._broker = broker
-        self._device = device
-
-    async def connect(self) -> SimConnection:
-        await asyncio.sleep(0.05)
-        return SimConnection(self._broker, self._device)
-
-
-class SimSession:
-    """An ingest session (`ingest.service.Session`); it checks each PUBACK as a broker cannot."""
-
-    def __init__(self, broker: SimBroker, on_messages: Callable[[], None], on_end: Callable[[str], None]) -> None:
-        broker.generations += 1
-        self.generation = broker.generations
-        self._broker = broker
-        self._on_messages = on_messages
-        self._on_end = on_end
-        self._received: list[Received] = []
-        self._unacknowledged: dict[int, Received] = {}
-
-    async def open(self) -> None:
-        await asyncio.sleep(0.05)
-        self._broker.sessions.append(self)
-
-    def take(self) -> list[Received]:
-        taken, self._received = self._received, []
-        return taken
-
-    def publish(self, device: str, channel: Channel, payload: bytes, content_type: str) -> None:
-        self._broker.to_device(device, topics.topic(device, channel), payload)
-
-    def deliver(self, device: str, message: Outgoing) -> None:
-        address = topics.parse(message.topic)
-        assert address is not None
-        if self not in self._broker.sessions:
-            return
-        raw = Raw(device, message.topic, message.content_type, message.payload, WALL_NS // 1000)
-        received = Received(raw, address.channel, len(self._unacknowledged) + 1)
-        self._unacknowledged[received.packet_id] = received
-        self._received.append(received)
-        self._on_messages()
-
-    def acknowledge(self, packet_id: int) -> None:
-        from wayside_server.ingest.decode import decode
-
-        assert packet_id in self._unacknowledged, "a PUBACK of another session"
-        received = self._unacknowledged[packet_id]
-        assert self._broker.database.committed(decode(received.raw, received.channel)), "a PUBACK before the commit"
-
-    def end(self, reason: str) -> None:
-        if self in self._broker.sessions:
-            self._broker.sessions.remove(self)
-            self._on_end(reason)
-
-    async def close(self) -> None:
-        if self in self._broker.sessions:
-            self._broker.sessions.remove(self)
 
 
 class Board:
