@@ -40,11 +40,15 @@ def main() -> None:
         for figure in measure(group, Size(options.quick)):
             progress(figure.line())
             found.append(figure)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    before = json.loads(options.output.read_text()) if options.output.exists() else []
-    options.output.write_text(json.dumps(merged(before, found), indent=1, ensure_ascii=False) + "\n")
+        _keep(options.output, found)
     print(table(found))
     print(f"\nload average {load_before:.1f} before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} cores")
+
+
+def _keep(output: Path, found: Sequence[Figure]) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    before = json.loads(output.read_text()) if output.exists() else []
+    output.write_text(json.dumps(merged(before, found), indent=1, ensure_ascii=False) + "\n")
 
 
 def _chosen(names: Sequence[str]) -> Iterator[tuple[str, str]]:

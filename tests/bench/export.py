@@ -27,8 +27,9 @@ MIB = 1024 * 1024
 
 SAME_ROWS = """
 COPY (SELECT s.name, s.unit, v.ts, v.value FROM sample v JOIN series s ON s.id = v.series_id
-      JOIN device d ON d.id = s.device_id WHERE d.name = 'bench-export' ORDER BY s.name, v.ts)
+      JOIN device d ON d.id = s.device_id WHERE d.name = 'bench-export')
 TO STDOUT (FORMAT csv)"""
+"""Not ordered, as the export is: PostgreSQL would sort ten million rows, and be a weaker peer."""
 BARE = "COPY (SELECT series_id, ts, value FROM sample) TO STDOUT"
 
 
@@ -51,7 +52,7 @@ def measure(group: str, size: Size) -> Iterator[Figure]:
                     progress(f"export, round {turn + 1}: " + ", ".join(f"{k} {v[-1]:,.0f}" for k, v in rates.items()))
             after = _rss(role.pid)
     same, bare = (f"{middle(rates[name])} rows/s" for name in ("same", "bare"))
-    beside = f"COPY (the same rows, columns and order) TO STDOUT: {same}; COPY of the bare rows: {bare}"
+    beside = f"COPY (the same rows and columns, unordered) TO STDOUT: {same}; COPY of the bare rows: {bare}"
     for kind in ("csv", "json"):
         own, turns = rates[kind], [a / b for a, b in zip(rates[kind], rates["same"], strict=True)]
         ratio = median(own) / median(rates["bare"])

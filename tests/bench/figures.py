@@ -12,6 +12,7 @@ TARGETS: dict[str, tuple[str, float]] = {
     "ingest_vs_plain": (">=", 15),
     "export_csv_vs_copy": (">=", 0.7),
     "wire_bytes_per_sample": ("<=", 2.0),
+    "wire_bytes_per_sample_jitter": ("<=", 2.0),
     "agent_rss_mb": ("<=", 40),
     "agent_cpu_pct": ("<=", 1),
     "outbox_samples_per_s": (">=", 5_000),
