@@ -1,26 +1,13 @@
 import asyncio
-from datetime import UTC, datetime, timedelta
+import secrets
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from wayside_server.errors import ConfigError, StorageError
-from wayside_server.storage.database import Pool, connection, open_pool
-from wayside_server.storage.partitions import WEEK_US, Partitions, ensure_partitions
+from wayside_server.storage.database import connection, open_pool
 from wayside_server.storage.schema import migrate, pending, read_migrations
-
-
-def _us(moment: datetime) -> int:
-    return round(moment.timestamp()) * 1_000_000
-
-
-async def _weeks(pool: Pool) -> set[str]:
-    async with connection(pool) as conn:
-        rows = await conn.execute(
-            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'sample'::regclass"
-        )
-        return {str(name) for (name,) in await rows.fetchall()}
 
 
 async def test_migrating_twice_and_at_once_applies_each_file_once(empty_database: str) -> None:
@@ -95,39 +82,18 @@ async def test_a_database_that_is_away_is_a_storage_error(tmp_path: Path) -> Non
         await migrate(f"host={tmp_path} dbname=wayside")
 
 
-async def test_weeks_are_made_once_by_many_at_once(pool: Pool) -> None:
-    start = datetime.now(UTC) - timedelta(days=120)
-    before = await _weeks(pool)
-
-    async def ensure() -> None:
-        async with connection(pool) as conn:
-            await ensure_partitions(conn, _us(start), _us(start) + 5 * WEEK_US)
-
-    await asyncio.gather(*(ensure() for _ in range(4)))
-    assert len(await _weeks(pool) - before) == 6
+async def test_a_conninfo_that_cannot_be_read_is_one_clear_line() -> None:
+    with pytest.raises(ConfigError, match=r"^database\.url cannot be read: "):
+        await migrate("postgresql://wayside@db.example/wayside?sslmod=require")
 
 
-async def test_times_out_of_range_and_taken_weeks_stay_in_the_default_partition(pool: Pool) -> None:
-    now = datetime.now(UTC)
-    taken = now - timedelta(days=60)
-    before = await _weeks(pool)
-    partitions = Partitions()
-    async with connection(pool) as conn:
-        await conn.execute("INSERT INTO sample VALUES (1, %s, 1.5)", [taken])
-        await partitions.ensure(conn, _us(taken), _us(taken))
-        for moment in (datetime(2000, 1, 1, tzinfo=UTC), datetime(2099, 12, 31, tzinfo=UTC)):
-            await partitions.ensure(conn, _us(moment), _us(moment))
-            await conn.execute("INSERT INTO sample VALUES (1, %s, 2.5)", [moment])
-        rows = await conn.execute("SELECT count(*) FROM ONLY sample_default")
-        assert await rows.fetchone() == (3,)
-    assert await _weeks(pool) == before
-
-
-async def test_a_week_is_made_beside_a_reader_and_a_writer(pool: Pool) -> None:
-    moment = datetime.now(UTC) - timedelta(days=30)
-    before = await _weeks(pool)
-    async with connection(pool) as other, other.transaction():
-        await other.execute("INSERT INTO sample VALUES (1, now(), 1.5)")
-        async with connection(pool) as conn:
-            await ensure_partitions(conn, _us(moment), _us(moment))
-    assert len(await _weeks(pool) - before) == 1
+async def test_a_role_that_may_make_no_tables_is_told_what_it_needs(empty_database: str) -> None:
+    role = f"wayside_guest_{secrets.token_hex(4)}"
+    with psycopg.connect(empty_database, autocommit=True) as conn:
+        conn.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'guest'".encode())
+        guest = psycopg.conninfo.make_conninfo(empty_database, user=role, password="guest")
+        try:
+            with pytest.raises(ConfigError, match=r"may not make the schema: .*; let it own the database"):
+                await migrate(guest)
+        finally:
+            conn.execute(f"DROP ROLE {role}".encode())

@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,10 +86,11 @@ async def migrate(conninfo: str, *, post: bool = True, folder: Path = _FOLDER) -
         The names of the files applied.
 
     Raises:
-        ConfigError: a file that was applied has changed, or the database breaks `check_database`.
+        ConfigError: a file that was applied has changed, the database breaks `check_database`, its role may not make
+            tables, or `conninfo` cannot be read.
         StorageError: the database is away, or locks could not be had within a few minutes.
     """
-    with translated():
+    with translated(), _explained():
         conn = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, options="-c timezone=UTC")
         async with conn:
             await check_database(conn)
@@ -99,6 +102,20 @@ async def migrate(conninfo: str, *, post: bool = True, folder: Path = _FOLDER) -
             if folder == _FOLDER:
                 await ensure_near_partitions(conn, time.time_ns() // 1000)
             return [migration.name for migration in missing]
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        reason = error.diag.message_primary
+        raise ConfigError(f"the database's role may not make the schema: {reason}; let it own the database") from error
+    except psycopg.ProgrammingError as error:
+        # Only what libpq itself refuses to read has no SQLSTATE.
+        if error.sqlstate is not None:
+            raise
+        raise ConfigError(f"database.url cannot be read: {str(error).splitlines()[0]}") from error
 
 
 async def pending(conn: Connection, folder: Path = _FOLDER) -> list[Migration]:

@@ -32,11 +32,11 @@ DECLARE
     storage text := '';
     timescale boolean;
 BEGIN
-    -- CREATE EXTENSION ends the session when the library is not preloaded, so that is asked first.
+    -- CREATE EXTENSION ends the session when the library is not preloaded, so that is asked first. Only superusers
+    -- see shared_preload_libraries; the parameters that the library brings are seen by every role.
     SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')
         OR (EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
-            AND EXISTS (SELECT FROM pg_settings
-                        WHERE name = 'shared_preload_libraries' AND setting LIKE '%timescaledb%'))
+            AND EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.max_background_workers'))
     INTO timescale;
     IF timescale THEN
         CREATE EXTENSION IF NOT EXISTS timescaledb;
@@ -55,14 +55,40 @@ BEGIN
         value     jsonb NOT NULL
     )' || storage;
     IF timescale THEN
-        PERFORM create_hypertable('sample', 'ts', chunk_time_interval => interval '7 days', create_default_indexes => false);
-        PERFORM create_hypertable('sample_value', 'ts', chunk_time_interval => interval '7 days', create_default_indexes => false);
+        PERFORM create_hypertable('sample', by_range('ts', interval '7 days'), create_default_indexes => false);
+        PERFORM create_hypertable('sample_value', by_range('ts', interval '7 days'), create_default_indexes => false);
     ELSE
         CREATE TABLE sample_default PARTITION OF sample DEFAULT;
         CREATE TABLE sample_value_default PARTITION OF sample_value DEFAULT;
     END IF;
     CREATE INDEX sample_series_ts ON sample (series_id, ts);
     CREATE INDEX sample_value_series_ts ON sample_value (series_id, ts);
+END
+$$;
+
+-- A hypertable has no default partition: a device with a wild clock would get a chunk for each week of a century, and
+-- a query that meets them all runs out of locks. So all times before the weeks that partitions are kept for share one
+-- chunk, and so do those more than ten years ahead. A new chunk is cut where it meets others, therefore the weeks at
+-- both borders come first, then chunks of any length beyond them.
+CREATE FUNCTION bound_sample_chunks() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    base text;
+    near timestamptz[] := ARRAY[now() - interval '15 months', now() + interval '10 years'];
+    far  timestamptz[] := ARRAY['2000-01-01 00:00:00+00', '2099-12-31 00:00:00+00'];
+    fill text := 'INSERT INTO %I SELECT 0, unnest(%L::timestamptz[]), ''0''';
+BEGIN
+    FOREACH base IN ARRAY ARRAY['sample', 'sample_value'] LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM timescaledb_information.chunks
+                              WHERE hypertable_schema = current_schema AND hypertable_name = base
+                                  AND range_end - range_start > interval '1 year');
+        PERFORM pg_advisory_xact_lock(7396002);
+        EXECUTE format(fill, base, near);
+        PERFORM set_chunk_time_interval(base::regclass, interval '73000 days');
+        EXECUTE format(fill, base, far);
+        PERFORM set_chunk_time_interval(base::regclass, interval '7 days');
+        EXECUTE format('DELETE FROM %I WHERE series_id = 0', base);
+    END LOOP;
 END
 $$;
 
@@ -79,6 +105,7 @@ DECLARE
     weeks  timestamptz[];
 BEGIN
     IF (SELECT relkind <> 'p' FROM pg_class WHERE oid = 'sample'::regclass) THEN
+        PERFORM bound_sample_chunks();
         RETURN;
     END IF;
     SELECT array_agg(w) INTO weeks
