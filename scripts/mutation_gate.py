@@ -153,8 +153,8 @@ MUTATIONS = (
         [
             Change(
                 ROWS,
-                "if not intact or _hash(seq, before, n, tombstone, boot_id, stamps, body) != digest:",
-                "if not intact:",
+                "if row_hash(seq, fields, body) != digest:",
+                "if row_hash(seq, fields, body) is None:",
             )
         ],
         ["tests/contract/test_outbox_rows.py::test_a_flipped_bit_is_found_and_its_samples_still_counted"],

@@ -55,7 +55,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def on_sqlite(self, step, *, cut: bool = False):  # type: ignore[no-untyped-def]
         """Run `step` in a transaction; with `cut` the process dies before the commit."""
         self.db.execute("BEGIN IMMEDIATE")
-        result = step(SqliteRows(self.db, 0))
+        result = step(SqliteRows(self.db, 0, self.next_epoch))
         if cut:
             # Closed without a commit, as a killed process leaves it; opened again as the next start does.
             self.db.close()
@@ -106,12 +106,9 @@ class OutboxMachine(RuleBasedStateMachine):
         row = self.model.get(head.seq)
         assert row is not None
         code = RejectCode.SEQ_REUSE if reuse else RejectCode.MALFORMED
-        epochs = len(self.model.epochs)
         self.both(lambda rows: core.settle(rows, Ack(head.epoch, 0, (), [Reject(head.seq, code, "")])), cut=False)
         if not reuse:
             self.refused.add(row.body)
-        if len(self.model.epochs) > epochs:
-            self.share_epoch()
 
     @rule(data=st.data())
     def go_back(self, data: st.DataObject) -> None:
@@ -148,10 +145,13 @@ class OutboxMachine(RuleBasedStateMachine):
         return numbers
 
     def share_epoch(self) -> None:
-        """Give SQLite's new epoch the model's bytes: only the randomness differs."""
-        self.db.execute(
-            "UPDATE epoch SET epoch = ? WHERE id = (SELECT max(id) FROM epoch)", (self.model.current().epoch,)
-        )
+        """Give SQLite's first epoch the model's bytes: only the randomness differs."""
+        self.db.execute("UPDATE epoch SET epoch = ?", (self.model.current().epoch,))
+
+    def next_epoch(self) -> bytes:
+        """What the model calls the epoch that follows those in the database."""
+        (count,) = self.db.execute("SELECT count(*) FROM epoch").fetchone()
+        return f"device/{count + 1}".encode().ljust(16, b".")
 
     @invariant()
     def model_and_sqlite_agree(self) -> None:

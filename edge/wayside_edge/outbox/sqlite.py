@@ -7,7 +7,7 @@ hash is checked on each read: SQLite's own integrity check does not see a flippe
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from wayside_edge.errors import OutboxError
@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS epoch (
 CREATE TABLE IF NOT EXISTS batch (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     epoch_id INTEGER NOT NULL,
+    epoch BLOB NOT NULL,
+    first_seq INTEGER NOT NULL,
     before INTEGER NOT NULL,
     n INTEGER NOT NULL,
     tombstone INTEGER NOT NULL,
@@ -61,9 +63,23 @@ CREATE TABLE IF NOT EXISTS boot (
 );
 CREATE TABLE IF NOT EXISTS tally (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
+# A row says by itself which stream it belongs to, under its hash: damage to the epochs cannot send it under another's.
 # AUTOINCREMENT is load-bearing: without it a drained table starts again at 1, and the server would take new batches
 # for old ones.
 
+HASHED = (
+    "epoch",
+    "first_seq",
+    "before",
+    "n",
+    "tombstone",
+    "boot_id",
+    "boottime_ns",
+    "wall_ns",
+    "clock_state",
+    "err_ms",
+)
+"""What the hash covers besides number and body."""
 _SIZE = f"length(body) + {ROW_OVERHEAD_BYTES}"
 _TALLIES = ("running_ns", "used_bytes", "settled_bytes")
 
@@ -81,6 +97,8 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
     """
     fresh = not path.exists()
     connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
+    # A text that damage has made of something else must not stop the reading of its row.
+    connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
     try:
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL")
@@ -99,7 +117,7 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         connection.close()
         raise
     if fresh:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     return connection
 
 
@@ -109,11 +127,18 @@ class SqliteRows:
     Args:
         connection: as `connect` gives it.
         running_ns: the agent's accumulated running time now, for the age of delivered rows.
+        new_epoch: makes the bytes of a new epoch; random ones, but for a test that compares.
     """
 
-    def __init__(self, connection: sqlite3.Connection, running_ns: int) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        running_ns: int,
+        new_epoch: Callable[[], bytes] = lambda: os.urandom(EPOCH_BYTES),
+    ) -> None:
         self._db = connection
         self._running_ns = running_ns
+        self._new_epoch = new_epoch
 
     def current(self) -> EpochState:
         row = self._db.execute(
@@ -124,41 +149,37 @@ class SqliteRows:
     def begin_epoch(self) -> None:
         seq = self.next_seq()
         self._db.execute(
-            "INSERT INTO epoch (epoch, first_seq, acked_upto) VALUES (?, ?, ?)", (os.urandom(EPOCH_BYTES), seq, seq - 1)
+            "INSERT INTO epoch (epoch, first_seq, acked_upto) VALUES (?, ?, ?)", (self._new_epoch(), seq, seq - 1)
         )
 
     def insert(self, batch: ClosedBatch, *, stands_for: Head | None = None, tombstone: bool = False) -> int:
-        epoch_id, before = self._db.execute("SELECT id, accepted FROM epoch ORDER BY id DESC LIMIT 1").fetchone()
+        epoch_id, epoch, first_seq, before = self._db.execute(
+            "SELECT id, epoch, first_seq, accepted FROM epoch ORDER BY id DESC LIMIT 1"
+        ).fetchone()
         seq = self.next_seq()
         clock = batch.clock
         stamps = (clock.boottime_ns, clock.wall_ns, int(clock.state), clock.err_ms)
         stands = (None,) * 3 if stands_for is None else (stands_for.epoch, stands_for.seq, stands_for.before)
-        row_hash = _hash(seq, before, batch.n, tombstone, batch.boot_id, stamps, batch.body)
+        hashed = (epoch, first_seq, before, batch.n, int(tombstone), batch.boot_id, *stamps)
         digest = hashlib.sha256(batch.body).digest()[:DIGEST_BYTES]
         self._db.execute(
-            "INSERT INTO batch (seq, epoch_id, before, n, tombstone, stands_epoch, stands_seq, stands_before,"
-            " boot_id, boottime_ns, wall_ns, clock_state, err_ms, body, digest, hash)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (seq, epoch_id, before, batch.n, tombstone, *stands, batch.boot_id, *stamps, batch.body, digest, row_hash),
+            f"INSERT INTO batch (seq, epoch_id, {', '.join(HASHED)}, stands_epoch, stands_seq, stands_before,"  # noqa: S608
+            " body, digest, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (seq, epoch_id, *hashed, *stands, batch.body, digest, row_hash(seq, hashed, batch.body)),
         )
         self._db.execute("UPDATE epoch SET accepted = accepted + ? WHERE id = ?", (batch.n, epoch_id))
         self._count("used_bytes", len(batch.body) + ROW_OVERHEAD_BYTES)
         return seq
 
     def get(self, seq: int) -> StoredBatch | None:
-        found = self._db.execute(
-            "SELECT e.epoch, e.first_seq, b.before, b.n, b.boot_id, b.boottime_ns, b.wall_ns, b.clock_state, b.err_ms,"
-            " b.body, b.hash, b.tombstone FROM batch b JOIN epoch e ON e.id = b.epoch_id WHERE b.seq = ?",
-            (seq,),
-        ).fetchone()
+        found = self._db.execute(f"SELECT {', '.join(HASHED)}, body, hash FROM batch WHERE seq = ?", (seq,)).fetchone()  # noqa: S608
         if found is None:
             return None
-        epoch, first_seq, before, n, boot_id, boottime_ns, wall_ns, state, err_ms, body, digest, tombstone = found
-        stamps = (boottime_ns, wall_ns, state, err_ms)
-        # SQLite types values, not columns: damage can turn a body into a text or a number into nothing.
-        intact = isinstance(body, bytes) and isinstance(boot_id, bytes)
-        if not intact or _hash(seq, before, n, tombstone, boot_id, stamps, body) != digest:
-            raise CorruptRowError(self._damaged(seq, epoch, bool(tombstone)))
+        *fields, body, digest = found
+        epoch, first_seq, before, n, tombstone, boot_id, boottime_ns, wall_ns, state, err_ms = fields
+        if row_hash(seq, fields, body) != digest:
+            named = epoch if isinstance(epoch, bytes) and len(epoch) == EPOCH_BYTES else self.current().epoch
+            raise CorruptRowError(self._damaged(seq, named, bool(tombstone)))
         clock = ClockMap(boottime_ns, wall_ns, ClockState(state), err_ms)
         return StoredBatch(seq, epoch, first_seq, before, n, boot_id, clock, body)
 
@@ -168,8 +189,8 @@ class SqliteRows:
 
     def pending(self, at_least: int, limit: int) -> Sequence[Head]:
         found = self._db.execute(
-            f"SELECT b.seq, e.epoch, b.before, b.n, {_SIZE}, b.tombstone FROM batch b JOIN epoch e ON e.id = b.epoch_id"  # noqa: S608
-            " WHERE b.state = 0 AND b.seq >= ? ORDER BY b.seq LIMIT ?",
+            f"SELECT seq, epoch, before, n, {_SIZE}, tombstone FROM batch"  # noqa: S608
+            " WHERE state = 0 AND seq >= ? ORDER BY seq LIMIT ?",
             (at_least, limit),
         )
         return [Head(seq, epoch, before, n, size, bool(tombstone)) for seq, epoch, before, n, size, tombstone in found]
@@ -195,8 +216,7 @@ class SqliteRows:
         gained = 0
         for seq, digest in numbers:
             found = self._db.execute(
-                f"SELECT b.state, b.digest, {_SIZE} FROM batch b JOIN epoch e ON e.id = b.epoch_id"  # noqa: S608
-                " WHERE b.seq = ? AND e.epoch = ?",
+                f"SELECT state, digest, {_SIZE} FROM batch WHERE seq = ? AND epoch = ?",  # noqa: S608
                 (seq, epoch),
             ).fetchone()
             if found is None or found[0] == QUARANTINED or (digest and digest != found[1]):
@@ -302,9 +322,16 @@ class SqliteRows:
         return Head(seq, epoch, before, min(max(after - before, 0), MAX_SAMPLES), 0, tombstone)
 
 
-def _hash(seq: int, before: int, n: int, tombstone: bool, boot_id: bytes, stamps: Sequence[int], body: bytes) -> bytes:
+def row_hash(seq: int, fields: Sequence[object], body: object) -> bytes | None:
+    """The hash of a row, `fields` as named by `HASHED`; None when they have not even their types any more.
+
+    SQLite types values, not columns: damage can turn a body into a text or a number into nothing.
+    """
+    wanted = (bytes, int, int, int, int, bytes, int, int, int, int)
+    if not isinstance(body, bytes) or any(type(f) is not t for f, t in zip(fields, wanted, strict=True)):
+        return None
     digest = hashlib.blake2b(body, digest_size=16)
-    digest.update(repr((seq, before, n, int(tombstone), bytes(boot_id), tuple(stamps))).encode())
+    digest.update(repr((seq, *fields)).encode())
     return digest.digest()
 
 
@@ -322,7 +349,7 @@ def _assert_durable(connection: sqlite3.Connection) -> None:
         )
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """A new file survives a power cut only once its folder is on the disk too."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import logging
 import os
 import shutil
 import sqlite3
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from wayside_edge.errors import OutboxError
-from wayside_edge.outbox import core
+from wayside_edge.outbox import core, salvage
 from wayside_edge.outbox.settings import MIB, OutboxSettings
 from wayside_edge.outbox.sqlite import SqliteRows, connect
 from wayside_edge.ports import Appended, Clock, ClosedBatch, EpochState, Loaded, Settled, Status, StoredBatch
@@ -23,9 +24,12 @@ from wayside_shared.session import Ack, ServerHello
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 _DISK_FULL = "the disk is full; free some space, collection goes on by itself"
 _GROWTH = 1.25
 """SQLite's own bound stands above the quota: the index, free pages and the drops' tombstones need room."""
+_ALL = 1 << 62
 _MARGIN = 64 * 1024
 """Free space inside the file under which an append may make it grow."""
 
@@ -60,6 +64,8 @@ class DurableOutbox:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._db: sqlite3.Connection | None = None
         self._lock: int | None = None
+        self._damaged = False
+        self._numbered_anew = False
         self._ran_before_ns = 0
         self._opened_ns = 0
 
@@ -127,7 +133,12 @@ class DurableOutbox:
             raise OutboxError(f"outbox {self._settings.path}: {error.strerror or error}") from error
 
     def _open(self) -> Status:
-        status = self._in_transaction(self._status)
+        try:
+            status = self._in_transaction(self._status)
+        except sqlite3.DatabaseError:
+            if not self._damaged:
+                raise
+            status = self._in_transaction(self._status)
         self._fill_ballast()
         return status
 
@@ -173,11 +184,15 @@ class DurableOutbox:
             if row is not None:
                 loaded.append(_timed(row, rows.boot_clock(row.boot_id)))
         declared: list[int] = []
+        if self._numbered_anew:
+            # The file was replaced under an uplink that knows the old one's numbers only.
+            declared.extend(head.seq for head in rows.pending(0, _ALL))
+            self._numbered_anew = False
         if corrupt:
             before = rows.next_seq()
             rows.remove([head.seq for head in corrupt])
             core.declare(rows, corrupt, DropReason.CORRUPT)
-            declared = list(range(before, rows.next_seq()))
+            declared.extend(range(before, rows.next_seq()))
             self._on_drop([head.seq for head in corrupt], sum(head.n for head in corrupt), DropReason.CORRUPT)
         current, counters = core.counters(rows)
         return Loaded(loaded, current, counters, [head.seq for head in corrupt], declared)
@@ -214,7 +229,8 @@ class DurableOutbox:
     def _closing_on_failure(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            self._damaged = self._damaged or salvage.is_damage(error)
             if self._db is not None:
                 self._db.close()
                 self._db = None
@@ -231,14 +247,37 @@ class DurableOutbox:
         return self._db
 
     def _connect(self) -> sqlite3.Connection:
-        max_bytes = int(self._limits.quota_bytes * _GROWTH)
         try:
-            return connect(self._settings.path, max_bytes)
-        except sqlite3.OperationalError:
+            return self._connect_sound()
+        except sqlite3.OperationalError as error:
             # SQLite needs a little space to open a file at all; what opens for draining takes no new samples.
-            if not self._release_ballast():
+            if salvage.is_damage(error) or not self._release_ballast():
                 raise
-            return connect(self._settings.path, max_bytes)
+            return self._connect_sound()
+
+    def _connect_sound(self) -> sqlite3.Connection:
+        """A connection to a file that has been looked over; a damaged one is replaced by what is intact in it."""
+        path, max_bytes = self._settings.path, int(self._limits.quota_bytes * _GROWTH)
+        if not self._damaged and (not path.exists() or salvage.header_is_sound(path)):
+            try:
+                connection = connect(path, max_bytes)
+                salvage.inspect(connection)
+            except (sqlite3.DatabaseError, TypeError, ValueError) as error:
+                if isinstance(error, sqlite3.DatabaseError) and not salvage.is_damage(error):
+                    raise
+            else:
+                return connection
+        salvaged = salvage.salvage(path, max_bytes)
+        self._damaged = False
+        self._numbered_anew = self._opened_ns > 0
+        log.error(
+            "outbox %s was damaged and is now %s: %d batches saved, %d declared lost, a new epoch begins",
+            *(path, salvaged.aside, salvaged.saved, len(salvaged.gone)),
+        )
+        if salvaged.gone:
+            gone = salvaged.gone
+            self._on_drop([head.seq for head in gone], sum(head.n for head in gone), DropReason.CORRUPT)
+        return connect(path, max_bytes)
 
     def _running_ns(self) -> int:
         return self._ran_before_ns + self._clock.boottime_ns() - self._opened_ns

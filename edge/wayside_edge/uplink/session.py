@@ -209,7 +209,7 @@ class Uplink:
             )
             self._send(connection, Channel.UP, encode_message(envelope, batch.body), CONTENT_TYPE)
         gone = set(seqs) - {batch.seq for batch in held.rows}
-        return [core.Removed(gone), core.Added(held.declared)] if gone else ()
+        return [core.Removed(gone), core.Added(held.declared)] if gone or held.declared else ()
 
     async def _settle(self, connection: Connection, ack: session.Ack) -> Sequence[core.Event]:
         settled = await self._outbox.settle(ack)
