@@ -1,0 +1,56 @@
+"""What docs/how-to/use-your-own-postgresql.md tells to type, typed."""
+
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import LiteralString, cast
+
+import psycopg
+import pytest
+
+from wayside_server.storage.database import open_pool
+from wayside_server.storage.ingest import PostgresIngest
+from wayside_server.storage.schema import migrate
+from wayside_testkit.batches import Device, column
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "use-your-own-postgresql.md"
+ROLE, SETTINGS, HYPERTABLES = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+def _run(conninfo: str, text: str) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        # One by one: CREATE DATABASE refuses company.
+        for statement in filter(str.strip, text.split(";\n")):
+            cursor = conn.execute(cast(LiteralString, statement))
+            rows.extend(cursor.fetchall() if cursor.description else [])
+    return rows
+
+
+@pytest.fixture
+def owned(postgres_server: str) -> Iterator[str]:
+    """The conninfo of role and database made as the page says, under a name of their own."""
+    name = f"wayside_own_{secrets.token_hex(4)}"
+    try:
+        _run(postgres_server, re.sub(r"\bwayside\b", name, ROLE))
+        yield psycopg.conninfo.make_conninfo(
+            postgres_server,
+            user=name,
+            dbname=name,
+            password="choose another one",
+        )
+    finally:
+        _run(postgres_server, f"DROP DATABASE IF EXISTS {name} (FORCE);\nDROP ROLE IF EXISTS {name};\n")
+
+
+async def test_the_role_of_the_page_can_do_all_that_the_server_does(owned: str) -> None:
+    await migrate(owned)
+    async with open_pool(owned) as pool:
+        settlement = await PostgresIngest(pool, "test").settle([Device().item(column("t", [1.0, 2.0]))])
+    assert settlement.stored == 2
+    settings = {name: setting for name, setting, _ in _run(owned, SETTINGS)}
+    assert settings == {"synchronous_commit": "on", "fsync": "on", "full_page_writes": "on"}
+    if _run(owned, "SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'"):
+        assert {name for name, _ in _run(owned, HYPERTABLES)} == {"sample", "sample_value"}
+    assert await migrate(owned) == []
