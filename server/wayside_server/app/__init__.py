@@ -13,44 +13,26 @@
 """
 
 import asyncio
-import os
 import shutil
-import socket
-import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from random import SystemRandom
 
 import structlog
-import uvicorn
-from fastapi import FastAPI
-from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.multiprocess import MultiProcessCollector
 
-from wayside_server.api import enrolment
-from wayside_server.api.service import create_app
 from wayside_server.config import ServerSettings
-from wayside_server.console.pages import STATIC, console_router
 from wayside_server.errors import ConfigError, StorageError
-from wayside_server.identity.authority import service_name
 from wayside_server.identity.enrolment import Enrolments
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
 from wayside_server.identity.keys import Keys
-from wayside_server.ingest.mqtt import BrokerAddress, BrokerSession
-from wayside_server.ingest.service import Ingest
 from wayside_server.storage.database import Pool, connection, new_pool, open_pool
 from wayside_server.storage.embedded import EmbeddedPostgres
 from wayside_server.storage.identity import PostgresIdentity
-from wayside_server.storage.ingest import PostgresIngest
-from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.partitions import ensure_near_partitions
-from wayside_server.storage.reading import PostgresReading
 from wayside_server.storage.schema import migrate, pending
 from wayside_server.supervise import all_or_none, keep_running
 
@@ -64,10 +46,6 @@ MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus-client keeps counters in this folder when it is set before the first import."""
 PARTITIONS_EVERY_S = 3600.0
 """Partitions are made two weeks ahead, so this may fail for days before anyone notices."""
-GRACE_S = 5
-"""A stop waits this long for open answers; streams to browsers never end by themselves."""
-TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""Forward secrecy and authenticated encryption only. TLS 1.3 has its own list, which has nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,56 +136,25 @@ async def run_ingest(home: Home, settings: ServerSettings, instance: int) -> Non
         settings: its settings.
         instance: 1 to 8; no two sessions that run at once may share it.
     """
-    name = service_name(instance)
-    address = BrokerAddress(
-        host=settings.broker.host,
-        port=settings.broker.port,
-        name=name,
-        ca_file=home.ca_file,
-        cert_file=home.certificate(name),
-        key_file=home.key(name),
-    )
-    where = conninfo(home, settings)
-    await _await_database(where)
-    async with open_pool(where) as pool:
-        await _ingest(address, PostgresIngest(pool, server_label()), watch_broker=instance == 1)
+    # Each role loads only what it runs: starting them all costs half as much.
+    from wayside_server.app.ingest import serve
 
-
-async def _ingest(address: BrokerAddress, store: PostgresIngest, *, watch_broker: bool) -> None:
-    def new_session(on_messages: Callable[[], None], on_end: Callable[[str], None]) -> BrokerSession:
-        return BrokerSession(address, on_messages, on_end, ingest.on_broker_log if watch_broker else None)
-
-    ingest = Ingest(new_session, store, SystemRandom())
-    await ingest.run()
+    await await_database(conninfo(home, settings))
+    await serve(home, settings, instance, conninfo(home, settings))
 
 
 async def run_api(home: Home, settings: ServerSettings) -> None:
     """REST API, console and enrolment over HTTPS, until cancelled; answers 503 while the database is away."""
-    where = conninfo(home, settings)
-    authority = load_authority(home)
-    async with new_pool(where) as pool:
-        storage = Storage(where, pool, PostgresIdentity(pool))
-        broker = enrolment.BrokerAddress(host=settings.broker.public_host, port=settings.broker.port)
-        router = enrolment.enrolment_router(
-            storage.enrolments(home, settings), authority, storage.identity, broker, utc_now
-        )
-        reading, keys = PostgresReading(pool, where), storage.keys()
-        web = create_app(
-            reading=reading,
-            access=keys,
-            live=PostgresLive(pool, where),
-            routers=[router, console_router(reading, keys)],
-            static=STATIC,
-            metrics_hosts=settings.api.metrics_from,
-            registry=_every_role(),
-        )
-        await _serve(web, home, settings)
+    from wayside_server.app.web import serve
+
+    async with new_pool(conninfo(home, settings)) as pool:
+        await serve(home, settings, Storage(conninfo(home, settings), pool, PostgresIdentity(pool)))
 
 
 async def run_jobs(home: Home, settings: ServerSettings) -> None:
     """What must be done from time to time, until cancelled; waits for a database that is away."""
     where = conninfo(home, settings)
-    await _await_database(where)
+    await await_database(where)
     async with open_pool(where, max_size=2) as pool:
         while True:
             try:
@@ -240,63 +187,9 @@ async def run_all(home: Home, settings: ServerSettings) -> None:
             await asyncio.to_thread(server.stop)
 
 
-def _every_role() -> CollectorRegistry:
-    """The metrics of every role under one `run`; of this process alone when it runs by itself."""
-    if MULTIPROCESS_DIR not in os.environ:
-        return REGISTRY
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return registry
-
-
 def _empty(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
-
-
-def server_label() -> str:
-    """Software and version, for hellos."""
-    return f"wayside-server/{version('wayside')}"
-
-
-async def _serve(web: FastAPI, home: Home, settings: ServerSettings) -> None:
-    config = uvicorn.Config(
-        web,
-        ssl_certfile=home.certificate("api"),
-        ssl_keyfile=home.key("api"),
-        ssl_ciphers=TLS_1_2_CIPHERS,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
-    )
-    config.load()
-    assert config.ssl is not None, "certificate and key are given"
-    # TLS 1.2 as well as 1.3: some managed desktops and older boards' HTTP stacks have no 1.3, and 1.2 with the ciphers
-    # above is sound. The broker, whose clients are all ours, takes 1.3 only.
-    config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        listening = socket.create_server((settings.api.host, settings.api.port), backlog=512)
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {settings.api.host}:{settings.api.port}: {error.strerror}") from error
-    server = _Server(config)
-    serving = asyncio.get_running_loop().create_task(server.serve([listening]))
-    log.info("serving", url=f"https://{settings.api.public_host}:{settings.api.port}")
-    try:
-        await asyncio.shield(serving)
-    except asyncio.CancelledError:
-        server.should_exit = True
-        await serving
-        raise
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to whoever runs it."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """As uvicorn's, without the signals."""
-        yield
 
 
 async def _keep_postgres(server: EmbeddedPostgres) -> None:
@@ -307,7 +200,7 @@ async def _keep_postgres(server: EmbeddedPostgres) -> None:
             await asyncio.to_thread(server.start)
 
 
-async def _await_database(where: str) -> None:
+async def await_database(where: str) -> None:
     """Returns when the database answers and is migrated."""
 
     async def look() -> bool:
