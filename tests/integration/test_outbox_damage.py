@@ -131,3 +131,18 @@ async def test_a_page_of_zeros_costs_no_more_than_its_own_rows(sound: bytes, tmp
     appended = await store.append(ClosedBatch(1, b"new", b"boot-of-the-test", CLOCK))
     assert appended.added[-1] > ROWS, "a number that was given out is never given again"
     await store.close()
+
+
+async def test_a_file_that_was_never_checkpointed_is_not_taken_for_a_damaged_one(tmp_path: Path) -> None:
+    running = outbox(tmp_path / "outbox.db")
+    await running.open()
+    for seq in range(1, 6):
+        await running.append(ClosedBatch(seq % 7 + 1, body(seq), b"boot-of-the-test", CLOCK))
+    # As a killed agent leaves it: everything but an empty first page stands in the write-ahead log.
+    (tmp_path / "left").mkdir()
+    for suffix in ("", "-wal"):
+        shutil.copyfile(tmp_path / f"outbox.db{suffix}", tmp_path / "left" / f"outbox.db{suffix}")
+    await running.close()
+    sent, declared, _ = await read(tmp_path / "left" / "outbox.db")
+    assert (sorted(row.seq for row in sent), declared) == ([1, 2, 3, 4, 5], set())
+    assert not (tmp_path / "left" / "outbox.damaged").exists()

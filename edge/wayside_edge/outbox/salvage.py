@@ -62,17 +62,25 @@ def is_damage(error: BaseException) -> bool:
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def inspect(connection: sqlite3.Connection) -> None:
-    """Check, without reading bodies, what the delivery of all rows rests on; an index that disagrees is built anew.
+def connect_sound(path: Path, max_bytes: int) -> sqlite3.Connection:
+    """`connect`, and a look, without reading bodies, at what the delivery of all rows rests on.
+
+    An index that disagrees with its table is built anew.
 
     Raises:
-        sqlite3.DatabaseError: the file is damaged beyond that (see `is_damage`).
+        sqlite3.DatabaseError, TypeError, ValueError: as `connect`; or the file is damaged (see `is_damage`).
     """
-    table = connection.execute("SELECT count(*), total(seq) FROM batch NOT INDEXED").fetchone()
-    indexed = [connection.execute(sql).fetchone() for sql in _INDEXED]
-    if table != tuple(sum(column) for column in zip(*indexed, strict=True)):
-        connection.execute("REINDEX")
-    SqliteRows(connection, 0).current()
+    connection = connect(path, max_bytes)
+    try:
+        table = connection.execute("SELECT count(*), total(seq) FROM batch NOT INDEXED").fetchone()
+        indexed = [connection.execute(sql).fetchone() for sql in _INDEXED]
+        if table != tuple(sum(column) for column in zip(*indexed, strict=True)):
+            connection.execute("REINDEX")
+        SqliteRows(connection, 0).current()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 _INDEXED = (
@@ -88,7 +96,9 @@ def header_is_sound(path: Path) -> bool:
     if not header:
         return True
     fixed = header[18:20] in (b"\x01\x01", b"\x02\x02") and header[21:24] == b"\x40\x20\x20"
-    return header[:16] == _MAGIC and fixed and header[44:48] == b"\0\0\0\x04" and header[56:60] == b"\0\0\0\x01"
+    # Until the first checkpoint the schema stands in the write-ahead log only, and these two are zero.
+    written = header[44:48] in (bytes(4), b"\0\0\0\x04") and header[56:60] in (bytes(4), b"\0\0\0\x01")
+    return header[:16] == _MAGIC and fixed and written
 
 
 def salvage(path: Path, max_bytes: int) -> Salvaged:
@@ -225,8 +235,7 @@ def _readable(source: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
 
 def _sources(path: Path) -> Iterator[sqlite3.Connection]:
     """The file as it stands; then, in case its first page is what is damaged, with a fresh one in its place."""
-    if header_is_sound(path):
-        yield _reading(path)
+    yield _reading(path)
     fresh, mended = path.with_suffix(".fresh"), path.with_suffix(".mended")
     _unlink(fresh)
     connect(fresh, 1 << 20).close()
@@ -236,6 +245,9 @@ def _sources(path: Path) -> Iterator[sqlite3.Connection]:
     content[: len(page)] = page
     _unlink(mended)
     mended.write_bytes(content)
+    log = Path(f"{path}-wal")
+    if log.exists():
+        Path(f"{mended}-wal").write_bytes(log.read_bytes())
     try:
         yield _reading(mended)
     finally:

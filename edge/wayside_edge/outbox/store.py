@@ -258,15 +258,13 @@ class DurableOutbox:
     def _connect_sound(self) -> sqlite3.Connection:
         """A connection to a file that has been looked over; a damaged one is replaced by what is intact in it."""
         path, max_bytes = self._settings.path, int(self._limits.quota_bytes * _GROWTH)
-        if not self._damaged and (not path.exists() or salvage.header_is_sound(path)):
+        if not self._damaged:
             try:
-                connection = connect(path, max_bytes)
-                salvage.inspect(connection)
+                return salvage.connect_sound(path, max_bytes)
             except (sqlite3.DatabaseError, TypeError, ValueError) as error:
-                if isinstance(error, sqlite3.DatabaseError) and not salvage.is_damage(error):
+                broken = salvage.is_damage(error) or not salvage.header_is_sound(path)
+                if isinstance(error, sqlite3.DatabaseError) and not broken:
                     raise
-            else:
-                return connection
         salvaged = salvage.salvage(path, max_bytes)
         self._damaged = False
         self._numbered_anew = self._opened_ns > 0
