@@ -49,13 +49,14 @@ MUTATIONS = (
         [
             Change(
                 INGEST,
-                "            self._do(intake.Arrived(item, ticket, len(received.raw.payload)))\n",
+                "            self._do(intake.Arrived(partial(decode, received.raw, received.channel), ticket))\n",
+                "            item = decode(received.raw, received.channel)\n"
                 "            if hasattr(item, 'envelope'):\n"
                 "                from wayside_shared.session import Ack\n"
                 "                seq = item.envelope.seq\n"
                 "                early = encode_ack(Ack(item.envelope.epoch, seq, [(seq, seq)]))\n"
                 "                session.publish(item.raw.device, Channel.ACK, early, ACK_CONTENT_TYPE)\n"
-                "            self._do(intake.Arrived(item, ticket, len(received.raw.payload)))\n",
+                "            self._do(intake.Arrived(partial(decode, received.raw, received.channel), ticket))\n",
             )
         ],
         ["tests/unit/test_ingest_order.py", "tests/property/test_simulation.py::test_nothing_is_lost_or_doubled[0]"],

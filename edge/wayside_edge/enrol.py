@@ -20,6 +20,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
+from cryptography.x509.oid import NameOID
 
 from wayside_edge.config import sample
 from wayside_edge.errors import ConfigError, TransientError
@@ -75,11 +76,26 @@ def enrol(url: str, token: str, config: Path, directory: Path) -> str:
         cert_file=files["device.pem"],
         key_file=files["device.key"],
     )
+    _refuse_other_device(files["device.pem"], device)
     _write(files["ca.pem"], root.public_bytes(serialization.Encoding.PEM), 0o644)
     _write(files["device.key"], _key_pem(key), 0o600)
     _write(files["device.pem"], b"".join(c.public_bytes(serialization.Encoding.PEM) for c in chain), 0o644)
     _write(config, place_uplink(text, uplink, str(config)).encode(), 0o644)
     return device
+
+
+def _refuse_other_device(cert_file: Path, device: str) -> None:
+    """What another device has in its outbox would be sent under this one's name."""
+    try:
+        present = x509.load_pem_x509_certificate(cert_file.read_bytes())
+    except (OSError, ValueError):
+        return
+    names = [str(name.value) for name in present.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if names != [device]:
+        raise ConfigError(
+            f"{cert_file} is of device {names[0] if names else '?'}, the token was for {device}; choose another --dir"
+            " and another outbox, or remove both when that device is no more, and ask for a new token"
+        )
 
 
 class _Server:

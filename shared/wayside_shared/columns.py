@@ -98,6 +98,8 @@ def decode_body(message: Message) -> Body:
     times = _within(message.envelope.n, (_decode_times(item, t0, message.envelope.clock) for item in columns))
     blocks = _within(message.envelope.n, (_decode_series(item, times) for item in series))
     drops = [_decode_drop(item) for item in cbor.field(fields, 3, list, "drops")] if 3 in fields else []
+    if sum(len(drop.counts) for drop in drops) > MAX_DROPPED_BATCHES:
+        raise RejectedError(RejectCode.TOO_LARGE, f"drops of more than {MAX_DROPPED_BATCHES} batches in one message")
     body = Body(blocks, drops)
     if body.samples != message.envelope.n:
         raise _wrong_count(message.envelope.n)

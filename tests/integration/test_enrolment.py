@@ -141,14 +141,24 @@ async def test_the_server_makes_a_name_and_the_command_says_it(
 async def test_enrolling_again_keeps_what_people_wrote(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "edge.toml"
     file.write_text('# mine\n[uplink] # here\nwindow = 7 # few\nhost = "old"\n\n[[sensor]] # last\nkind = "host"\n')
-    for name in ("boiler-7", "boiler-8"):
-        token = str(await site.enrolments.create_token(name, HOUR))
+    for _ in range(2):
+        token = str(await site.enrolments.create_token("boiler-7", HOUR))
         await asyncio.to_thread(enrol, site.url, token, file, tmp_path / "device")
     text = file.read_text()
     assert all(part in text for part in ("# mine", "# here", "window = 7 # few", "[[sensor]] # last"))
     values = tomllib.loads(text)
-    assert values["uplink"]["device"] == "boiler-8"
+    assert values["uplink"]["device"] == "boiler-7"
     assert values["sensor"] == [{"kind": "host"}]
+
+
+async def test_a_folder_of_another_device_is_left_alone(site: Site, tmp_path: Path) -> None:
+    file, folder = tmp_path / "edge.toml", tmp_path / "device"
+    await asyncio.to_thread(enrol, site.url, str(await site.enrolments.create_token("boiler-7", HOUR)), file, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    other = str(await site.enrolments.create_token("boiler-8", HOUR))
+    with pytest.raises(ConfigError, match="is of device boiler-7, the token was for boiler-8"):
+        await asyncio.to_thread(enrol, site.url, other, file, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 async def test_a_race_of_a_hundred_threads_gives_one_certificate(site: Site) -> None:

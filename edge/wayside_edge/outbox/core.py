@@ -161,20 +161,23 @@ def make_room(rows: Rows, needed: int, reason: DropReason) -> list[Head]:
 
 
 def declare(rows: Rows, dropped: Sequence[Head], reason: DropReason) -> None:
-    """Write the tombstone for `dropped`, which is delivered like data."""
-    if not dropped:
-        return
-    drops: list[Drop] = []
-    run: list[Head] = []
+    """Write tombstones for `dropped`, which are delivered like data."""
+    for at in range(0, len(dropped), MAX_DROPPED_BATCHES):
+        part = dropped[at : at + MAX_DROPPED_BATCHES]
+        body = encode_body((), _drops(part, reason))
+        rows.insert(ClosedBatch(n=0, body=body, boot_id=bytes(16), clock=ABSOLUTE), stands_for=part[0], tombstone=True)
+
+
+def _drops(dropped: Sequence[Head], reason: DropReason) -> list[Drop]:
+    """One drop for each run of numbers."""
+    runs: list[list[Head]] = []
     for head in dropped:
-        broken = run and (head.seq != run[-1].seq + 1 or head.epoch != run[-1].epoch)
-        if broken or len(run) == MAX_DROPPED_BATCHES:
-            drops.append(_drop(run, reason))
-            run = []
-        run.append(head)
-    drops.append(_drop(run, reason))
-    body = encode_body((), drops)
-    rows.insert(ClosedBatch(n=0, body=body, boot_id=bytes(16), clock=ABSOLUTE), stands_for=dropped[0], tombstone=True)
+        last = runs[-1][-1] if runs else None
+        if last is not None and (last.seq + 1, last.epoch) == (head.seq, head.epoch):
+            runs[-1].append(head)
+        else:
+            runs.append([head])
+    return [_drop(run, reason) for run in runs]
 
 
 def settle(rows: Rows, ack: Ack) -> Settled:

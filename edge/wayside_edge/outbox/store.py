@@ -321,6 +321,7 @@ class DurableOutbox:
             "attempt to write a readonly database": "the file system is read-only; remount it",
             "unable to open database file": "the folder is missing or not writable for this user",
             "database disk image is malformed": "the file is damaged",
+            "file is not a database": "this is no outbox; move the file away, a new one is made",
         }.get(text, text)
         return f"outbox {self._settings.path}: {advice}"
 

@@ -64,7 +64,7 @@ class MqttTransport:
             context.load_cert_chain(settings.cert_file, settings.key_file)
         except (OSError, ssl.SSLError) as error:
             names = f"{settings.ca_file}, {settings.cert_file} or {settings.key_file}"
-            message = f"cannot use {names}: {error}; enrol this device again with wayside-edge enroll"
+            message = f"cannot use {names}: {error}; enrol this device with wayside-edge enroll"
             raise TransientError(message) from error
         return context
 

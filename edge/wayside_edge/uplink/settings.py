@@ -11,7 +11,11 @@ class UplinkSettings:
     """`[uplink]`: where the broker is, and who this device is. `wayside-edge enroll` writes it."""
 
     host: str = setting("Broker's host name or address, as its certificate names it.", sample="telemetry.example")
-    device: str = setting("This device's name, as its certificate has it.", sample="boiler-7")
+    device: str = setting(
+        "This device's name, as its certificate has it; wayside-edge enroll writes it.",
+        sample="boiler-7",
+        pattern=r"[a-z0-9][a-z0-9-]{2,62}",
+    )
     port: int = setting("Broker's TLS port.", 8883, minimum=1, maximum=65535)
     ca_file: Path = setting("PEM file of the CA certificates to trust.", Path("/etc/wayside/ca.pem"))
     cert_file: Path = setting(

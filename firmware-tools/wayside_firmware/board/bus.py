@@ -99,7 +99,12 @@ class SimulatedBus:
         if text == self._faults_text:
             return
         self._faults_text = text
-        wanted = {int(address, 0): Fault(fault) for address, fault in (line.split() for line in text.splitlines())}
+        try:
+            wanted = {int(address, 0): Fault(fault) for address, fault in (line.split() for line in text.splitlines())}
+        except ValueError as error:
+            raise OSError(
+                errno.EINVAL, f"{file}: a line is ADDRESS and one of {', '.join(f.value for f in Fault)}"
+            ) from error
         for address in self._chips:
             self.set_fault(address, wanted.get(address, Fault.NONE))
 

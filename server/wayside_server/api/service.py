@@ -78,6 +78,8 @@ def create_app(
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        # A redirect would take its host from whoever asks.
+        redirect_slashes=False,
     )
     own = [devices_router(reading), telemetry_router(reading), live_router(reading, live)]
     every = [*own, health_router(reading, registry), _schema_router(), *routers]

@@ -21,6 +21,12 @@ LATE_US = 300 * 1_000_000
 STORM_LIMIT = 1_000
 """Rejects an acknowledgement carries at the most; the rest are told when they come again."""
 
+_NUMBER_BYTES = 50
+"""A time and a value, and the row of the COPY that is made of them."""
+_TEXT_BYTES = 250
+_DROP_BYTES = 600
+"""Python objects: a text with its row; a ledger key with its row, its look-up and its entry."""
+
 Key: TypeAlias = tuple[str, bytes, int]
 StreamKey: TypeAlias = tuple[str, bytes]
 
@@ -153,6 +159,20 @@ class Plan:
     dead: list[DeadLetter] = field(default_factory=list)
     confirmed: dict[StreamKey, dict[int, bytes]] = field(default_factory=dict)
     rejects: dict[StreamKey, list[Reject]] = field(default_factory=dict)
+
+
+def cost(item: Item) -> int:
+    """About how many bytes `item` takes in memory, decoded; a small message can hold much."""
+    size = len(item.raw.payload)
+    match item:
+        case Batch(content=Body() as body):
+            blocks: Sequence[Block] = body.blocks
+            size += sum(_DROP_BYTES * len(drop.counts) for drop in body.drops)
+        case Plain():
+            blocks = item.blocks
+        case _:
+            return size
+    return size + sum(len(block) * (_NUMBER_BYTES if block.texts is None else _TEXT_BYTES) for block in blocks)
 
 
 def keys_of(batches: Iterable[Batch]) -> set[Key]:

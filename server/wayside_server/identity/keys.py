@@ -190,7 +190,11 @@ class Keys:
         now = self._now()
         record = await self._store.spend_link(_digest(link), now)
         if record is None or not record.valid_at(now):
-            raise await self._refused("sign_in_link", "sign-in link is not valid; make one with login-link", None)
+            raise await self._refused(
+                "sign_in_link",
+                "sign-in link is used, expired or unknown; on the server type wayside-server login-link",
+                None,
+            )
         return await self._begin(record.key_id)
 
     async def sign_out(self, session: str) -> None:

@@ -44,7 +44,8 @@ def _up(raw: Raw) -> Item:
     read = _READERS.get(content_type)
     if read is None:
         known = ", ".join([CONTENT_TYPE, *_READERS])
-        raise RejectedError(RejectCode.UNSUPPORTED_TYPE, f"content type {content_type[:60]!r}; known: {known}")
+        given = f"content type {content_type[:60]!r}" if content_type else "no content type; set the MQTT 5 property"
+        raise RejectedError(RejectCode.UNSUPPORTED_TYPE, f"{given}; known: {known}")
     return Plain(raw, to_blocks(read(raw)))
 
 

@@ -6,14 +6,16 @@ packet id of an old session would acknowledge somebody else's message on a new o
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from wayside_server.domain.ingest import Item, Settlement
+from wayside_server.domain.ingest import Item, Settlement, cost
 
-MAX_GROUP_BYTES = 512 * 1024
-"""Payload in a group: some 300,000 samples at the usual density, a commit of about a second."""
+MAX_GROUP_COST = 16 * 1024 * 1024
+"""Decoded size of a group in bytes: some 300,000 samples, a commit of about a second."""
+AHEAD_COST = 16 * 1024 * 1024
+"""What is decoded ahead while a group is in the database's hands; further messages wait as they came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,10 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A message came, decoded or not yet worth decoding; `size` is its payload in bytes."""
+    """A message came. `decode` says what it holds and never raises; it is called once, when there is room for that."""
 
-    item: Item
+    decode: Callable[[], Item]
     ticket: Ticket
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,44 +93,64 @@ class Puback:
 Effect: TypeAlias = Write | Tell | Puback
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A decoded message and what it costs."""
+
+    item: Item
+    ticket: Ticket
+    cost: int
+
+
 @dataclass(slots=True)
 class Intake:
-    """The state of an ingest session."""
+    """The state of an ingest session: messages as they came, then decoded ones, then the group that is written."""
 
     generation: int = 0
-    waiting: deque[Arrived] = field(default_factory=deque)
-    group: list[Arrived] = field(default_factory=list)
+    arrived: deque[Arrived] = field(default_factory=deque)
+    waiting: deque[_Waiting] = field(default_factory=deque)
+    group: list[_Waiting] = field(default_factory=list)
 
     def step(self, event: Event) -> list[Effect]:
         """What to do about `event`."""
         match event:
             case Arrived():
-                self.waiting.append(event)
+                self.arrived.append(event)
             case SessionBegan(generation):
                 self.generation = generation
             case SessionEnded():
                 self.generation = 0
+                self.arrived.clear()
                 self.waiting.clear()
             case Committed(settlement):
                 return self._committed(settlement)
             case Failed():
-                return [Write([arrived.item for arrived in self.group], again=True)]
+                return [Write([taken.item for taken in self.group], again=True)]
             case Poisoned(replacement):
                 return self._poisoned(replacement)
         return self._next()
 
     def _next(self) -> list[Effect]:
+        self._decode_ahead()
         if self.group or not self.waiting:
             return []
         size = 0
-        while self.waiting and (not self.group or size < MAX_GROUP_BYTES):
-            arrived = self.waiting.popleft()
-            self.group.append(arrived)
-            size += arrived.size
-        return [Write([arrived.item for arrived in self.group])]
+        while self.waiting and (not self.group or size + self.waiting[0].cost <= MAX_GROUP_COST):
+            self.group.append(self.waiting.popleft())
+            size += self.group[-1].cost
+            self._decode_ahead()
+        return [Write([taken.item for taken in self.group])]
+
+    def _decode_ahead(self) -> None:
+        ahead = sum(taken.cost for taken in self.waiting)
+        while self.arrived and ahead < AHEAD_COST:
+            arrived = self.arrived.popleft()
+            item = arrived.decode()
+            self.waiting.append(_Waiting(item, arrived.ticket, cost(item)))
+            ahead += self.waiting[-1].cost
 
     def _committed(self, settlement: Settlement) -> list[Effect]:
-        tickets = [arrived.ticket for arrived in self.group if arrived.ticket.generation == self.generation]
+        tickets = [taken.ticket for taken in self.group if taken.ticket.generation == self.generation]
         self.group = []
         effects: list[Effect] = [Tell(settlement)]
         if tickets:
@@ -139,9 +160,9 @@ class Intake:
     def _poisoned(self, replacement: Item | None) -> list[Effect]:
         """Alone, the culprit is replaced; in company, the first half goes by itself and the rest after it."""
         if replacement is not None and len(self.group) == 1:
-            self.group = [Arrived(replacement, self.group[0].ticket, self.group[0].size)]
+            self.group = [_Waiting(replacement, self.group[0].ticket, self.group[0].cost)]
         else:
             half = max(1, len(self.group) // 2)
             self.waiting.extendleft(reversed(self.group[half:]))
             self.group = self.group[:half]
-        return [Write([arrived.item for arrived in self.group])]
+        return [Write([taken.item for taken in self.group])]

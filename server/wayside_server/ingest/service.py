@@ -119,8 +119,7 @@ class Ingest:
         for received in session.take():
             metrics.MESSAGES.labels(received.channel.value).inc()
             ticket = intake.Ticket(session.generation, received.packet_id)
-            item = decode(received.raw, received.channel)
-            self._do(intake.Arrived(item, ticket, len(received.raw.payload)))
+            self._do(intake.Arrived(partial(decode, received.raw, received.channel), ticket))
 
     def on_broker_log(self, line: str) -> None:
         """Take a line of the broker's log."""
