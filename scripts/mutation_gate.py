@@ -143,8 +143,8 @@ MUTATIONS = (
             ),
             Change(
                 "server/wayside_server/ingest/intake.py",
-                "for arrived in self.group if arrived.ticket.generation == self.generation]",
-                "for arrived in self.group]",
+                "for taken in self.group if taken.ticket.generation == self.generation]",
+                "for taken in self.group]",
             ),
         ],
         ["tests/unit/test_ingest_order.py::test_a_commit_that_comes_after_its_session_pubacks_nothing_on_the_next"],
