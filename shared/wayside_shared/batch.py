@@ -25,6 +25,7 @@ from wayside_shared.identifiers import BOOT_ID_BYTES, EPOCH_BYTES, check_series_
 from wayside_shared.rejects import DropReason, RejectCode
 from wayside_shared.text import MAX_TEXT_BYTES as MAX_TEXT_BYTES
 from wayside_shared.text import check_json_text, check_text
+from wayside_shared.ticks import encode_times
 from wayside_shared.units import check_unit
 
 CONTENT_TYPE = "application/vnd.wayside.batch+cbor"
@@ -179,7 +180,7 @@ def encode_body(columns: Sequence[Column], drops: Sequence[Drop] = ()) -> bytes:
         key = tuple(column.times_ns)
         index = times.setdefault(key, len(times))
         encoded.append([column.name, column.unit, index, *_encode_values(column)])
-    fields: dict[int, Any] = {0: t0, 1: [_encode_times(key, t0) for key in times], 2: encoded}
+    fields: dict[int, Any] = {0: t0, 1: [encode_times(key, t0) for key in times], 2: encoded}
     if drops:
         fields[3] = [[drop.epoch, drop.first_seq, list(drop.counts), drop.reason.value] for drop in drops]
     data = cbor.dumps(fields)
@@ -316,16 +317,6 @@ def _check_body(columns: Sequence[Column], drops: Sequence[Drop]) -> None:
             raise ValueError("a drop names no batch")
 
 
-def _encode_times(times: Sequence[int], t0: int) -> list[Any]:
-    """`[n, exponent, first, step, delta-of-delta]` in units of 10**exponent nanoseconds from t0."""
-    offsets = [t - t0 for t in times]
-    exponent = next(e for e in (9, 6, 3, 0) if e == 0 or all(o % 10**e == 0 for o in offsets))
-    ticks = [o // 10**exponent for o in offsets]
-    deltas = [b - a for a, b in pairwise(ticks)]
-    changes = [b - a for a, b in pairwise(deltas)]
-    return [len(ticks), exponent, ticks[0], deltas[0] if deltas else 0, _typed(changes) if any(changes) else None]
-
-
 def _encode_values(column: Column) -> list[Any]:
     values = column.values
     kinds = {type(value) for value in values}
@@ -357,7 +348,7 @@ def _encode_numbers(values: Sequence[float]) -> list[Any]:
         return [int(Kind.FLOAT), cbor2.CBORTag(cbor.FLOAT64_LE, struct.pack(f"<{len(values)}d", *values))]
     exponent, integers = scaled
     deltas = [b - a for a, b in pairwise(integers)]
-    return [int(Kind.SCALED), exponent, integers[0], _typed(deltas) if any(deltas) else None]
+    return [int(Kind.SCALED), exponent, integers[0], cbor.typed_array(deltas) if any(deltas) else None]
 
 
 def _scale(values: Sequence[float]) -> tuple[int, list[int]] | None:
@@ -382,12 +373,3 @@ def _decimals(value: float) -> int:
     mantissa, _, power = repr(value).partition("e")
     fraction = mantissa.partition(".")[2]
     return (0 if fraction == "0" else len(fraction)) - int(power or 0)
-
-
-def _typed(integers: Sequence[int]) -> cbor2.CBORTag:
-    """`integers` as the narrowest typed array that holds them."""
-    low, high = min(integers), max(integers)
-    for tag, code, bits in ((cbor.SINT8, "b", 7), (cbor.SINT16_LE, "h", 15), (cbor.SINT32_LE, "i", 31)):
-        if -(1 << bits) <= low and high < 1 << bits:
-            return cbor2.CBORTag(tag, struct.pack(f"<{len(integers)}{code}", *integers))
-    return cbor2.CBORTag(cbor.SINT64_LE, struct.pack(f"<{len(integers)}q", *integers))

@@ -1,6 +1,8 @@
 """CBOR (RFC 8949) as this contract uses it: definite lengths, few levels, no tag but the typed arrays of RFC 8746."""
 
 import io
+import struct
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import cbor2
@@ -115,3 +117,12 @@ def octets(fields: dict[Any, Any], key: int, size: int, label: str) -> bytes:
     if len(value) != size:
         raise RejectedError(RejectCode.MALFORMED, f"{label} has {len(value)} bytes, not {size}")
     return value
+
+
+def typed_array(integers: Sequence[int]) -> cbor2.CBORTag:
+    """`integers`, of 64 bits and at least one, as the narrowest typed array that holds them."""
+    low, high = min(integers), max(integers)
+    for tag, code, bits in ((SINT8, "b", 7), (SINT16_LE, "h", 15), (SINT32_LE, "i", 31)):
+        if -(1 << bits) <= low and high < 1 << bits:
+            return cbor2.CBORTag(tag, struct.pack(f"<{len(integers)}{code}", *integers))
+    return cbor2.CBORTag(SINT64_LE, struct.pack(f"<{len(integers)}q", *integers))

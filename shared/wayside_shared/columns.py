@@ -124,29 +124,55 @@ def _wrong_count(n: int) -> RejectedError:
 
 def _decode_times(column: Any, t0: int, clock: ClockMap) -> Times:
     match column:
-        case [n, exponent, first, step, changes] if _are_int(n, exponent, first, step):
+        case [n, exponent, first, step, *rest] if _are_int(n, exponent, first, step):
             pass
         case _:
-            raise RejectedError(RejectCode.MALFORMED, "a time column must be [n, exponent, first, step, changes]")
+            raise _not_times()
     if not 0 < n <= MAX_SAMPLES or exponent not in (0, 3, 6, 9):
         raise RejectedError(RejectCode.MALFORMED, f"a time column of {n} samples, in units of 10**{exponent} ns")
     far = _FAR_NS // 10**exponent
-    if changes is None:
-        if max(abs(first), abs(first + step * (n - 1))) > far or abs(step) > far:
-            raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, "a time column reaches further than a century")
-        ticks = np.arange(n, dtype=np.int64)
-        ticks *= step
-        ticks += first
-    else:
-        bends, peak = _integers(changes, n - 2)
-        steps = _running(step, bends, peak, far)
-        ticks = _running(first, steps, abs(step) + peak * n, far)
+    match rest:
+        case [None]:
+            ticks = _even(n, first, step, far)
+        case [None, distances]:
+            ticks = _even(n, first, step, far)
+            ticks += _near(distances, n, far)
+        case [changes]:
+            bends, peak = _integers(changes, n - 2)
+            steps = _running(step, bends, peak, far)
+            ticks = _running(first, steps, abs(step) + peak * n, far)
+        case _:
+            raise _not_times()
     ticks *= 10**exponent
     start_ns = t0 + clock.offset_ns
     check_range(start_ns + int(ticks.min()), start_ns + int(ticks.max()))
     ticks += start_ns
     ticks //= NS_PER_US
     return ticks
+
+
+def _not_times() -> RejectedError:
+    return RejectedError(
+        RejectCode.MALFORMED, "a time column must be [n, exponent, first, step, changes] or [… null, distances]"
+    )
+
+
+def _even(n: int, first: int, step: int, far: int) -> Times:
+    """`n` times `step` apart; refuses those beyond ±`far`."""
+    if max(abs(first), abs(first + step * (n - 1))) > far or abs(step) > far:
+        raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, "a time column reaches further than a century")
+    ticks = np.arange(n, dtype=np.int64)
+    ticks *= step
+    ticks += first
+    return ticks
+
+
+def _near(tagged: Any, n: int, far: int) -> NDArray[np.int64]:
+    """Distances of `n` times from their tick; refuses those beyond ±`far`, twice which fits in an int64."""
+    distances, peak = _integers(tagged, n)
+    if peak > far and not -far <= int(distances.min()) <= int(distances.max()) <= far:
+        raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, "a time lies further than a century from its tick")
+    return distances
 
 
 def _running(first: int, steps: NDArray[np.int64], peak: int, limit: int) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ class Field:
     Args:
         key: its key in a map, its place in an array.
         name: what code and tables call it.
-        type: `uint`, `int`, `text`, `bytes`, `array`, `map`, `typed array`, or several with ` or `.
+        type: `uint`, `int`, `text`, `bytes`, `array`, `map`, `typed array`, `null`, or several with ` or `.
         meaning: what it says; empty when the class's docstring says it.
     """
 
@@ -119,6 +119,20 @@ TIMES = Layout(
         Field(4, "changes", "typed array or null", "n − 2 changes from each step to the next; null when all are 0"),
     ),
 )
+JITTER = Layout(
+    "Time column with jitter",
+    "array",
+    "Stands in place of a time column, told from it by its sixth part: time i is `first` + i × `step` + "
+    "`distances`[i]. Readings that are each a little late take fewer bits so. Exponents and `t0` as above.",
+    (
+        Field(0, "n", "uint", "times in the column"),
+        Field(1, "exponent", "uint", "as in a time column"),
+        Field(2, "first", "int", "the first tick, from `t0`"),
+        Field(3, "step", "int", "from one tick to the next"),
+        Field(4, "changes", "null", "there are none"),
+        Field(5, "distances", "typed array", "n distances, each of a time from its tick"),
+    ),
+)
 SERIES = Layout(
     "Series",
     "array",
@@ -206,5 +220,5 @@ SERVER_HELLO = Layout(
     session.HELLO_CONTENT_TYPE,
     Channel.HELLO_SERVER,
 )
-LAYOUTS = (ENVELOPE, CLOCK, COUNTERS, BODY, TIMES, SERIES, DROP, ACK, DEVICE_HELLO, SERVER_HELLO)
+LAYOUTS = (ENVELOPE, CLOCK, COUNTERS, BODY, TIMES, JITTER, SERIES, DROP, ACK, DEVICE_HELLO, SERVER_HELLO)
 """All of them, in the order of the reference page."""

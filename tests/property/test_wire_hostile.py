@@ -32,23 +32,27 @@ from wayside_shared.session import (
 )
 from wayside_testkit import wire
 
+LATE = [t + late * 10**6 for t, late in zip(wire.times(8), (0, 3, 1, 2, 0, 3, 2, 0), strict=True)]
+SCATTERED = [wire.BOOTTIME_NS + late * 10**6 for late in (0, 1, 700_000, 3, 40_000)]
 VALID_BODY: dict[int, Any] = cbor2.loads(
     inflate(
         decode_message(
             wire.encode(
                 [
                     Column("t", "Cel", wire.times(5), [21.5, 21.6, 21.4, 21.5, 22.0]),
-                    Column("f", "1", [t + i * i for i, t in enumerate(wire.times(5))], [1e-30, 1e30, 0.0, 1.0, 2.0]),
+                    Column("f", "1", SCATTERED, [1e-30, 1e30, 0.0, 1.0, 2.0]),
                     Column("b", "1", wire.times(5), [True, False, True, True, False]),
                     Column("s", "1", wire.times(2), ["on", "off"]),
                     Column("j", "1", wire.times(2), ['{"a":[1,2.5,null]}', '"x"'], json=True),
+                    Column("late", "1", LATE, [0] * 8),
                 ],
                 [Drop(wire.EPOCH, 3, [480, 480], DropReason.QUOTA)],
             )
         ).body
     )
 )
-VALID_SAMPLES = 19
+assert [len(times) for times in VALID_BODY[1]] == [5, 5, 5, 6]
+VALID_SAMPLES = 27
 COUNTERS = wire.envelope(0).counters
 assert COUNTERS is not None
 VALID_ACK = encode_ack(Ack(wire.EPOCH, 9, [(11, 12), (14, 14)], [Reject(13, RejectCode.BAD_UNIT, "unit")], 50))

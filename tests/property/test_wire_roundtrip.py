@@ -76,9 +76,19 @@ def column(draw: st.DrawFn, moments: list[int]) -> Column:
 
 
 @st.composite
+def jittering(draw: st.DrawFn) -> list[int]:
+    """A tick of which each reading is off by some units of up to a second."""
+    unit, widest = draw(st.sampled_from([1, 10**3, 10**6, 10**9])), draw(st.sampled_from([1, 100, 40_000]))
+    step = draw(st.integers(-(10**6), 10**6))
+    off = draw(st.lists(st.integers(-widest, widest), min_size=1, max_size=40))
+    return [wire.BOOTTIME_NS + (step * i + late) * unit for i, late in enumerate(off)]
+
+
+@st.composite
 def batches(draw: st.DrawFn) -> list[Column]:
     """One to four columns; some share their times."""
-    clocks = draw(st.lists(st.lists(ANY_TIME | NEAR_TIME, min_size=1, max_size=30), min_size=1, max_size=3))
+    clock = st.lists(ANY_TIME | NEAR_TIME, min_size=1, max_size=30) | jittering()
+    clocks = draw(st.lists(clock, min_size=1, max_size=3))
     return [draw(column(draw(st.sampled_from(clocks)))) for _ in range(draw(st.integers(1, 4)))]
 
 

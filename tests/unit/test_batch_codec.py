@@ -110,6 +110,45 @@ def test_columns_with_the_same_times_share_them() -> None:
     assert len(fields[1]) == 1
 
 
+def late(count: int, most: int) -> list[int]:
+    """One time a second, each late by 0 to `most` milliseconds."""
+    rng = Random(3)
+    return [t + rng.randint(0, most) * 1_000_000 for t in wire.times(count)]
+
+
+@pytest.mark.parametrize(
+    ("moments", "places"),
+    [
+        (late(60, 3), 6),
+        (late(10, 3), 6),
+        ([t + 700_000_000 * (i == 59) for i, t in enumerate(late(60, 3))], 6),
+        (wire.times(60), 5),
+        ([t + 30_000_000 * (i > 20) for i, t in enumerate(wire.times(60))], 5),
+        ([t + i * i * 1_000_000 for i, t in enumerate(wire.times(60))], 5),
+        ([wire.BOOTTIME_NS + (i * 7919) % 60 * 10**12 for i in range(60)], 5),
+    ],
+    ids=["jitter", "short", "one very late", "even", "a gap", "slowing down", "scattered"],
+)
+def test_only_a_jittering_tick_is_written_as_distances(moments: list[int], places: int) -> None:
+    column = Column("s", "1", moments, [1] * len(moments))
+    assert len(cbor2.loads(inflate(encode_body([column])))[1][0]) == places
+    block = wire.round_trip([column]).blocks[0]
+    assert block.times_us.tolist() == [(m + wire.CLOCK.offset_ns) // 1000 for m in moments]
+
+
+def test_distances_may_be_wider_than_our_encoder_makes_them() -> None:
+    message = wire.raw(
+        {
+            0: wire.BOOTTIME_NS,
+            1: [[3, 0, 5, -1000, None, typed("q", 0, -(10**15), 10**15)]],
+            2: [["s", "1", 0, 0, 0, 0, None]],
+        },
+        3,
+    )
+    start_us = wire.NOW_NS // 1000
+    assert decode_body(message).blocks[0].times_us.tolist() == [start_us, start_us - 10**12 - 1, start_us + 10**12 - 2]
+
+
 def test_the_digest_stays_when_the_envelope_changes() -> None:
     body = encode_body([Column("s", "1", wire.times(3), [1, 2, 3])])
     first = decode_message(encode_message(wire.envelope(3), body))
@@ -220,6 +259,16 @@ def scaled(*payload: object, times: object = None, n: int = 3) -> Message:
         (scaled(0, 0, None, times=[3, 1, 0, 1, None]), RejectCode.MALFORMED),
         (scaled(0, 0, None, times=[True, 9, 0, 1, None]), RejectCode.MALFORMED),
         (scaled(0, 0, None, times=[3, 9, 0, 1, typed("b", 1, 1)]), RejectCode.MALFORMED),
+        (scaled(0, 0, None, n=1, times=[1, 9, 0, 1]), RejectCode.MALFORMED),
+        (scaled(0, 0, None, n=1, times=[1, 9, 0, 1, None, None]), RejectCode.MALFORMED),
+        (scaled(0, 0, None, n=1, times=[1, 9, 0, 1, typed("b", 0), typed("b", 0)]), RejectCode.MALFORMED),
+        (scaled(0, 0, None, n=1, times=[1, 9, 0, 1, None, typed("b", 0), None]), RejectCode.MALFORMED),
+        (scaled(0, 0, None, n=1, times=[1, 9, 0, 1, None, typed("b", 0, 0)]), RejectCode.MALFORMED),
+        (scaled(0, 0, None, n=1, times=[1, 9, 0, 1, None, typed("d", 0)]), RejectCode.MALFORMED),
+        (scaled(0, 0, None, n=1, times=[1, 9, 0, 1, None, typed("i", -(2**31))]), RejectCode.TIME_OUT_OF_RANGE),
+        (scaled(0, 0, None, n=1, times=[1, 0, 2**62, 1, None, typed("q", 2**63 - 1)]), RejectCode.TIME_OUT_OF_RANGE),
+        (scaled(0, 0, None, n=2, times=[2, 0, 0, 1, None, typed("q", 0, 2**63 - 1)]), RejectCode.TIME_OUT_OF_RANGE),
+        (scaled(0, 0, None, n=2, times=[2, 0, 0, 1, None, typed("q", -(2**63), 0)]), RejectCode.TIME_OUT_OF_RANGE),
     ],
 )
 def test_hostile_columns(message: Message, code: RejectCode) -> None:

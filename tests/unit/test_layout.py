@@ -20,9 +20,10 @@ from wayside_testkit import wire
 
 COUNTERS = wire.envelope(0).counters
 assert COUNTERS is not None
+LATE = [1000 * i + late for i, late in enumerate((0, 3, 1, 2, 0, 3, 2, 0, 1, 3))]
 MESSAGE = cbor2.loads(
     wire.encode(
-        [Column("s", "1", [1, 2, 4], [1.5, 2.5, 4.0])],
+        [Column("s", "1", [1, 2, 4], [1.5, 2.5, 4.0]), Column("late", "1", LATE, [0] * len(LATE))],
         [Drop(wire.EPOCH, 3, [480], DropReason.QUOTA)],
     )
 )
@@ -35,6 +36,7 @@ WRITTEN: list[tuple[layout.Layout, Any]] = [
     (layout.COUNTERS, MESSAGE[9]),
     (layout.BODY, BODY),
     (layout.TIMES, BODY[1][0]),
+    (layout.JITTER, BODY[1][1]),
     (layout.SERIES, BODY[2][0][:4]),
     (layout.DROP, BODY[3][0]),
     (layout.ACK, cbor2.loads(encode_ack(Ack(wire.EPOCH, 9, [(9, 9)], digests=b"abcd")))),
@@ -44,7 +46,15 @@ WRITTEN: list[tuple[layout.Layout, Any]] = [
         cbor2.loads(encode_server_hello(ServerHello(b"12345678", wire.EPOCH, 9, 12, "server 1", [(11, 12)]))),
     ),
 ]
-TYPES: dict[str, type] = {"uint": int, "int": int, "text": str, "bytes": bytes, "array": list, "map": dict}
+TYPES: dict[str, type] = {
+    "uint": int,
+    "int": int,
+    "text": str,
+    "bytes": bytes,
+    "array": list,
+    "map": dict,
+    "null": type(None),
+}
 
 
 def test_every_layout_is_checked_here() -> None:
