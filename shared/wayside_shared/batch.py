@@ -24,7 +24,7 @@ from wayside_shared.errors import RejectedError
 from wayside_shared.identifiers import BOOT_ID_BYTES, EPOCH_BYTES, check_series_name, is_device_id
 from wayside_shared.rejects import DropReason, RejectCode
 from wayside_shared.text import MAX_TEXT_BYTES as MAX_TEXT_BYTES
-from wayside_shared.text import check_json_text, check_text
+from wayside_shared.text import check_json_text, check_text, check_texts
 from wayside_shared.ticks import encode_times
 from wayside_shared.units import check_unit
 
@@ -36,7 +36,7 @@ MAX_MESSAGE_BYTES = 256 * 1024
 MAX_ENVELOPE_BYTES = 1024
 """What a message may hold beside its body; the agent's own envelopes take about 110 bytes."""
 MAX_BODY_BYTES = 2 * 1024 * 1024
-"""A body after inflation: bounds what a zip bomb can cost the server, about 150 MB of empty lists for a second."""
+"""A body after inflation; `cbor.MAX_ITEMS` bounds what a zip bomb of this size can cost the server."""
 MAX_SAMPLES = 65_536
 MAX_SERIES = 2_048
 MAX_DROPPED_BATCHES = 10_000
@@ -307,6 +307,10 @@ def _check_body(columns: Sequence[Column], drops: Sequence[Drop]) -> None:
             check_unit(column.unit)
         except RejectedError as error:
             raise ValueError(error.detail) from error
+    try:
+        check_texts((column.json, column.values) for column in columns if type(column.values[0]) is str)
+    except RejectedError as error:
+        raise ValueError(error.detail) from error
     ends = [end for column in columns for end in (min(column.times_ns), max(column.times_ns))]
     if columns and not (max(ends) - min(ends) <= MAX_SPAN_NS and max(map(abs, ends)) <= cbor.MAX_UINT):
         raise ValueError("the times lie more than 73 years apart, or beyond 2**62 nanoseconds")

@@ -26,7 +26,7 @@ from wayside_shared.clock import LATEST_NS, NS_PER_US, ClockMap, check_range
 from wayside_shared.errors import RejectedError
 from wayside_shared.identifiers import EPOCH_BYTES, check_series_name
 from wayside_shared.rejects import DropReason, RejectCode
-from wayside_shared.text import check_json_text, check_text, to_json
+from wayside_shared.text import check_json_text, check_text, check_texts, to_json
 from wayside_shared.units import check_unit
 
 Times: TypeAlias = NDArray[np.int64]
@@ -94,6 +94,7 @@ def decode_body(message: Message) -> Body:
     series: list[Any] = cbor.field(fields, 2, list, "series")
     if len(series) > MAX_SERIES or len(columns) > len(series):
         raise RejectedError(RejectCode.MALFORMED, f"{len(series)} series with {len(columns)} time columns")
+    check_texts((item[3] == Kind.JSON, item[4]) for item in series if type(item) is list and _has_texts(item))
     # Each time column is used, so neither they nor the series hold more than n: no few bytes can ask for a gigabyte.
     times = _within(message.envelope.n, (_decode_times(item, t0, message.envelope.clock) for item in columns))
     blocks = _within(message.envelope.n, (_decode_series(item, times) for item in series))
@@ -104,6 +105,10 @@ def decode_body(message: Message) -> Body:
     if body.samples != message.envelope.n:
         raise _wrong_count(message.envelope.n)
     return body
+
+
+def _has_texts(item: list[Any]) -> bool:
+    return len(item) > 4 and type(item[4]) is list
 
 
 def _within(n: int, parts: Iterable[_Part]) -> list[_Part]:

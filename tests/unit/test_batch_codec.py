@@ -1,5 +1,6 @@
 """The batch codec: what it costs, what it refuses, and where exactness could slip."""
 
+import gc
 import struct
 import tracemalloc
 import zlib
@@ -31,6 +32,7 @@ from wayside_shared.batch import (
 from wayside_shared.columns import decode_body
 from wayside_shared.errors import RejectedError
 from wayside_shared.rejects import DropReason, RejectCode
+from wayside_shared.text import MAX_JSON_VALUES, MAX_TEXTS
 from wayside_testkit import wire
 
 
@@ -399,6 +401,47 @@ def test_a_few_bytes_cannot_ask_for_a_gigabyte(fields: object) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("item", [b"\x80", b"\xa0", b"\x00", b"\x61a", b"\x78\x01a", b"\x40"])
+def test_a_bomb_of_tiny_items_is_refused_before_they_are_built(item: bytes) -> None:
+    """What it costs is the walk over the heads: no item of it is ever an object."""
+    count = (MAX_BODY_BYTES - 100) // len(item)
+    bomb = b"\xa3\x00\x00\x01\x9a" + count.to_bytes(4, "big") + item * count + b"\x02\x80"
+    message = Message(wire.envelope(1), zlib.compress(bomb))
+    assert len(message.body) < 6_000, "small on the wire"
+    gc.collect()
+    before = len(gc.get_objects())
+    tracemalloc.start()
+    try:
+        assert refusal(lambda: decode_body(message)) == RejectCode.TOO_LARGE
+        assert tracemalloc.get_traced_memory()[1] < 2.2 * MAX_BODY_BYTES, "the inflated bytes, and nothing made of them"
+    finally:
+        tracemalloc.stop()
+    assert len(gc.get_objects()) < before + 1_000
+
+
+def test_the_walk_over_the_heads_counts_what_there_is() -> None:
+    """At the bound a value is read, one item over it is not: heads of every width, strings, and what they hold."""
+    filling = [{1: [0, -1, 23, 24, 255, 256, 65536, 1 << 32, 1.5]}, "a" * 23, "a" * 24, "a" * 300, b"a" * 70_000, None]
+    items = 1 + 2 + 10 + 5
+    rest = cbor.MAX_ITEMS - items
+    assert cbor.loads(cbor2.dumps([*filling, *[0] * (rest - 1)]))[-1] == 0
+    assert refusal(lambda: cbor.loads(cbor2.dumps([*filling, *[0] * (rest + 1)]))) == RejectCode.TOO_LARGE
+
+
+def test_more_texts_than_a_server_reads_at_once_are_refused_on_both_sides() -> None:
+    texts = Column("s", "1", wire.times(MAX_TEXTS + 1), ["a"] * (MAX_TEXTS + 1))
+    documents = Column("s", "1", wire.times(MAX_JSON_VALUES + 1), ["1"] * (MAX_JSON_VALUES + 1), json=True)
+    long = Column("s", "1", wire.times(5), ["[" + "1," * 30_000 + "1]"] * 5, json=True)
+    for bad in (texts, documents, long):
+        with pytest.raises(ValueError, match="more than"):
+            encode_body([bad])
+        n = len(bad.values)
+        kind = Kind.JSON if bad.json else Kind.TEXT
+        fields = {0: wire.BOOTTIME_NS, 1: [[n, 0, 0, 1, None]], 2: [["s", "1", 0, int(kind), list(bad.values)]]}
+        message = wire.raw(fields, n)
+        assert refusal(lambda message=message: decode_body(message)) == RejectCode.TOO_LARGE  # type: ignore[misc]
+
+
 def test_deep_nesting_is_refused() -> None:
-    body = zlib.compress(b"\x81" * 100_000 + b"\0")
+    body = zlib.compress(b"\x81" * 50_000 + b"\0")
     assert refusal(lambda: decode_body(Message(wire.envelope(1), body))) == RejectCode.MALFORMED

@@ -9,6 +9,8 @@ import pytest
 from wayside_shared.batch import MAX_MESSAGE_BYTES, MAX_SAMPLES
 from wayside_shared.errors import RejectedError
 from wayside_shared.plain import (
+    JSON_TYPE,
+    MAX_RECORDS,
     SENML_CBOR_TYPE,
     SENML_JSON_TYPE,
     Record,
@@ -302,6 +304,27 @@ def test_the_last_of_equal_series_and_time_counts() -> None:
     assert blocks[0].numbers is not None
     assert blocks[0].numbers.tolist() == [2.0]
     assert blocks[1].texts == ["true"]
+
+
+@pytest.mark.parametrize("fewer", [True, False])
+def test_a_message_is_read_no_further_than_it_may_hold(fewer: bool) -> None:
+    count = MAX_RECORDS if fewer else MAX_RECORDS + 1
+    packs = [
+        (b"[" + b",".join([b'{"values":{"a":1}}'] * count) + b"]", JSON_TYPE),
+        (b"[" + b",".join([b'{"n":"a","v":1}'] * count) + b"]", SENML_JSON_TYPE),
+        (cbor2.dumps([{0: "a", 2: 1}] * count), SENML_CBOR_TYPE),
+    ]
+    for data, kind in packs:
+        if fewer:
+            assert len(read(data, kind)) == MAX_RECORDS
+        else:
+            with pytest.raises(RejectedError) as caught:
+                read(data, kind)
+            assert caught.value.code == RejectCode.TOO_LARGE
+
+
+def read(data: bytes, kind: str) -> list[Record]:
+    return read_json(data, wire.DEVICE, NOW) if kind == JSON_TYPE else read_senml(data, kind, wire.DEVICE, NOW)
 
 
 def test_too_many_samples_are_refused() -> None:
