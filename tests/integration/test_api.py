@@ -15,7 +15,7 @@ from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
-from wayside_testkit.telemetry import add_device, add_series, add_stream, at
+from wayside_testkit.telemetry import add_dead_letter, add_device, add_series, add_stream, at
 from wayside_testkit.web import read_events, serve
 
 SPAN = {"start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"}
@@ -109,13 +109,8 @@ async def test_export_series_latest_and_account_agree(pool: Pool, client: httpx.
 
 async def test_dead_letters_are_listed_and_returned_as_they_came(pool: Pool, client: httpx.AsyncClient) -> None:
     await add_device(pool, "boiler-7")
-    async with connection(pool) as conn:
-        for raw in (b"one", b"\x00\xff"):
-            await conn.execute(
-                "INSERT INTO dead_letter (device, topic, code, detail, raw)"
-                " VALUES ('boiler-7', 't', 'malformed', '', %s)",
-                [raw],
-            )
+    for raw in (b"one", b"\x00\xff"):
+        await add_dead_letter(pool, "boiler-7", raw)
     base = "/api/v1/devices/boiler-7/dead-letters"
     page = (await client.get(base, params={"limit": 1})).json()
     (letter,) = page["dead_letters"]
@@ -139,6 +134,9 @@ async def test_dead_letters_are_listed_and_returned_as_they_came(pool: Pool, cli
         ("/api/v1/devices/boiler-7/telemetry/export?format=xls", 422, "format: Input should be 'csv' or 'json'"),
         ("/api/v1/devices/boiler-7/telemetry/export?series=x", 404, "boiler-7 has no series 'x'"),
         ("/api/v1/devices/boiler-7/live?since=x", 422, "since: 'x' is no time"),
+        ("/api/v1/devices/kiln-9/dead-letters", 404, "there is no device 'kiln-9'"),
+        ("/api/v1/devices/kiln-9/incidents", 404, "there is no device 'kiln-9'"),
+        ("/api/v1/refusals?cursor=AAAA", 400, "leave it out to start over"),
         ("/nothing", 404, "Not Found"),
     ],
 )

@@ -3,11 +3,11 @@ from collections.abc import Sequence
 import pytest
 
 from wayside_server.domain.moments import to_us
-from wayside_server.domain.reading import Aggregation, HistoryQuery, Place, Sample
+from wayside_server.domain.reading import DEAD_LETTER_HEAD_BYTES, Aggregation, HistoryQuery, Place, Sample
 from wayside_server.errors import NotFoundError
-from wayside_server.storage.database import Pool, connection
+from wayside_server.storage.database import Pool
 from wayside_server.storage.reading import PostgresReading
-from wayside_testkit.telemetry import START, Value, add_device, add_series, add_stream, at
+from wayside_testkit.telemetry import START, Value, add_dead_letter, add_device, add_series, add_stream, at
 
 ALL = (to_us(START) - 10**15, to_us(START) + 10**15)
 
@@ -139,15 +139,14 @@ async def test_the_account_is_read_from_the_ledger_and_rows_are_counted(pool: Po
 async def test_dead_letters_are_listed_newest_first_and_returned_byte_for_byte(
     pool: Pool, reading: PostgresReading
 ) -> None:
-    async with connection(pool) as conn:
-        for i in range(3):
-            await conn.execute(
-                "INSERT INTO dead_letter (device, topic, code, detail, raw) VALUES ('dev-1', 't', 'malformed', '', %s)",
-                [bytes([i, 0, 255])],
-            )
+    await add_device(pool, "dev-1")
+    for i in range(3):
+        await add_dead_letter(pool, "dev-1", bytes([i, 0, 255]) * 50)
     letters = await reading.dead_letters("dev-1", before_id=1 << 62, limit=2)
-    assert [letter.size for letter in letters] == [3, 3]
-    assert await reading.dead_letter("dev-1", letters[0].id) == b"\x02\x00\xff"
+    assert [(letter.size, letter.head) for letter in letters] == [
+        (150, (bytes([i, 0, 255]) * 50)[:DEAD_LETTER_HEAD_BYTES]) for i in (2, 1)
+    ]
+    assert await reading.dead_letter("dev-1", letters[0].id) == b"\x02\x00\xff" * 50
     rest = await reading.dead_letters("dev-1", before_id=letters[-1].id, limit=2)
     assert len(rest) == 1
     with pytest.raises(NotFoundError):

@@ -17,7 +17,7 @@ from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
-from wayside_testkit.telemetry import add_device, add_series, add_stream
+from wayside_testkit.telemetry import add_dead_letter, add_device, add_incident, add_refusals, add_series, add_stream
 from wayside_testkit.web import serve
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -104,6 +104,7 @@ async def test_an_operator_signs_in_and_watches_a_device_live(
     await expect(page.get_by_text("nothing missing")).to_be_visible()
     await expect(page.get_by_text("<b>open</b>")).to_be_visible()
     await expect(page.locator(".uplot")).to_have_count(2)
+    await expect(page.locator(".chip").first).to_have_css("background-color", "rgba(0, 0, 0, 0)")
     link = page.locator("[data-role=link]")
     await expect(link).to_have_text("live")
     before = await link.get_attribute("title") or ""
@@ -136,3 +137,45 @@ async def test_a_link_signs_in_once(console: str, keys: Keys, page: Page, tmp_pa
     await page.goto(f"{console}/docs")
     await expect(page.get_by_text(re.compile("telemetry/export")).first).to_be_visible()
     await page.screenshot(path=tmp_path / "docs.png")
+
+
+async def test_an_operator_finds_what_was_refused_and_what_went_wrong(
+    pool: Pool, console: str, keys: Keys, page: Page, tmp_path: Path
+) -> None:
+    await _boiler(pool)
+    now = datetime.now(UTC)
+    boiler = (await PostgresReading(pool, "").device("boiler-7")).id
+    await add_incident(pool, boiler, "card restored or cloned", "its next batch would be 17, the server has 2431")
+    for kind, count in (("broker: name connected twice", 12), ("enrolment_token_expired", 1)):
+        await add_refusals(pool, kind, now, count, "Client boiler-7 already connected, closing old connection.")
+    raw = bytes(range(256))
+    await add_dead_letter(pool, "boiler-7", raw, "unknown_type", "the message says no content type")
+    await page.goto(f"{console}/login/{await keys.create_link()}")
+    await page.get_by_role("link", name="boiler-7").click()
+    await expect(page.get_by_role("heading", name="Latest incidents")).to_be_visible()
+    await page.screenshot(path=tmp_path / "device.png", full_page=True)
+    await page.get_by_role("link", name="1 unreadable message").click()
+    await page.get_by_text("First 128 bytes").click()
+    await expect(page.get_by_text("0040  40 41 42 43 44 45 46 47  @ABCDEFG")).to_be_visible()
+    async with page.expect_download() as downloading:
+        await page.get_by_role("link", name="Download dead letter").click()
+    saved = await (await downloading.value).path()
+    assert await asyncio.to_thread(saved.read_bytes) == raw
+    await page.screenshot(path=tmp_path / "dead-letters.png")
+    await page.get_by_role("link", name="Incidents").click()
+    await expect(page.get_by_role("cell", name="Card restored or cloned")).to_be_visible()
+    await page.screenshot(path=tmp_path / "incidents.png")
+    await page.get_by_role("link", name="Refused").click()
+    await expect(page.get_by_role("row", name="Enrolment token expired")).to_be_visible()
+    await expect(page.get_by_role("columnheader", name="Day")).to_have_css("padding-left", "20px")
+    await expect(page.locator("table")).to_have_css("margin-left", "0px")
+    await page.screenshot(path=tmp_path / "refused.png")
+    await page.set_viewport_size({"width": 390, "height": 800})
+    for path in ("", "devices/boiler-7", "devices/boiler-7/dead-letters", "incidents", "refused"):
+        await page.goto(f"{console}/{path}")
+        await page.wait_for_function("document.documentElement.scrollWidth <= 390")
+        await page.screenshot(path=tmp_path / f"phone-{path.replace('/', '-') or 'devices'}.png", full_page=True)
+        for figure in await page.locator("[data-label=Missing], [data-label=Times], [data-label=What]").all():
+            box = await figure.bounding_box()
+            assert box is not None
+            assert box["x"] + box["width"] <= 390, "a figure lies beside the screen"

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from wayside_server.console.view import ago, bar, unit_text, value_text
+from wayside_server.console.view import ago, bar, hex_lines, kind_text, unit_text, value_text
 from wayside_server.domain.account import DeviceRow, StreamRow, settle
 
 
@@ -37,3 +37,18 @@ def test_values_fit_a_tile() -> None:
 
 def test_units_are_shown_by_the_signs_that_people_know() -> None:
     assert [unit_text(unit) for unit in ("Cel", "By", "1", "hPa")] == ["°C", "B", "", "hPa"]
+
+
+def test_bytes_are_shown_with_offset_and_ascii() -> None:
+    assert hex_lines(b"") == []
+    assert hex_lines(b"wayside\n\xff~") == [
+        "0000  77 61 79 73 69 64 65 0a  wayside.",
+        "0008  ff 7e                    .~",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [("api_key", "API key"), ("broker: no certificate", "Broker: no certificate")]
+)
+def test_a_kind_reads_as_a_heading(kind: str, text: str) -> None:
+    assert kind_text(kind) == text

@@ -1,5 +1,7 @@
 import pytest
 
+from wayside_server.domain.refusals import MEANINGS
+from wayside_server.identity.enrolment import TokenFault
 from wayside_server.ingest.refusals import RefusalTally, kind_of
 
 LINES = {
@@ -29,3 +31,11 @@ def test_a_storm_of_refusals_is_one_entry_a_kind() -> None:
     assert sum(count for count, _ in taken.values()) == 6
     assert taken["broker: name connected twice"] == (1, "Client dev-1 already connected, closing old connection.")
     assert tally.take() == {}
+
+
+def test_every_kind_has_its_meaning() -> None:
+    written = {kind for kind in LINES.values() if kind is not None}
+    written |= {f"enrolment_token_{fault.name.lower()}" for fault in TokenFault}
+    written |= {"enrolment_token_missing", "enrolment_token_malformed", "certificate_request"}
+    written |= {"api_key", "sign_in_link"}
+    assert written == set(MEANINGS)

@@ -72,3 +72,29 @@ async def add_stream(
             [(stream_id, *batch) for batch in batches],
         )
     return stream_id
+
+
+async def add_dead_letter(pool: Pool, device: str, raw: bytes, code: str = "malformed", detail: str = "") -> None:
+    """A refused message of `device`, which counts as garbage."""
+    async with connection(pool) as conn, conn.transaction():
+        await conn.execute(
+            "INSERT INTO dead_letter (device, topic, content_type, code, detail, raw) VALUES (%s, %s, %s, %s, %s, %s)",
+            [device, f"wayside/1/{device}/up", "application/json", code, detail, raw],
+        )
+        await conn.execute("UPDATE device SET garbage = garbage + 1 WHERE name = %s", [device])
+
+
+async def add_incident(pool: Pool, device_id: int | None, kind: str, detail: str) -> None:
+    """An incident, now."""
+    async with connection(pool) as conn:
+        await conn.execute(
+            "INSERT INTO incident (device_id, kind, detail) VALUES (%s, %s, %s)", [device_id, kind, detail]
+        )
+
+
+async def add_refusals(pool: Pool, kind: str, last_at: datetime, count: int, detail: str) -> None:
+    """Refusals of `kind` on the day of `last_at`."""
+    async with connection(pool) as conn:
+        await conn.execute(
+            "INSERT INTO refusal VALUES (%s, %s, %s, %s, %s)", [kind, last_at.date(), count, last_at, detail]
+        )

@@ -6,7 +6,8 @@ from pydantic import BaseModel, Field
 
 from wayside_server.domain.account import Account
 from wayside_server.domain.moments import to_text
-from wayside_server.domain.reading import DeadLetter, Device, Sample, Series
+from wayside_server.domain.reading import DeadLetter, Device, Incident, Refusal, Sample, Series
+from wayside_server.domain.refusals import MEANINGS
 
 TIME = "UTC, RFC 3339 with microseconds"
 
@@ -183,4 +184,62 @@ class DeadLetterPage(BaseModel):
 
     device: str
     dead_letters: list[DeadLetterAnswer]
+    next: str | None = Field(description="path of the next page; null when this is the last")
+
+
+class RefusalAnswer(BaseModel):
+    """Refusals of one kind on one day."""
+
+    kind: str
+    meaning: str | None = Field(description="of the kind")
+    day: str = Field(description="UTC, as in 2026-05-01")
+    count: int
+    last_at: str = Field(description=TIME)
+    last_detail: str = Field(description="of the latest one")
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> "RefusalAnswer":
+        """The answer for `refusal`."""
+        return cls(
+            kind=refusal.kind,
+            meaning=MEANINGS.get(refusal.kind),
+            day=refusal.day.isoformat(),
+            count=refusal.count,
+            last_at=to_text(refusal.last_at),
+            last_detail=refusal.last_detail,
+        )
+
+
+class RefusalPage(BaseModel):
+    """Refusals, the latest day first."""
+
+    refusals: list[RefusalAnswer]
+    next: str | None = Field(description="path of the next page; null when this is the last")
+
+
+class IncidentAnswer(BaseModel):
+    """Something that an operator should see once."""
+
+    id: int
+    device: str | None
+    kind: str
+    detail: str
+    created_at: str = Field(description=TIME)
+
+    @classmethod
+    def of(cls, incident: Incident) -> "IncidentAnswer":
+        """The answer for `incident`."""
+        return cls(
+            id=incident.id,
+            device=incident.device,
+            kind=incident.kind,
+            detail=incident.detail,
+            created_at=to_text(incident.created_at),
+        )
+
+
+class IncidentPage(BaseModel):
+    """Incidents, newest first."""
+
+    incidents: list[IncidentAnswer]
     next: str | None = Field(description="path of the next page; null when this is the last")

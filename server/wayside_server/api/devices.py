@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from wayside_server.api.answers import (
     AccountAnswer,
@@ -15,15 +15,9 @@ from wayside_server.api.answers import (
     SeriesAnswer,
     SeriesList,
 )
+from wayside_server.api.paging import LAST_ID, Cursor, Limit, next_link, read_place
 from wayside_server.domain.access import Permission, requires
-from wayside_server.domain.cursor import CursorError, decode_cursor, encode_cursor
-from wayside_server.domain.reading import MAX_PAGE, Reading
-
-STALE_CURSOR = "cursor: made for another listing or other filters; leave it out to start over"
-_LAST_ID = (1 << 63) - 1
-
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="most entries in a page")]
-Cursor = Annotated[str | None, Query(max_length=512, description="from the `next` of the page before")]
+from wayside_server.domain.reading import Reading
 
 
 def devices_router(reading: Reading) -> APIRouter:
@@ -37,7 +31,7 @@ def devices_router(reading: Reading) -> APIRouter:
     ) -> DevicePage:
         """Devices in order of name, those whose name contains `search`."""
         question = f"devices {search}"
-        after = "" if cursor is None else str(_place(cursor, question, str))
+        after = "" if cursor is None else str(read_place(cursor, question, str)[0])
         found = await reading.devices(after=after, search=search, limit=limit + 1)
         page = found[:limit]
         onward = next_link(request, [page[-1].name], question) if len(found) > limit else None
@@ -74,7 +68,7 @@ def devices_router(reading: Reading) -> APIRouter:
     ) -> DeadLetterPage:
         """Messages of a device that were refused for good, newest first."""
         question = f"dead-letters {device}"
-        before_id = _LAST_ID if cursor is None else int(_place(cursor, question, int))
+        before_id = LAST_ID if cursor is None else int(read_place(cursor, question, int)[0])
         found = await reading.dead_letters(device, before_id=before_id, limit=limit + 1)
         page = found[:limit]
         onward = next_link(request, [page[-1].id], question) if len(found) > limit else None
@@ -83,23 +77,10 @@ def devices_router(reading: Reading) -> APIRouter:
 
     @router.get("/{device}/dead-letters/{letter}", response_class=Response)
     @requires(Permission.READ)
-    async def get_dead_letter(device: str, letter: Annotated[int, Path(ge=0, le=_LAST_ID)]) -> Response:
+    async def get_dead_letter(device: str, letter: Annotated[int, Path(ge=0, le=LAST_ID)]) -> Response:
         """The bytes of one refused message, as they arrived."""
         raw = await reading.dead_letter(device, letter)
         headers = {"Content-Disposition": f'attachment; filename="dead-letter-{letter}.bin"'}
         return Response(raw, media_type="application/octet-stream", headers=headers)
 
     return router
-
-
-def next_link(request: Request, place: list[int | str], question: str) -> str:
-    """The path and query of the page that begins at `place`."""
-    url = request.url.include_query_params(cursor=encode_cursor(place, question))
-    return f"{url.path}?{url.query}"
-
-
-def _place(cursor: str, question: str, kind: type) -> int | str:
-    try:
-        return decode_cursor(cursor, question, kind)[0]
-    except CursorError as error:
-        raise HTTPException(400, STALE_CURSOR) from error

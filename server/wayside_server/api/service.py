@@ -17,6 +17,7 @@ from wayside_server.api.health import health_router
 from wayside_server.api.live import live_router
 from wayside_server.api.problems import install_problems
 from wayside_server.api.telemetry import telemetry_router
+from wayside_server.api.watch import watch_router
 from wayside_server.domain.access import Access, Permission, requires
 from wayside_server.domain.live import Live
 from wayside_server.domain.reading import Reading
@@ -81,7 +82,7 @@ def create_app(
         # A redirect would take its host from whoever asks.
         redirect_slashes=False,
     )
-    own = [devices_router(reading), telemetry_router(reading), live_router(reading, live)]
+    own = [devices_router(reading), telemetry_router(reading), live_router(reading, live), watch_router(reading)]
     every = [*own, health_router(reading, registry), _schema_router(), *routers]
     undeclared = undeclared_routes(every)
     if undeclared:

@@ -10,10 +10,9 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
 
 from wayside_server.api.answers import History, SampleAnswer
-from wayside_server.api.devices import STALE_CURSOR, Cursor, Limit, next_link
+from wayside_server.api.paging import Cursor, Limit, next_link, read_place, stale_cursor
 from wayside_server.api.streams import ClosingStream
 from wayside_server.domain.access import Permission, requires
-from wayside_server.domain.cursor import CursorError, decode_cursor
 from wayside_server.domain.moments import from_us, parse_moment, to_text, to_us
 from wayside_server.domain.reading import (
     MAX_WIDE_SERIES,
@@ -144,13 +143,10 @@ def _span(start: str, end: str) -> tuple[int, int]:
 
 
 def _decode(cursor: str, question: str) -> tuple[int, int, Place]:
-    try:
-        parts = decode_cursor(cursor, question, int, int, int, int, int)
-    except CursorError as error:
-        raise HTTPException(400, STALE_CURSOR) from error
+    parts = read_place(cursor, question, int, int, int, int, int)
     start_us, end_us, at_us, series_id, skip = (int(part) for part in parts)
     if not (0 <= series_id < 1 << 31 and 0 <= skip < 1 << 31):
-        raise HTTPException(400, STALE_CURSOR)
+        raise stale_cursor()
     return start_us, end_us, Place(at_us, series_id, skip)
 
 

@@ -10,6 +10,7 @@ from wayside_server.domain.reading import JsonValue
 _MIN_WIDTH = 0.6
 """Percent of the bar: a single missing sample among billions must be seen."""
 _MAX_TEXT = 60
+_HEX_BYTES = 8
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
 
 UNIT_SIGNS = {
@@ -85,6 +86,22 @@ def value_text(value: JsonValue) -> str:
         return f"{value / size:.5g} {prefix}" if prefix else f"{value:.7g}"
     text = str(value)
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
+
+
+def hex_lines(head: bytes) -> Sequence[str]:
+    """Bytes as people compare them: offset, hexadecimal and ASCII, eight a line so that a phone shows them whole."""
+    lines = []
+    for offset in range(0, len(head), _HEX_BYTES):
+        part = head[offset : offset + _HEX_BYTES]
+        ascii_signs = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in part)
+        lines.append(f"{offset:04x}  {part.hex(' '):<{3 * _HEX_BYTES - 1}}  {ascii_signs}")
+    return lines
+
+
+def kind_text(kind: str) -> str:
+    """A kind of refusal as a heading: 'API key', 'Broker: no certificate'."""
+    text = kind.replace("_", " ").replace("api key", "API key")
+    return text[:1].upper() + text[1:]
 
 
 def unit_text(unit: str) -> str:

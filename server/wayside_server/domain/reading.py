@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from typing import Protocol, TypeAlias
 
@@ -121,9 +121,18 @@ class ExportQuery:
     shape: Shape
 
 
+DEAD_LETTER_HEAD_BYTES = 128
+"""How much of a dead letter a listing holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that was refused for good; its bytes are fetched apart."""
+    """A message that was refused for good; all its bytes are fetched apart.
+
+    Args:
+        head: its first bytes, up to `DEAD_LETTER_HEAD_BYTES`.
+        size: bytes of all of it.
+    """
 
     id: int
     device: str
@@ -131,8 +140,31 @@ class DeadLetter:
     content_type: str | None
     code: str
     detail: str
+    head: bytes
     size: int
     received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Refusals of one kind on one day (UTC); `domain.refusals.MEANINGS` has the kinds."""
+
+    kind: str
+    day: date
+    count: int
+    last_at: datetime
+    last_detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something that an operator should see once; `device` is None when it belongs to none."""
+
+    id: int
+    device: str | None
+    kind: str
+    detail: str
+    created_at: datetime
 
 
 class Reading(Protocol):
@@ -167,6 +199,12 @@ class Reading(Protocol):
 
     async def dead_letters(self, device: str, *, before_id: int, limit: int) -> Sequence[DeadLetter]:
         """Refused messages of a device, newest first, those with an id under `before_id`."""
+
+    async def refusals(self, *, before: tuple[date, str] | None, limit: int) -> Sequence[Refusal]:
+        """Refusals by day and kind, the latest day first, those behind the day and kind of `before`."""
+
+    async def incidents(self, device: str | None, *, before_id: int, limit: int) -> Sequence[Incident]:
+        """Incidents of a device, or of all when it is None, newest first, those with an id under `before_id`."""
 
     async def dead_letter(self, device: str, letter_id: int) -> bytes:
         """The bytes of one refused message."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import psycopg
@@ -12,10 +12,13 @@ from psycopg.rows import DictRow, dict_row
 from wayside_server.domain.account import Account, DeviceRow, RowCount, StreamRow, settle
 from wayside_server.domain.moments import from_us
 from wayside_server.domain.reading import (
+    DEAD_LETTER_HEAD_BYTES,
     DeadLetter,
     Device,
     ExportQuery,
     HistoryQuery,
+    Incident,
+    Refusal,
     Sample,
     Series,
 )
@@ -114,14 +117,25 @@ class PostgresReading:
                 yield piece
 
     async def dead_letters(self, device: str, *, before_id: int, limit: int) -> Sequence[DeadLetter]:
-        rows = await self._rows("dead_letters", {"device": device, "before_id": before_id, "limit": limit})
-        return [DeadLetter(**row) for row in rows]
+        await self.device(device)
+        values = {"device": device, "before_id": before_id, "limit": limit, "head": DEAD_LETTER_HEAD_BYTES}
+        return [DeadLetter(**row) for row in await self._rows("dead_letters", values)]
 
     async def dead_letter(self, device: str, letter_id: int) -> bytes:
         rows = await self._rows("dead_letter", {"device": device, "id": letter_id})
         if not rows:
             raise NotFoundError(f"{device[:63]} has no dead letter {letter_id}")
         return bytes(rows[0]["raw"])
+
+    async def refusals(self, *, before: tuple[date, str] | None, limit: int) -> Sequence[Refusal]:
+        day, kind = before or (date.max, "")
+        rows = await self._rows("refusals", {"day": day, "kind": kind, "limit": limit})
+        return [Refusal(**row) for row in rows]
+
+    async def incidents(self, device: str | None, *, before_id: int, limit: int) -> Sequence[Incident]:
+        device_id = None if device is None else (await self.device(device)).id
+        rows = await self._rows("incidents", {"device_id": device_id, "before_id": before_id, "limit": limit})
+        return [Incident(**row) for row in rows]
 
     async def check(self) -> None:
         try:

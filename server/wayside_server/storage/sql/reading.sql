@@ -111,7 +111,8 @@ ORDER BY bucket DESC, series_id DESC
 OFFSET %(skip)s LIMIT %(limit)s;
 
 -- name: dead_letters
-SELECT id, device, topic, content_type, code, detail, octet_length(raw) AS size, received_at
+SELECT id, device, topic, content_type, code, detail, substring(raw FOR %(head)s) AS head,
+       octet_length(raw) AS size, received_at
 FROM dead_letter
 WHERE device = %(device)s AND id < %(before_id)s
 ORDER BY id DESC
@@ -119,6 +120,20 @@ LIMIT %(limit)s;
 
 -- name: dead_letter
 SELECT raw FROM dead_letter WHERE device = %(device)s AND id = %(id)s;
+
+-- name: refusals
+SELECT kind, day, count, last_at, last_detail
+FROM refusal
+WHERE day < %(day)s OR (day = %(day)s AND kind COLLATE "C" > %(kind)s)
+ORDER BY day DESC, kind COLLATE "C"
+LIMIT %(limit)s;
+
+-- name: incidents
+SELECT i.id, d.name AS device, i.kind, i.detail, i.created_at
+FROM incident i LEFT JOIN device d ON d.id = i.device_id
+WHERE i.id < %(before_id)s AND (%(device_id)s::integer IS NULL OR i.device_id = %(device_id)s)
+ORDER BY i.id DESC
+LIMIT %(limit)s;
 
 -- name: begin_snapshot
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;

@@ -1,0 +1,52 @@
+"""Pages made from templates."""
+
+import hashlib
+import hmac
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from wayside_server.console.view import UNIT_SIGNS, ago, bar, hex_lines, kind_text, unit_text, utc_text, value_text
+from wayside_server.domain.access import SESSION_COOKIE
+from wayside_server.domain.refusals import MEANINGS
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def csrf_token(session: str) -> str:
+    """What a form must send along: only a page that was made for this session knows it."""
+    return hmac.new(session.encode(), b"wayside console form", hashlib.sha256).hexdigest()
+
+
+def _make_environment() -> Environment:
+    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    environment.filters["grouped"] = lambda number: f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    environment.filters["value_text"] = value_text
+    environment.filters["unit_text"] = unit_text
+    environment.filters["utc_text"] = utc_text
+    environment.globals["unit_signs"] = UNIT_SIGNS
+    environment.globals["bar"] = bar
+    environment.filters["hex_lines"] = hex_lines
+    environment.filters["kind_text"] = kind_text
+    environment.globals["refusal_meanings"] = MEANINGS
+    return environment
+
+
+_environment = _make_environment()
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """`template` with `values`, for whoever asks."""
+    session = request.cookies.get(SESSION_COOKIE, "")
+    now = datetime.now(UTC)
+    text = _environment.get_template(template).render(
+        **values,
+        principal=request.state.principal,
+        csrf=csrf_token(session),
+        ago=lambda moment: ago(moment, now),
+    )
+    return HTMLResponse(text, status)

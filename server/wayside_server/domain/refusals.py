@@ -1,0 +1,26 @@
+"""Kinds of refusals: who was not let in, and what an operator should think of it."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "api_key": "A request or a sign-in with an API key that is unknown, expired or revoked.",
+        "sign_in_link": "A sign-in link that was used before, has expired or never was.",
+        "enrolment_token_missing": "An enrolment without a token.",
+        "enrolment_token_malformed": "An enrolment with something that is no token: mistyped, or cut off when copied.",
+        "enrolment_token_unknown": "An enrolment with a token that this server did not make.",
+        "enrolment_token_used": "An enrolment with a token that was spent. Two boards may share one, or it leaked.",
+        "enrolment_token_expired": "An enrolment with a token that came too late; make a new one.",
+        "certificate_request": "An enrolment with a good token and a certificate request that cannot be signed.",
+        "broker: untrusted certificate": "A client whose certificate is expired or from another authority.",
+        "broker: no certificate": "A client without a certificate: a scanner, or a device that was never enrolled.",
+        "broker: TLS older than 1.3": "A client that speaks nothing newer than TLS 1.2.",
+        "broker: failed handshake": "A connection that was no TLS, or broke off in the handshake.",
+        "broker: name connected twice": (
+            "A second connection with the certificate of a connected device, which is thrown out: a cloned card, or "
+            "an agent that came back before its old connection was given up."
+        ),
+    }
+)
+"""What each kind tells; a kind that is not here would be shown by its name alone."""
