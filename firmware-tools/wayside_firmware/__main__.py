@@ -12,7 +12,7 @@ from pathlib import Path
 from wayside_firmware.board.air import PLACES, Weather
 from wayside_firmware.board.config import simulated_board
 from wayside_firmware.demo.children import adopt_orphans, end_leftovers
-from wayside_firmware.demo.place import folder_of
+from wayside_firmware.demo.place import place_of, remove_stale
 from wayside_firmware.demo.run import Outcome, demonstrate
 from wayside_firmware.demo.screen import Screen
 from wayside_shared.errors import EXIT_CONFIG, ConfigError, WaysideError
@@ -93,9 +93,11 @@ def _demo(options: argparse.Namespace) -> int:
     screen = Screen(_begin_s())
     adopt_orphans()
     try:
-        with folder_of(options.dir) as folder:
+        for stale in remove_stale():
+            screen.say(f"Removed {stale}, which a demo that was killed had left.")
+        with place_of(options.dir) as place:
             try:
-                outcome = asyncio.run(demonstrate(folder, screen, options.seconds))
+                outcome = asyncio.run(demonstrate(place, screen, options.seconds))
             finally:
                 end_leftovers()
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -107,8 +109,9 @@ def _demo(options: argparse.Namespace) -> int:
 def _report(outcome: Outcome, screen: Screen, *, as_json: bool) -> int:
     for fault in outcome.faults:
         print(f"wayside: {fault}", file=sys.stderr)
-    if not outcome.faults:
-        screen.say("Every accepted sample is stored exactly once. Nothing is left running.")
+    screen.say(f"Account: {outcome.account}.")
+    promise = "" if outcome.faults else "Every accepted sample is stored exactly once. "
+    screen.say(f"{promise}Nothing is left running.")
     if as_json:
         screen.say(json.dumps(outcome.figures))
     return 1 if outcome.faults else 0

@@ -1,8 +1,8 @@
 """`wayside demo` as a person types it: it proves its account, survives kills, and leaves nothing behind."""
 
 import json
-import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -106,6 +106,7 @@ def assert_proven(demo: Demo) -> dict[str, object]:
     figures: dict[str, object] = json.loads(demo.lines[-1])
     stored = figures["stored"]
     assert isinstance(stored, int)
+    assert f"Account: accepted {stored:,}, stored {stored:,}, dropped 0, missing 0, duplicates 0." in demo.lines
     assert stored > 0
     same = ("accepted", "database_rows", "export_csv_rows", "export_json_rows")
     assert {name: figures[name] for name in same} == dict.fromkeys(same, stored)
@@ -119,6 +120,9 @@ def test_two_demos_side_by_side_prove_their_accounts_and_leave_nothing(start: Ca
     demos = [start("--for", "8", "--json"), start("--for", "8", "--json")]
     folders = [demo.line(r"Wayside demo in (\S+)")[1] for demo in demos]
     for demo in demos:
+        console = demo.line(r"Console +(\S+)/login/")[1]
+        again = demo.line("For another link: (.+)")[1]
+        assert subprocess.run(shlex.split(again), check=True, capture_output=True, text=True).stdout.startswith(console)
         demo.line("Ends by itself")
         # ingest, API, jobs and PostgreSQL's own processes too
         assert len(demo.seen) > 8
@@ -160,17 +164,23 @@ def test_a_stop_while_it_starts_leaves_nothing(start: Callable[..., Demo], numbe
     assert_gone(demo, folder)
 
 
-def test_a_killed_demo_takes_its_processes_with_it(start: Callable[..., Demo]) -> None:
-    folder = f"/tmp/wayside-killed-{os.getpid()}"
-    demo = start("--dir", folder)
+def test_a_killed_demo_takes_its_processes_with_it_and_the_next_one_its_folder(start: Callable[..., Demo]) -> None:
+    demo = start()
+    folder = demo.line(r"Wayside demo in (\S+)")[1]
     demo.line("first sample committed")
     demo.process.kill()
     assert demo.end() == -signal.SIGKILL
     deadline = time.monotonic() + END_S
     while (left := alive(demo)) and time.monotonic() < deadline:
         time.sleep(POLL_S)
-    subprocess.run(["rm", "-rf", folder], check=True)
     assert left == []
+    assert Path(folder).is_dir()
+    following = start()
+    following.line(f"Removed {folder}, which a demo that was killed had left")
+    assert not Path(folder).exists()
+    following.line("certificate authority made")
+    following.process.send_signal(signal.SIGINT)
+    assert following.end() == 130
 
 
 def test_a_folder_that_is_not_empty_is_one_line(tmp_path: Path) -> None:

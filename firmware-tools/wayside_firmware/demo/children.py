@@ -32,15 +32,19 @@ class Child:
         command: program and arguments.
         log: file that takes all it says.
         note: told when it has ended unasked and is started again.
+        held: descriptors that it keeps open as long as it lives.
     """
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], log: Path, note: Callable[[str], None], held: Sequence[int] = ()
+    ) -> None:
         self.name = name
         self.forgiven = False
         """Whether an end that nobody asked for is answered by a new start; while things are set up it is an error."""
         self._command = command
         self._log = log
         self._note = note
+        self._held = held
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
 
@@ -85,7 +89,7 @@ class Child:
             # Nothing is written to standard input: its end tells the server that the demo is gone.
             self._process = await asyncio.create_subprocess_exec(
                 *_bound_to_us(), *self._command, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log,
-                start_new_session=True,
+                start_new_session=True, pass_fds=self._held,
             )  # fmt: skip
 
 

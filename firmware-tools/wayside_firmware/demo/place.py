@@ -1,11 +1,14 @@
 """Where a demo lives: a private folder and ports that nobody else has."""
 
+import fcntl
 import os
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from wayside_shared.errors import ConfigError
@@ -17,20 +20,66 @@ ROOM_MB = 300
 MIB = 1 << 20
 
 
+PREFIX = "wayside-"
+LOCK = "demo.lock"
+"""Only folders that a demo has chosen by itself have one, locked as long as any of its processes lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folder of one demo.
+
+    Args:
+        path: the folder, mode 0700.
+        lock: descriptors that its processes hold open while they live.
+    """
+
+    path: Path
+    lock: tuple[int, ...]
+
+
 @contextmanager
-def folder_of(chosen: Path | None) -> Iterator[Path]:
-    """The folder of one demo, mode 0700. One of its own choice is removed afterwards, `chosen` stays.
+def place_of(chosen: Path | None) -> Iterator[Place]:
+    """A folder for one demo. One of its own choice is removed afterwards, `chosen` stays.
 
     Raises:
         ConfigError: it cannot be made, is not empty, has too long a path or too little room.
     """
-    path = _temporary() if chosen is None else _given(chosen.absolute())
+    if chosen is not None:
+        path = _given(chosen.absolute())
+        _check(path)
+        yield Place(path, ())
+        return
+    path = _temporary()
     try:
         _check(path)
-        yield path
+        lock = _locked(path)
+        try:
+            yield Place(path, (lock,))
+        finally:
+            os.close(lock)
     finally:
-        if chosen is None:
-            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_stale() -> list[Path]:
+    """Remove the folders of demos that were killed; returns them.
+
+    A folder is one if it lies where demos put theirs, is this user's alone, and has a lock that nobody holds.
+    """
+    removed = []
+    for path in sorted(_parent().glob(f"{PREFIX}????????")):
+        with suppress(OSError):
+            if not _is_ours(path, stat.S_IFDIR) or not _is_ours(path / LOCK, stat.S_IFREG):
+                continue
+            handle = os.open(path / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
+                removed.append(path)
+            finally:
+                os.close(handle)
+    return removed
 
 
 def free_ports(count: int) -> list[int]:
@@ -42,15 +91,33 @@ def free_ports(count: int) -> list[int]:
         return [int(probe.getsockname()[1]) for probe in probes]
 
 
-def _temporary() -> Path:
+def _parent() -> Path:
     parent = tempfile.gettempdir()
     # Some systems give each login a folder of its own with a name that leaves no room for a socket.
-    if len(os.fsencode(parent)) + len("/wayside-12345678") > MAX_FOLDER:
-        parent = "/tmp"  # noqa: S108 - mkdtemp makes a folder that is ours only
+    return Path(parent if len(os.fsencode(parent)) + len(f"/{PREFIX}12345678") <= MAX_FOLDER else "/tmp")  # noqa: S108 - mkdtemp makes a folder that is ours only
+
+
+def _temporary() -> Path:
+    parent = _parent()
     try:
-        return Path(tempfile.mkdtemp(prefix="wayside-", dir=parent))
+        return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     except OSError as error:
         raise ConfigError(f"cannot make a folder in {parent}: {error.strerror}; name one with --dir") from error
+
+
+def _locked(path: Path) -> int:
+    """The lock of a new folder: it has its name only once it is held, so that nobody finds it free before."""
+    unnamed = path / f"{LOCK}.new"
+    handle = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    unnamed.rename(path / LOCK)
+    return handle
+
+
+def _is_ours(path: Path, kind: int) -> bool:
+    found = path.lstat()
+    private = not stat.S_IMODE(found.st_mode) & 0o077
+    return stat.S_IFMT(found.st_mode) == kind and found.st_uid == os.geteuid() and private
 
 
 def _given(path: Path) -> Path:

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import shlex
 import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from wayside_firmware.demo.agents import BOARD, HOST, configuration
 from wayside_firmware.demo.api import Api
 from wayside_firmware.demo.children import Child, output_of, python
 from wayside_firmware.demo.live import Watch
-from wayside_firmware.demo.place import free_ports
+from wayside_firmware.demo.place import Place, free_ports
 from wayside_firmware.demo.proof import DeviceProof, prove, summary
 from wayside_firmware.demo.screen import Screen
 from wayside_shared.errors import ConfigError, TransientError
@@ -34,19 +36,25 @@ class Outcome:
 
     Args:
         figures: the JSON object of the last line.
+        account: the account in one line.
         faults: a sentence for each promise that was broken; none when all is well.
     """
 
     figures: dict[str, Any]
+    account: str
     faults: list[str]
 
 
 @dataclass
 class _Demo:
-    folder: Path
+    place: Place
     screen: Screen
     broker_port: int
     api_port: int
+
+    @property
+    def folder(self) -> Path:
+        return self.place.path
 
     @property
     def home(self) -> Path:
@@ -57,14 +65,14 @@ class _Demo:
         return self.home / "tls" / "ca.pem"
 
     def child(self, name: str, log: str, command: list[str]) -> Child:
-        return Child(name, command, self.folder / "log" / f"{log}.log", self.screen.say)
+        return Child(name, command, self.folder / "log" / f"{log}.log", self.screen.say, self.place.lock)
 
     async def server(self, *words: str) -> str:
         return await output_of(python("wayside_server", *words, "--home", str(self.home)))
 
 
-async def demonstrate(folder: Path, screen: Screen, seconds: float | None) -> Outcome:
-    """Run the whole system in `folder`, for `seconds` or until a signal, then prove its account.
+async def demonstrate(place: Place, screen: Screen, seconds: float | None) -> Outcome:
+    """Run the whole system in `place`, for `seconds` or until a signal, then prove its account.
 
     Raises:
         ConfigError: something is missing or wrong; one line that names the fix.
@@ -85,11 +93,11 @@ async def demonstrate(folder: Path, screen: Screen, seconds: float | None) -> Ou
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, told_to_stop)
     mosquitto = _find_mosquitto()
-    (folder / "log").mkdir()
-    demo = _Demo(folder, screen, *free_ports(2))
-    screen.say(f"Wayside demo in {folder}")
+    (place.path / "log").mkdir()
+    demo = _Demo(place, screen, *free_ports(2))
+    screen.say(f"Wayside demo in {place.path}")
     try:
-        async with _installation(demo, mosquitto) as servers:
+        async with screen.ticking(), _installation(demo, mosquitto) as servers:
             demo.screen.doing("devices enrol")
             # Each is a program that takes most of a second to load: side by side they take half.
             async with asyncio.TaskGroup() as tasks:
@@ -111,7 +119,7 @@ async def demonstrate(folder: Path, screen: Screen, seconds: float | None) -> Ou
                         tasks.create_task(agent.stop())
             screen.doing("exports are compared with the database")
             proofs = await _proofs(api)
-            screen.done(f"agents ended, exports compared with the database: {_sentence(proofs)}")
+            screen.done("agents ended, exports compared with the database")
     except BaseExceptionGroup as group:
         raise _plainest(group) from group
     figures = {
@@ -120,7 +128,7 @@ async def demonstrate(folder: Path, screen: Screen, seconds: float | None) -> Ou
         "first_sample_s": round(first_s, 2),
         "seconds": round(screen.elapsed_s, 2),
     }
-    return Outcome(figures, [fault for proof in proofs for fault in proof.faults()])
+    return Outcome(figures, _account(figures), [fault for proof in proofs for fault in proof.faults()])
 
 
 def _find_mosquitto() -> str:
@@ -222,9 +230,18 @@ async def _tell(demo: _Demo, api: Api) -> None:
 Console   {link}
           Good once, for ten minutes. The certificate is from the demo's own authority: accept the browser's
           warning, or trust {demo.ca_file}
+          For another link: {_again(demo)}
+          Or sign in with the key {api.key}
 API       {api.base}/docs
 Export    curl --cacert {demo.ca_file} -H 'Authorization: Bearer {api.key}' '{export}'
 """)
+
+
+def _again(demo: _Demo) -> str:
+    """What to type for another link, as it is: from any folder, without an activated environment."""
+    script = Path(sys.executable).with_name("wayside-server")
+    program = [str(script)] if script.exists() else [sys.executable, "-m", "wayside_server"]
+    return shlex.join([*program, "login-link", "--home", str(demo.home)])
 
 
 async def _watch(demo: _Demo, api: Api, enough: asyncio.Event, seconds: float | None) -> None:
@@ -253,10 +270,9 @@ async def _proofs(api: Api) -> list[DeviceProof]:
     return [await asyncio.to_thread(prove, api, device) for device in DEVICES]
 
 
-def _sentence(proofs: list[DeviceProof]) -> str:
-    totals = summary(proofs)
+def _account(figures: dict[str, Any]) -> str:
     words = ("accepted", "stored", "dropped", "missing", "duplicates")
-    return ", ".join(f"{word} {totals[word]:,}" for word in words)
+    return ", ".join(f"{word} {figures[word]:,}" for word in words)
 
 
 def _plainest(group: BaseExceptionGroup[BaseException]) -> BaseException:
