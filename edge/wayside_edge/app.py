@@ -20,6 +20,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from random import SystemRandom
 
@@ -27,8 +28,8 @@ from wayside_edge.acquisition import Acquisition
 from wayside_edge.config import AgentSettings
 from wayside_edge.errors import ConfigError, OutboxError
 from wayside_edge.hal.buses import Buses
-from wayside_edge.hal.clock import SystemClock
-from wayside_edge.health.events import ClockHeld, ClockSynced, DropDeclared, Journal, OutboxAway
+from wayside_edge.hal.clock import FLOOR_NS, SystemClock
+from wayside_edge.health.events import ClockGivenUp, ClockHeld, ClockSynced, DropDeclared, Journal, OutboxAway
 from wayside_edge.outbox.store import DurableOutbox
 from wayside_edge.ports import Appended, ClosedBatch, Status
 from wayside_edge.uplink.mqtt import MqttTransport
@@ -88,7 +89,6 @@ class _Agent:
         async with asyncio.TaskGroup() as tasks:
             delivering = tasks.create_task(self._deliver())
             sensing = tasks.create_task(self._acquisition.run())
-            watching = tasks.create_task(self._watch_clock())
             await stopping.wait()
             await _end(sensing)
             await self._acquisition.flush()
@@ -96,7 +96,6 @@ class _Agent:
                 async with asyncio.timeout(self._settings.uplink.drain_s):
                     if self._accepting.uplink is not None:
                         await self._accepting.uplink.drained()
-            await _end(watching)
             await _end(delivering)
         await self._store.close()
         self._buses.close()
@@ -105,13 +104,20 @@ class _Agent:
     async def _deliver(self) -> None:
         status = await self._open()
         settings = self._settings.uplink
-        transport = MqttTransport(settings)
+        transport = MqttTransport(settings, lambda: self._earliest_ns(status.known_ns))
         agent = f"wayside-edge {version('wayside')}"
-        self._accepting.uplink = Uplink(
-            settings, transport, self._store, status.pending, self._clock, agent, SystemRandom()
+        uplink = Uplink(
+            *(settings, transport, self._store, status.pending, self._clock, agent, SystemRandom()),
+            holding=not self._clock.synced(),
         )
-        await self._hold()
-        await self._accepting.uplink.run()
+        self._accepting.uplink = uplink
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_clock(uplink))
+            tasks.create_task(uplink.run())
+
+    def _earliest_ns(self, known_ns: int) -> int | None:
+        """For the check of certificates while the time is not known: a board does not go back behind what it knew."""
+        return None if self._clock.synced() else max(FLOOR_NS, known_ns)
 
     async def _open(self) -> Status:
         """The outbox, as soon as the disk gives it; samples wait in memory meanwhile."""
@@ -125,27 +131,39 @@ class _Agent:
                 said = str(error)
                 await asyncio.sleep(OUTBOX_RETRY_S)
 
-    async def _hold(self) -> None:
-        """Keep samples back while the time is unknown: what was sent with a wrong time stays wrong."""
-        until_ns = self._clock.boottime_ns() + int(self._settings.clock.hold_s * NS_PER_S)
-        if not self._clock.synced():
-            self._journal.emit(ClockHeld(self._settings.clock.hold_s))
-        while not self._clock.synced() and self._clock.boottime_ns() < until_ns:  # noqa: ASYNC110 - the kernel tells nobody
-            await asyncio.sleep(min(CLOCK_LOOK_S, max(0.1, self._settings.clock.hold_s)))
+    async def _watch_clock(self, uplink: Uplink) -> None:
+        """Keep samples back while the time is unknown, because what was sent with a wrong time stays wrong; once it is
+        known, note it for the batches that were stamped before."""
+        waited = not self._clock.synced()
+        if waited:
+            await self._wait_for_time(uplink)
+        await self._note_clock()
+        if waited:
+            self._journal.emit(ClockSynced())
+        uplink.release()
 
-    async def _watch_clock(self) -> None:
-        """Once the time is known, note it for the batches of this boot that were stamped before."""
-        while not self._clock.synced():  # noqa: ASYNC110 - the kernel tells nobody
-            await asyncio.sleep(CLOCK_LOOK_S)
+    async def _wait_for_time(self, uplink: Uplink) -> None:
+        """Returns once the clock is synchronised; when that takes too long, samples are released before."""
+        hold_s, plausible = self._settings.clock.hold_s, self._clock.wall_ns() >= FLOOR_NS
+        until_ns: int | None = self._clock.boottime_ns() + int(hold_s * NS_PER_S)
+        said = datetime.fromtimestamp(self._clock.wall_ns() // NS_PER_S, UTC)
+        how_long = f"for up to {hold_s:g} s" if plausible else "until it is set"
+        self._journal.emit(ClockHeld(f"{said:%Y-%m-%d %H:%M} UTC", how_long))
+        while not self._clock.synced():
+            if until_ns is not None and self._clock.boottime_ns() >= until_ns and self._clock.wall_ns() >= FLOOR_NS:
+                until_ns = None
+                self._journal.emit(ClockGivenUp(hold_s))
+                uplink.release()
+            await asyncio.sleep(min(CLOCK_LOOK_S, max(0.1, hold_s)))
+
+    async def _note_clock(self) -> None:
         now = ClockMap(self._clock.boottime_ns(), self._clock.wall_ns(), ClockState.SYNCED)
         while True:
             try:
-                await self._store.note_clock(self._clock.boot_id(), now)
+                return await self._store.note_clock(self._clock.boot_id(), now)
             except OutboxError:
+                # The uplink and the acquisition say what is wrong with it.
                 await asyncio.sleep(OUTBOX_RETRY_S)
-            else:
-                self._journal.emit(ClockSynced())
-                return
 
     def _dropped(self, seqs: Sequence[int], samples: int, reason: DropReason) -> None:
         self._journal.emit(DropDeclared(len(seqs), samples, reason.meaning))

@@ -27,4 +27,4 @@ class SensorError(TransientError):
 
 
 class OutboxError(TransientError):
-    """The outbox cannot take or give data now: disk full, read-only, locked by another agent, I/O error."""
+    """The outbox cannot take or give data now: disk full, read-only, I/O error."""

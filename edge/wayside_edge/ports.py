@@ -200,12 +200,13 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The outbox at a glance: samples and bytes."""
+    """The outbox at a glance: samples, bytes, and the last UTC time known for certain, in nanoseconds (0: none)."""
 
     epoch: EpochState
     counters: Counters
     used_bytes: int
     pending: Ranges
+    known_ns: int = 0
 
 
 class Outbox(Protocol):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wayside_edge.errors import OutboxError
+from wayside_edge.errors import ConfigError, OutboxError
 from wayside_edge.outbox.settings import OutboxSettings
 from wayside_edge.outbox.store import DurableOutbox
 from wayside_edge.ports import ClosedBatch
@@ -119,7 +119,7 @@ async def test_a_second_agent_on_the_same_outbox_is_refused(tmp_path: Path) -> N
     first = DurableOutbox(settings(tmp_path / "outbox.db", 0), LiveClock())
     second = DurableOutbox(settings(tmp_path / "outbox.db", 0), LiveClock())
     await first.open()
-    with pytest.raises(OutboxError, match="in use by another agent; stop that one first"):
+    with pytest.raises(ConfigError, match="in use by another agent; stop that one"):
         await second.open()
     await first.append(closed(0))
     await first.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from wayside_server.identity.broker import BrokerPlan, render, render_acl
-from wayside_testkit.credentials import CredentialsFactory
+from wayside_testkit.credentials import Credentials, CredentialsFactory
 
 START_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 10.0
@@ -40,17 +40,20 @@ class Broker:
         directory: an existing directory for its files.
         credentials: whose clients it accepts.
         port: 0 takes a free one at the first start and keeps it.
+        server: its own certificate; a good one by default.
     """
 
     host = "127.0.0.1"
 
-    def __init__(self, directory: Path, credentials: CredentialsFactory, port: int = 0) -> None:
+    def __init__(
+        self, directory: Path, credentials: CredentialsFactory, port: int = 0, server: Credentials | None = None
+    ) -> None:
         self.credentials = credentials
         self.port = port
         self.log_file = directory / "mosquitto.log"
         self.config_file = directory / "mosquitto.conf"
         self._acl_file = directory / "acl"
-        self._server = credentials.server()
+        self._server = server or credentials.server()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -66,10 +66,10 @@ class CredentialsFactory:
         issued = self.authority.issue_service(instance, key.public_key(), now=datetime.now(UTC), days=90)
         return self.write(service_name(instance), issued, key)
 
-    def server(self, hosts: tuple[str, ...] = HOSTS) -> Credentials:
-        """A server certificate for `hosts`."""
+    def server(self, hosts: tuple[str, ...] = HOSTS, *, now: datetime | None = None) -> Credentials:
+        """A server certificate for `hosts`, good for 90 days from `now`."""
         key = new_key()
-        issued = self.authority.issue_server(hosts, key.public_key(), now=datetime.now(UTC), days=90)
+        issued = self.authority.issue_server(hosts, key.public_key(), now=now or datetime.now(UTC), days=90)
         return self.write(hosts[0], issued, key)
 
     def write(self, name: str, certificate: Certificate, key: PrivateKey) -> Credentials:

@@ -7,9 +7,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from wayside_edge.hal.clock import FLOOR_NS
 from wayside_edge.outbox.settings import OutboxSettings
 from wayside_edge.outbox.store import DurableOutbox
-from wayside_edge.ports import Appended, ClosedBatch
+from wayside_edge.ports import Appended, Clock, ClosedBatch
 from wayside_edge.uplink.mqtt import MqttTransport
 from wayside_edge.uplink.session import Uplink
 from wayside_edge.uplink.settings import UplinkSettings
@@ -29,16 +30,17 @@ DEADLINE_S = 30.0
 class EdgeSide:
     """An outbox with its uplink, without sensors: the test says what is accepted."""
 
-    def __init__(self, outbox: DurableOutbox, uplink: Uplink) -> None:
+    def __init__(self, outbox: DurableOutbox, uplink: Uplink, clock: Clock) -> None:
         self.outbox = outbox
         self.uplink = uplink
-        self.clock = LiveClock()
+        self.clock = clock
 
     async def accept(self, values: Sequence[float], name: str = "t") -> Appended:
         """Accept one batch of `values`, a millisecond apart, ending now."""
         now = self.clock.boottime_ns()
         times = [now - (len(values) - 1 - i) * 1_000_000 for i in range(len(values))]
-        clock = ClockMap(now, self.clock.wall_ns(), ClockState.SYNCED)
+        state = ClockState.SYNCED if self.clock.synced() else ClockState.UNSYNCED
+        clock = ClockMap(now, self.clock.wall_ns(), state)
         body = encode_body([Column(name, "Cel", times, list(values))])
         appended = await self.outbox.append(ClosedBatch(len(values), body, self.clock.boot_id(), clock))
         self.uplink.accepted(appended)
@@ -51,9 +53,14 @@ class EdgeSide:
 
 
 @asynccontextmanager
-async def edge_side(path: Path, broker: Broker, who: Credentials, **outbox: Any) -> AsyncIterator[EdgeSide]:
-    """The device `who`, delivering from the outbox at `path` while the block runs."""
-    clock = LiveClock()
+async def edge_side(
+    path: Path, broker: Broker, who: Credentials, clock: Clock | None = None, **outbox: Any
+) -> AsyncIterator[EdgeSide]:
+    """The device `who`, delivering from the outbox at `path` while the block runs.
+
+    With a `clock` that is not synchronised, what has no time waits as in the agent.
+    """
+    clock = clock or LiveClock()
     settled: dict[str, Any] = {"free_disk_floor_mb": 0, "ballast_mb": 0, **outbox}
     store = DurableOutbox(OutboxSettings(path=path, **settled), clock)
     status = await store.open()
@@ -65,9 +72,12 @@ async def edge_side(path: Path, broker: Broker, who: Credentials, **outbox: Any)
         cert_file=who.cert_file,
         key_file=who.key_file,
     )
-    uplink = Uplink(settings, MqttTransport(settings), store, status.pending, clock, "test agent", Random(1))
+    transport = MqttTransport(settings, lambda: None if clock.synced() else max(FLOOR_NS, status.known_ns))
+    uplink = Uplink(
+        *(settings, transport, store, status.pending, clock, "test agent", Random(1)), holding=not clock.synced()
+    )
     async with _running(uplink.run):
-        yield EdgeSide(store, uplink)
+        yield EdgeSide(store, uplink, clock)
     await store.close()
 
 

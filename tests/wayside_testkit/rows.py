@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from wayside_edge.outbox.bracket import Boot
 from wayside_edge.outbox.core import ROW_OVERHEAD_BYTES, Head
 from wayside_edge.ports import ClosedBatch, EpochState, StoredBatch
+from wayside_shared.clock import ClockMap, ClockState
 from wayside_shared.ranges import Ranges
 
 
@@ -34,6 +36,8 @@ class ModelRows:
     last_seq: int = 0
     running_ns: int = 0
     epochs_made: int = 0
+    known: int = 0
+    seen: dict[bytes, tuple[int, ClockMap | None]] = field(default_factory=dict)
     name: str = "device"
 
     def __post_init__(self) -> None:
@@ -132,6 +136,33 @@ class ModelRows:
     def delivered(self, limit: int) -> Sequence[tuple[int, int, int]]:
         items = sorted((seq, item) for seq, item in self.stored.items() if item.state)
         return [(seq, item.size, item.settled_ns) for seq, item in items][:limit]
+
+    def known_ns(self) -> int:
+        return self.known
+
+    def note_known(self, wall_ns: int) -> None:
+        self.known = wall_ns
+
+    def see_boot(self, boot_id: bytes) -> None:
+        self.seen.setdefault(boot_id, (self.known, None))
+
+    def note_boot(self, boot_id: bytes, clock: ClockMap) -> None:
+        self.see_boot(boot_id)
+        after_ns, held = self.seen[boot_id]
+        if held is None or held.state is not ClockState.SYNCED:
+            self.seen[boot_id] = (after_ns, clock)
+
+    def boot_clock(self, boot_id: bytes) -> ClockMap | None:
+        return self.seen.get(boot_id, (0, None))[1]
+
+    def boots(self) -> Sequence[Boot]:
+        found = []
+        for boot_id, (after_ns, clock) in self.seen.items():
+            own = [i.row.clock for i in self.stored.values() if i.state == 0 and i.row.boot_id == boot_id]
+            last = max(own, key=lambda stamp: stamp.boottime_ns, default=ClockMap(0, 0, ClockState.UNSYNCED))
+            believed = clock or ClockMap(last.boottime_ns, last.wall_ns, ClockState.UNSYNCED)
+            found.append(Boot(boot_id, after_ns, last.boottime_ns, believed))
+        return found
 
     def used_bytes(self) -> int:
         return sum(item.size for item in self.stored.values())

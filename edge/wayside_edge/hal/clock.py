@@ -26,7 +26,8 @@ class ClockSettings:
         False,
     )
     hold_s: float = setting(
-        "After a start without a right clock, how long to keep samples back until it is set, in seconds.",
+        "After a start without a right clock, how long to keep samples back until it is set, in seconds. What a clock"
+        " before 2026 stamped waits without limit.",
         120.0,
         minimum=0.0,
         maximum=86_400.0,

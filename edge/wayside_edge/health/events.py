@@ -106,22 +106,31 @@ class DropDeclared(Event):
 
 @dataclass(frozen=True, slots=True)
 class ClockHeld(Event):
-    """Nothing is sent yet, because the time is not known."""
+    """The time is not known; samples of this boot are not sent yet."""
 
     level = logging.WARNING
     line = (
-        "the clock is not synchronised; samples are kept back for up to {seconds:g} s."
-        " On a machine whose clock is right without NTP set trust_system = true under [clock]"
+        "waiting for the time: the clock is not synchronised (it says {said}); measuring and connecting go on, samples"
+        " are kept {how_long}. On a machine whose clock is right without NTP set trust_system = true under [clock]"
     )
+    said: str
+    how_long: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockGivenUp(Event):
+    """The time was waited for long enough; samples go out with what the board believes."""
+
+    level = logging.WARNING
+    line = "still without the time after {seconds:g} s; samples are sent with what the clock says, marked as unsynced"
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class ClockSynced(Event):
-    """The time is known; what was measured before is corrected with it."""
+    """The time became known; what was measured before is corrected with it."""
 
-    level = logging.DEBUG
-    line = "the clock is synchronised"
+    line = "the clock is synchronised; what was measured before is sent with its corrected time"
 
 
 class Journal:

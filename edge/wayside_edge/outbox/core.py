@@ -5,11 +5,13 @@ same functions run over SQLite on a board and over a model in the simulator.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from wayside_edge.outbox.bracket import Boot, bracket
 from wayside_edge.ports import ABSOLUTE, Appended, ClosedBatch, EpochState, Settled, StoredBatch
 from wayside_shared.batch import MAX_DROPPED_BATCHES, Counters, Drop, encode_body
+from wayside_shared.clock import ClockMap, ClockState
 from wayside_shared.ranges import Ranges
 from wayside_shared.rejects import DropReason, RejectCode
 from wayside_shared.session import Ack, Reject, ServerHello
@@ -108,6 +110,24 @@ class Rows(Protocol):
     def delivered(self, limit: int) -> Sequence[tuple[int, int, int]]:
         """Number, size and delivery time (running time, ns) of delivered or quarantined rows, oldest first."""
 
+    def known_ns(self) -> int:
+        """The last UTC time known for certain, in nanoseconds; 0 when none ever was."""
+
+    def note_known(self, wall_ns: int) -> None:
+        """Remember that it is `wall_ns`, for certain."""
+
+    def see_boot(self, boot_id: bytes) -> None:
+        """Remember that this boot came after all seen before it, and after the last time known."""
+
+    def note_boot(self, boot_id: bytes, clock: ClockMap) -> None:
+        """Keep `clock` as the map of a boot unless a synced one is known."""
+
+    def boot_clock(self, boot_id: bytes) -> ClockMap | None:
+        """The map noted of a boot; None while there is none."""
+
+    def boots(self) -> Sequence[Boot]:
+        """The boots seen, oldest first, with what their pending rows say of them."""
+
     def used_bytes(self) -> int:
         """Bytes that all rows take."""
 
@@ -132,6 +152,10 @@ def append(rows: Rows, batch: ClosedBatch, limits: Limits, *, reason: DropReason
         limits: the bounds.
         reason: give rows up even under the quota, for this reason (a disk near its floor).
     """
+    if batch.clock is not ABSOLUTE:
+        rows.see_boot(batch.boot_id)
+        if batch.clock.state is ClockState.SYNCED:
+            rows.note_known(batch.clock.wall_ns)
     size, used, first = len(batch.body) + ROW_OVERHEAD_BYTES, rows.used_bytes(), rows.next_seq()
     excess = used + size - limits.quota_bytes
     dropped: list[Head] = []
@@ -211,6 +235,19 @@ def rewind(rows: Rows, hello: ServerHello) -> Sequence[int]:
     for first, last in hello.ranges:
         but.add(first, last)
     return rows.unsettle(hello.epoch, hello.contiguous_upto, but)
+
+
+def note_clock(rows: Rows, boot_id: bytes, clock: ClockMap) -> None:
+    """Take in the synced `clock` of the running boot, which also bounds the times of boots that never knew theirs."""
+    rows.note_boot(boot_id, clock)
+    for earlier, estimated in bracket(rows.boots()).items():
+        rows.note_boot(earlier, estimated)
+
+
+def timed(rows: Rows, row: StoredBatch) -> StoredBatch:
+    """`row` with the best clock map: its own when that was trusted, else what is known of its boot by now."""
+    known = None if row.clock.state is ClockState.SYNCED else rows.boot_clock(row.boot_id)
+    return row if known is None else replace(row, clock=known)
 
 
 def trim(rows: Rows, limits: Limits, running_ns: int) -> int:

@@ -26,6 +26,7 @@ _COLUMNS = (
     *("seq", *HASHED, "body", "hash", "digest", "state", "settled_ns", "code"),
     *("stands_epoch", "stands_seq", "stands_before"),
 )
+_BOOT = ("boot_id", "after_ns", "boottime_ns", "wall_ns", "clock_state", "err_ms")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM batch NOT INDEXED"  # noqa: S608
 
 
@@ -46,11 +47,14 @@ class Salvaged:
 
 @dataclass(slots=True)
 class _Found:
-    """What can be read: intact rows by number, (accepted, acked_upto) by epoch, the highest number given out."""
+    """What can be read: intact rows by number, (accepted, acked_upto) by epoch, the highest number given out, the last
+    time known, and the boots seen."""
 
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
     epochs: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     last: int = 0
+    known_ns: int = 0
+    boots: dict[bytes, tuple[int | None, ...]] = field(default_factory=dict)
 
 
 def is_damage(error: BaseException) -> bool:
@@ -160,8 +164,11 @@ def _fill(target: sqlite3.Connection, found: _Found) -> Sequence[core.Head]:
         "running_ns": max((row["settled_ns"] or 0 for row in rows.values()), default=0),
         "used_bytes": sum(size for size, _ in sizes),
         "settled_bytes": sum(size for size, settled in sizes if settled),
+        "known_ns": found.known_ns,
     }
     target.executemany("UPDATE tally SET value = ? WHERE name = ?", [(v, name) for name, v in tallies.items()])
+    boots = [(boot_id, *values) for boot_id, values in found.boots.items()]
+    target.executemany(f"INSERT INTO seen_boot ({', '.join(_BOOT)}) VALUES (?, ?, ?, ?, ?, ?)", boots)  # noqa: S608
     into = SqliteRows(target, 0)
     into.begin_epoch()
     gone = _missing(rows, epochs, highest)
@@ -200,6 +207,9 @@ def _read(path: Path) -> _Found:
             for epoch, counters in _epochs(source):
                 found.epochs.setdefault(epoch, counters)
             found.last = max(found.last, _last_seq(source))
+            found.known_ns = found.known_ns or _known_ns(source)
+            for boot_id, values in _boots(source):
+                found.boots.setdefault(boot_id, values)
     return found
 
 
@@ -261,6 +271,22 @@ def _epochs(source: sqlite3.Connection) -> Iterator[tuple[bytes, tuple[int, int]
         for epoch, accepted, upto in source.execute("SELECT epoch, accepted, acked_upto FROM epoch ORDER BY id"):
             if isinstance(epoch, bytes) and isinstance(accepted, int) and isinstance(upto, int):
                 yield epoch, (accepted, upto)
+
+
+def _boots(source: sqlite3.Connection) -> Iterator[tuple[bytes, tuple[int | None, ...]]]:
+    """The boots that can be read, oldest first: without them samples of a boot without a clock have no time."""
+    with suppress(sqlite3.Error):
+        for boot_id, after_ns, *clock in source.execute(f"SELECT {', '.join(_BOOT)} FROM seen_boot ORDER BY id"):  # noqa: S608
+            sound = isinstance(boot_id, bytes) and all(isinstance(value, int) for value in (after_ns, *clock))
+            if sound or (isinstance(after_ns, int) and clock == [None] * len(clock)):
+                yield boot_id, (after_ns, *clock)
+
+
+def _known_ns(source: sqlite3.Connection) -> int:
+    with suppress(sqlite3.Error, TypeError):
+        (known,) = source.execute("SELECT value FROM tally WHERE name = 'known_ns'").fetchone()
+        return known if isinstance(known, int) else 0
+    return 0
 
 
 def _last_seq(source: sqlite3.Connection) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from wayside_edge.errors import OutboxError
+from wayside_edge.outbox.bracket import Boot
 from wayside_edge.outbox.core import ROW_OVERHEAD_BYTES, CorruptRowError, Head
 from wayside_edge.ports import ClosedBatch, EpochState, StoredBatch
 from wayside_shared.batch import MAX_SAMPLES
@@ -54,12 +55,14 @@ CREATE TABLE IF NOT EXISTS batch (
 );
 CREATE INDEX IF NOT EXISTS batch_pending ON batch (seq, epoch_id) WHERE state = 0;
 CREATE INDEX IF NOT EXISTS batch_settled ON batch (seq) WHERE state <> 0;
-CREATE TABLE IF NOT EXISTS boot (
-    boot_id BLOB PRIMARY KEY,
-    boottime_ns INTEGER NOT NULL,
-    wall_ns INTEGER NOT NULL,
-    clock_state INTEGER NOT NULL,
-    err_ms INTEGER NOT NULL
+CREATE TABLE IF NOT EXISTS seen_boot (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    boot_id BLOB NOT NULL UNIQUE,
+    after_ns INTEGER NOT NULL,
+    boottime_ns INTEGER,
+    wall_ns INTEGER,
+    clock_state INTEGER,
+    err_ms INTEGER
 );
 CREATE TABLE IF NOT EXISTS tally (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
@@ -81,7 +84,9 @@ HASHED = (
 )
 """What the hash covers besides number and body."""
 _SIZE = f"length(body) + {ROW_OVERHEAD_BYTES}"
-_TALLIES = ("running_ns", "used_bytes", "settled_bytes")
+_TALLIES = ("running_ns", "used_bytes", "settled_bytes", "known_ns")
+KEPT_BOOTS = 10_000
+"""Ten starts a day for three years take about a megabyte; a batch older than that goes with what its board believed."""
 
 
 def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
@@ -279,7 +284,7 @@ class SqliteRows:
         return self.tally("settled_bytes")
 
     def tally(self, name: str) -> int:
-        """A running sum: `running_ns`, `used_bytes` or `settled_bytes`."""
+        """A running sum, `running_ns`, `used_bytes` or `settled_bytes`; or `known_ns`."""
         return int(self._db.execute("SELECT value FROM tally WHERE name = ?", (name,)).fetchone()[0])
 
     def set_running(self, running_ns: int) -> None:
@@ -290,21 +295,50 @@ class SqliteRows:
         """Bytes inside the file that rows can take before it grows."""
         return int(_pragma(self._db, "freelist_count")) * int(_pragma(self._db, "page_size"))
 
+    def known_ns(self) -> int:
+        return self.tally("known_ns")
+
+    def note_known(self, wall_ns: int) -> None:
+        self._db.execute("UPDATE tally SET value = ? WHERE name = 'known_ns'", (wall_ns,))
+
+    def see_boot(self, boot_id: bytes) -> None:
+        seen = self._db.execute(
+            "INSERT INTO seen_boot (boot_id, after_ns) VALUES (?, ?) ON CONFLICT (boot_id) DO NOTHING",
+            (boot_id, self.known_ns()),
+        )
+        if seen.rowcount:
+            self._db.execute("DELETE FROM seen_boot WHERE id <= ?", (int(seen.lastrowid or 0) - KEPT_BOOTS,))
+
     def note_boot(self, boot_id: bytes, clock: ClockMap) -> None:
-        """Keep the best clock map known of a boot: the first trusted one stays."""
+        self.see_boot(boot_id)
         self._db.execute(
-            "INSERT INTO boot VALUES (?, ?, ?, ?, ?) ON CONFLICT (boot_id) DO UPDATE SET boottime_ns ="
-            " excluded.boottime_ns, wall_ns = excluded.wall_ns, clock_state = excluded.clock_state,"
-            " err_ms = excluded.err_ms WHERE boot.clock_state <> 0",
-            (boot_id, clock.boottime_ns, clock.wall_ns, int(clock.state), clock.err_ms),
+            "UPDATE seen_boot SET boottime_ns = ?, wall_ns = ?, clock_state = ?, err_ms = ?"
+            " WHERE boot_id = ? AND clock_state IS NOT ?",
+            (clock.boottime_ns, clock.wall_ns, int(clock.state), clock.err_ms, boot_id, int(ClockState.SYNCED)),
         )
 
     def boot_clock(self, boot_id: bytes) -> ClockMap | None:
-        """The best clock map known of a boot."""
         found = self._db.execute(
-            "SELECT boottime_ns, wall_ns, clock_state, err_ms FROM boot WHERE boot_id = ?", (boot_id,)
+            "SELECT boottime_ns, wall_ns, clock_state, err_ms FROM seen_boot"
+            " WHERE boot_id = ? AND clock_state IS NOT NULL",
+            (boot_id,),
         ).fetchone()
         return None if found is None else ClockMap(found[0], found[1], ClockState(found[2]), found[3])
+
+    def boots(self) -> Sequence[Boot]:
+        # The bare columns come from the row that has the maximum (SQLite, "Bare columns in an aggregate query").
+        found = self._db.execute(
+            "SELECT s.boot_id, s.after_ns, coalesce(p.last_ns, 0),"
+            " coalesce(s.boottime_ns, p.last_ns, 0), coalesce(s.wall_ns, p.wall_ns, 0),"
+            " coalesce(s.clock_state, ?), coalesce(s.err_ms, 0)"
+            " FROM seen_boot s LEFT JOIN (SELECT boot_id, max(boottime_ns) AS last_ns, wall_ns FROM batch"
+            " WHERE state = 0 AND boottime_ns > 0 GROUP BY boot_id) p USING (boot_id) ORDER BY s.id",
+            (int(ClockState.UNSYNCED),),
+        )
+        return [
+            Boot(boot_id, after_ns, last_ns, ClockMap(boottime_ns, wall_ns, ClockState(state), err_ms))
+            for boot_id, after_ns, last_ns, boottime_ns, wall_ns, state, err_ms in found
+        ]
 
     def _count(self, name: str, by: int) -> None:
         if by:

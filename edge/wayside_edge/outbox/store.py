@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from wayside_edge.errors import OutboxError
+from wayside_edge.errors import ConfigError, OutboxError
 from wayside_edge.outbox import core, salvage
 from wayside_edge.outbox.settings import MIB, OutboxSettings
 from wayside_edge.outbox.sqlite import SqliteRows, connect
 from wayside_edge.ports import Appended, Clock, ClosedBatch, EpochState, Loaded, Settled, Status, StoredBatch
-from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
+from wayside_shared.clock import NS_PER_S, ClockMap
 from wayside_shared.ranges import Ranges
 from wayside_shared.rejects import DropReason
 from wayside_shared.session import Ack, ServerHello
@@ -73,7 +73,8 @@ class DurableOutbox:
         """Take the file for this agent and say what it holds.
 
         Raises:
-            OutboxError: another agent has it, or the disk does not give it.
+            ConfigError: another agent has it.
+            OutboxError: the disk does not give it.
         """
         return await self._run(self._open)
 
@@ -115,8 +116,8 @@ class DurableOutbox:
         return await self._run(lambda: self._in_transaction(self._status))
 
     async def note_clock(self, boot_id: bytes, clock: ClockMap) -> None:
-        """Remember a clock map of a boot, for batches that were stamped before the time was known."""
-        await self._run(lambda: self._in_transaction(lambda rows: rows.note_boot(boot_id, clock)))
+        """Take in the synced `clock` of the running boot, for batches that were stamped before the time was known."""
+        await self._run(lambda: self._in_transaction(lambda rows: core.note_clock(rows, boot_id, clock)))
 
     async def close(self) -> None:
         """Let the file go."""
@@ -182,7 +183,7 @@ class DurableOutbox:
                 corrupt.append(error.head)
                 continue
             if row is not None:
-                loaded.append(_timed(row, rows.boot_clock(row.boot_id)))
+                loaded.append(core.timed(rows, row))
         declared: list[int] = []
         if self._numbered_anew:
             # The file was replaced under an uplink that knows the old one's numbers only.
@@ -205,7 +206,7 @@ class DurableOutbox:
             for head in heads:
                 pending.add(head.seq)
             at = heads[-1].seq + 1
-        return Status(current, counters, rows.used_bytes(), pending)
+        return Status(current, counters, rows.used_bytes(), pending, rows.known_ns())
 
     def _in_transaction(self, step: Callable[[SqliteRows], T]) -> T:
         db = self._connection()
@@ -326,18 +327,13 @@ class DurableOutbox:
         return f"outbox {self._settings.path}: {advice}"
 
 
-def _timed(row: StoredBatch, known: ClockMap | None) -> StoredBatch:
-    """`row` with the best clock map: its own when that was trusted, else what its boot learned later."""
-    if row.clock.state is ClockState.SYNCED or known is None or known.state is ClockState.UNSYNCED:
-        return row
-    return StoredBatch(row.seq, row.epoch, row.first_seq, row.before, row.n, row.boot_id, known, row.body)
-
-
 def _lock(path: Path) -> int:
     handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(handle)
-        raise OutboxError(f"outbox {path} is in use by another agent; stop that one first") from error
+        raise ConfigError(
+            f"outbox {path} is in use by another agent; stop that one, or give this one its own"
+        ) from error
     return handle

@@ -21,6 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from wayside_edge.errors import TransientError
 from wayside_edge.ports import Incoming, Outgoing
 from wayside_edge.uplink.settings import UplinkSettings
+from wayside_edge.uplink.trust import client_context, refuse_outdated
 from wayside_shared.session import STATE_CONTENT_TYPE
 from wayside_shared.topics import Channel, topic
 
@@ -40,14 +41,19 @@ class MqttTransport:
 
     Args:
         settings: `[uplink]`.
+        earliest_ns: gives UTC nanoseconds that have passed for certain while the wall clock means nothing, and None
+            while it is right.
     """
 
-    def __init__(self, settings: UplinkSettings) -> None:
+    def __init__(self, settings: UplinkSettings, earliest_ns: Callable[[], int | None] = lambda: None) -> None:
         self._settings = settings
+        self._earliest_ns = earliest_ns
 
     async def connect(self) -> "MqttConnection":
         """A session, subscribed and announced (see `ports.Transport`)."""
-        connection = MqttConnection(self._settings, self._context())
+        earliest_ns = self._earliest_ns()
+        context = client_context(self._settings, timeless=earliest_ns is not None)
+        connection = MqttConnection(self._settings, context, earliest_ns)
         try:
             await connection.open()
         except BaseException:
@@ -55,25 +61,13 @@ class MqttTransport:
             raise
         return connection
 
-    def _context(self) -> ssl.SSLContext:
-        """Read anew for each session, so that a renewed certificate counts from the next one on."""
-        settings = self._settings
-        try:
-            context = ssl.create_default_context(cafile=str(settings.ca_file))
-            context.minimum_version = ssl.TLSVersion.TLSv1_3
-            context.load_cert_chain(settings.cert_file, settings.key_file)
-        except (OSError, ssl.SSLError) as error:
-            names = f"{settings.ca_file}, {settings.cert_file} or {settings.key_file}"
-            message = f"cannot use {names}: {error}; enrol this device with wayside-edge enroll"
-            raise TransientError(message) from error
-        return context
-
 
 class MqttConnection:
     """One session with the broker, from `MqttTransport.connect`."""
 
-    def __init__(self, settings: UplinkSettings, context: ssl.SSLContext) -> None:
+    def __init__(self, settings: UplinkSettings, context: ssl.SSLContext, earliest_ns: int | None) -> None:
         self._settings = settings
+        self._earliest_ns = earliest_ns
         self._loop = asyncio.get_running_loop()
         self._incoming: asyncio.Queue[Incoming | None] = asyncio.Queue()
         self._ready: asyncio.Future[None] = self._loop.create_future()
@@ -165,6 +159,8 @@ class MqttConnection:
             clean_start=True,
         )
         link = self._client.socket()
+        if isinstance(link, ssl.SSLSocket) and self._earliest_ns is not None:
+            refuse_outdated(link, self._earliest_ns)
         if isinstance(link, socket.socket):
             # Batches and their acknowledgements are small packets; Nagle would add 40 ms to each turn.
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

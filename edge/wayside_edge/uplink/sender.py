@@ -68,11 +68,25 @@ class GotHello:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Batches that are not to be sent before `Released`: the time of their samples is not known yet."""
+
+    seqs: Iterable[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What was held can be sent. `nonce` is 8 fresh random bytes, to tell the server of the clock."""
+
+    nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
 
 
-Event: TypeAlias = Connected | Disconnected | Added | Removed | GotAck | GotHello | Tick
+Event: TypeAlias = Connected | Disconnected | Added | Removed | GotAck | GotHello | Held | Released | Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +136,8 @@ class Sender:
     """The state of the uplink.
 
     Args:
-        pending: numbers of the batches that the outbox has not delivered.
+        pending: numbers of the batches that the outbox has not delivered; those found to wait for the time move to
+            `held`.
         max_window: most batches in flight.
         random: source of jitter.
     """
@@ -134,6 +149,7 @@ class Sender:
     threshold: float = 64.0
     flights: dict[int, _Flight] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
+    held: Ranges = field(default_factory=Ranges)
     nonce: bytes | None = None
     greeted: bool = False
     hello_due_ns: int = 0
@@ -151,15 +167,14 @@ class Sender:
                 effects.append(SendHello(nonce))
             case Disconnected():
                 self._close()
-            case Added(seqs):
-                for seq in seqs:
-                    self.pending.add(seq)
-            case Removed(seqs, confirmed):
-                self._remove(seqs, confirmed)
+            case Added() | Removed() | Held():
+                self._keep_books(event)
             case GotAck(ack):
                 effects.extend(self._on_ack(ack, now_ns))
             case GotHello():
                 effects.extend(self._on_hello(event))
+            case Released(nonce):
+                effects.extend(self._release(nonce, now_ns))
             case Tick():
                 effects.extend(self._on_tick(now_ns))
         effects.extend(self._fill(now_ns))
@@ -202,11 +217,32 @@ class Sender:
     def _remove(self, seqs: Iterable[int], confirmed: int) -> None:
         for seq in seqs:
             self.pending.discard(seq)
+            self.held.discard(seq)
             self.flights.pop(seq, None)
             self.attempts.pop(seq, None)
         for _ in range(confirmed):
             self.window += 1.0 if self.window < self.threshold else 1.0 / self.window
         self.window = min(self.window, float(self.max_window))
+
+    def _keep_books(self, event: Added | Removed | Held) -> None:
+        match event:
+            case Added(seqs):
+                for seq in seqs:
+                    self.pending.add(seq)
+            case Removed(seqs, confirmed):
+                self._remove(seqs, confirmed)
+            case Held(seqs):
+                for seq in seqs:
+                    if seq in self.pending:
+                        self.pending.discard(seq)
+                        self.held.add(seq)
+                        self.flights.pop(seq, None)
+
+    def _release(self, nonce: bytes, now_ns: int) -> list[Effect]:
+        for first, last in self.held.pairs():
+            self.pending.add(first, last)
+        self.held = Ranges()
+        return [] if self.nonce is None else self.ask_again(nonce, now_ns)
 
     def _on_ack(self, ack: Ack, now_ns: int) -> list[Effect]:
         self.slow_ns = ack.slow_ms * 1_000_000

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from random import Random
 
 from wayside_edge.errors import OutboxError, RejectedError, TransientError
+from wayside_edge.hal.clock import FLOOR_NS
 from wayside_edge.ports import Appended, Clock, Connection, Incoming, OutboxDelivery, Outgoing, Transport
 from wayside_edge.uplink import sender as core
 from wayside_edge.uplink.settings import UplinkSettings
@@ -37,6 +38,7 @@ class Uplink:
         clock: boot time paces everything; wall time only travels.
         agent: software and version, for the hello.
         random: source of jitter.
+        holding: whether samples whose time is not known yet are kept back until `release`.
     """
 
     def __init__(
@@ -48,6 +50,8 @@ class Uplink:
         clock: Clock,
         agent: str,
         random: Random,
+        *,
+        holding: bool = False,
     ) -> None:
         self._device = settings.device
         self._transport = transport
@@ -57,6 +61,7 @@ class Uplink:
         self._random = random
         self._sender = core.Sender(pending, settings.window, random)
         self._todo: asyncio.Queue[core.Event | Incoming] = asyncio.Queue()
+        self._holding = holding
         self._asked_ns = 0
         self._connected = False
         self._drained = asyncio.Event()
@@ -70,15 +75,23 @@ class Uplink:
     @property
     def pending(self) -> int:
         """Batches that the server has not confirmed yet."""
-        return len(self._sender.pending)
+        return len(self._sender.pending) + len(self._sender.held)
 
     def accepted(self, appended: Appended) -> None:
         """Tell the uplink what an append did; call it in the event loop."""
         self._tell(core.Removed(appended.dropped))
         self._tell(core.Added(appended.added))
 
+    def release(self) -> None:
+        """The time is known, or waited for no longer: send what was kept back, and tell the server of the clock.
+
+        What was stamped before `FLOOR_NS` still stays until the outbox knows its time: the server would refuse it.
+        """
+        self._holding = False
+        self._tell(core.Released(os.urandom(session.NONCE_BYTES)))
+
     async def drained(self) -> None:
-        """Returns once nothing is pending."""
+        """Returns once nothing is pending but what waits for the time."""
         await self._drained.wait()
 
     async def run(self) -> None:
@@ -195,7 +208,10 @@ class Uplink:
 
     async def _publish(self, connection: Connection, seqs: list[int]) -> Sequence[core.Event]:
         held = await self._outbox.load(seqs)
+        waiting = [batch.seq for batch in held.rows if self._must_wait(batch.clock)]
         for batch in held.rows:
+            if self._must_wait(batch.clock):
+                continue
             envelope = Envelope(
                 device=self._device,
                 epoch=batch.epoch,
@@ -209,7 +225,10 @@ class Uplink:
             )
             self._send(connection, Channel.UP, encode_message(envelope, batch.body), CONTENT_TYPE)
         gone = set(seqs) - {batch.seq for batch in held.rows}
-        return [core.Removed(gone), core.Added(held.declared)] if gone or held.declared else ()
+        return [core.Held(waiting), core.Removed(gone), core.Added(held.declared)]
+
+    def _must_wait(self, clock: ClockMap) -> bool:
+        return clock.state is ClockState.UNSYNCED and (self._holding or clock.wall_ns < FLOOR_NS)
 
     async def _settle(self, connection: Connection, ack: session.Ack) -> Sequence[core.Event]:
         settled = await self._outbox.settle(ack)
