@@ -30,6 +30,6 @@ docs: setup
 
 lock: setup
 	@for set in all edge server; do \
-	  extra="--extra $$set"; [ $$set = all ] && extra="--all-extras --group dev"; \
+	  extra="--extra $$set"; [ $$set = all ] && extra="--all-extras --group dev --group peers"; \
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header $$extra \
 	    pyproject.toml -o requirements/$$set.lock; done

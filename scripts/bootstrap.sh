@@ -40,13 +40,18 @@ if ! command -v mosquitto >/dev/null 2>&1; then
     if [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null 2>&1; then apt_install mosquitto; else
         stop "mosquitto is missing; type: su -c 'apt-get install mosquitto'"; fi
 fi
+# spidev comes as source only.
+if ! command -v cc >/dev/null 2>&1 ||
+    ! [ -f "$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]; then
+    apt_install gcc libc6-dev python3-dev
+fi
 
 want=$(cat "$LOCK" pyproject.toml "$0" | sha256sum | cut -d' ' -f1)
 if [ -x "$VENV/bin/python" ] && [ "$(cat "$VENV/.locked" 2>/dev/null)" = "$want" ]; then exec sh scripts/console.sh; fi
 echo "wayside: setting up $VENV (about a minute, once)"
 rm -rf "$VENV"
 "$PYTHON" -m venv "$VENV" || stop "could not make a virtual environment; type: sudo apt-get install python3-venv"
-"$VENV/bin/python" -m pip install -q --disable-pip-version-check --no-input --require-hashes -r "$LOCK" ||
+"$VENV/bin/python" -m pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes -r "$LOCK" ||
     stop "could not install the locked dependencies; check the network or your package index, then run make again"
 "$VENV/bin/python" -m pip install -q --disable-pip-version-check --no-input --no-deps --no-build-isolation -e . ||
     stop "could not install wayside itself into $VENV; remove $VENV and run make again"

@@ -4,6 +4,7 @@ A page is a function without arguments in `PAGES`; add one there and run `make d
 """
 
 import argparse
+import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +13,8 @@ from pathlib import Path
 
 from wayside_edge import __main__ as edge_command
 from wayside_edge import config, registry
-from wayside_edge.hal.buses import I2cSettings
+from wayside_edge.hal.buses import BUS_KINDS
+from wayside_edge.ports import DriverKind
 from wayside_firmware import __main__ as firmware_command
 from wayside_server import __main__ as server_command
 from wayside_server.config import ServerSettings
@@ -196,17 +198,25 @@ def agent_configuration() -> str:
         "One TOML file. A setting `a.b` is the key `b` in the table `[a]`; `bus` and `sensor` are lists, `[[bus]]` and "
         "`[[sensor]]`. Unknown keys are errors. `wayside-edge sample-config` writes a file with all of it.\n",
         table(head, _settings(config.AgentSettings)),
-        "## A bus of kind `i2c`\n",
-        "Further keys of its `[[bus]]`.\n",
-        table(head, _settings(I2cSettings)),
     ]
-    for kind, load in sorted(registry.DRIVERS.items()):
-        rows = _settings(load().settings)
+    for kind, settings in BUS_KINDS.items():
+        parts += [f"## A bus of kind `{kind}`\n", "Further keys of its `[[bus]]`.\n", table(head, _settings(settings))]
+    for kind, module in sorted(registry.DRIVERS.items()):
+        driver: DriverKind = importlib.import_module(module).KIND
+        rows = _settings(driver.settings)
         parts.append(f"## A sensor of kind `{kind}`\n")
+        parts.append(_about(driver))
         parts.append(
             f"Further keys of its `[[sensor]]`.\n\n{table(head, rows)}" if rows else "It has no further keys.\n"
         )
     return "\n".join(parts)
+
+
+def _about(kind: DriverKind) -> str:
+    where = f" On a bus of family {' or '.join(f'`{family}`' for family in kind.families)}." if kind.families else ""
+    rows = [(f"`{item.name}`", item.unit, f"{item.low:g} to {item.high:g}", item.accuracy) for item in kind.quantities]
+    gives = table(("series", "unit", "range", "accuracy"), rows) if rows else ""
+    return f"{kind.title}.{where}\n\n{gives}"
 
 
 def _settings(cls: type) -> list[tuple[str, ...]]:

@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _sample_config(_options: argparse.Namespace) -> int:
-    print(config.sample(), end="")
+def _sample_config(options: argparse.Namespace) -> int:
+    print(config.sample(options.kind), end="")
     return 0
 
 
@@ -67,7 +67,8 @@ def parser() -> argparse.ArgumentParser:
     for name, text in (("run", "measure and deliver until stopped"), ("check-config", "say whether a file is right")):
         command = commands.add_parser(name, help=text)
         command.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"{DEFAULT_CONFIG}")
-    commands.add_parser("sample-config", help="print a commented configuration file")
+    sample = commands.add_parser("sample-config", help="print a commented configuration file")
+    sample.add_argument("kind", nargs="*", metavar="KIND", help="kinds of sensor to show; without any, their names")
     enroll = commands.add_parser("enroll", help="get this device its certificate with a one-time token")
     enroll.add_argument("url", metavar="URL", help="address of the server, https://…")
     enroll.add_argument("token", metavar="TOKEN", help="from: wayside-server token create")

@@ -7,11 +7,12 @@ place: a batch in memory, accepted by the outbox, or counted as refused.
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 
 from wayside_edge import registry
 from wayside_edge.config import AgentSettings
@@ -28,7 +29,7 @@ from wayside_edge.health.events import (
 )
 from wayside_edge.pipeline.batcher import Batcher
 from wayside_edge.pipeline.schedule import Backoff, Ticks
-from wayside_edge.ports import BusProvider, Clock, ClosedBatch, Driver, Outbox, Reading
+from wayside_edge.ports import BusProvider, Clock, ClosedBatch, Driver, Outbox, Reading, Steps
 from wayside_edge.registry import SensorSettings
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
 
@@ -157,7 +158,7 @@ class Acquisition:
         while True:
             try:
                 if not started:
-                    await self._call(sensor, sensor.driver.start)
+                    await self._finish(sensor, sensor.driver.start)
                     started = True
                 await self._room()
                 now_ns = self._clock.boottime_ns()
@@ -166,7 +167,7 @@ class Acquisition:
                 self.counters.ticks_missed += ticks.missed
                 ticks.missed = 0
                 stamp_ns = self._clock.boottime_ns()
-                readings = await self._call(sensor, sensor.driver.read)
+                readings = await self._finish(sensor, sensor.driver.read)
             except (BusError, SensorError) as error:
                 started = False
                 await asyncio.sleep(self._failed(sensor, error))
@@ -274,6 +275,16 @@ class Acquisition:
                 await wake.wait()
         wake.clear()
 
+    async def _finish(self, sensor: _Sensor, function: Callable[[], Steps[T] | T]) -> T:
+        """What a driver's work gives in the end; its bus is free while the chip converts."""
+        outcome = await self._call(sensor, function)
+        while isinstance(outcome, Generator):
+            pause_s, result = await self._call(sensor, partial(_step, outcome))
+            if pause_s is None:
+                return cast(T, result)
+            await asyncio.sleep(pause_s)
+        return outcome
+
     async def _call(self, sensor: _Sensor, function: Callable[[], T]) -> T:
         """Call a driver in the thread of its bus. A call that hangs is reported and waited for: it holds the bus."""
         future = asyncio.get_running_loop().run_in_executor(sensor.executor, function)
@@ -294,3 +305,11 @@ class Acquisition:
             await asyncio.wait(closing, timeout=CLOSE_S)
         for sensor in self._sensors:
             sensor.executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _step(steps: Steps[T]) -> tuple[float | None, Any]:
+    """Do the next step: the pause after it, or None and the result."""
+    try:
+        return next(steps), None
+    except StopIteration as end:
+        return None, end.value

@@ -1,15 +1,18 @@
 """The agent's configuration: one TOML file, read whole and checked before anything starts."""
 
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from wayside_edge import registry
 from wayside_edge.errors import ConfigError
-from wayside_edge.hal.buses import Buses, BusSettings, I2cSettings
+from wayside_edge.hal.buses import BUS_KINDS, Buses, BusSettings
 from wayside_edge.hal.clock import ClockSettings
 from wayside_edge.outbox.settings import OutboxSettings
 from wayside_edge.pipeline.settings import BatchSettings
+from wayside_edge.ports import DriverKind
 from wayside_edge.registry import SensorSettings
 from wayside_edge.uplink.settings import UplinkSettings
 from wayside_shared.settings import from_toml, setting, suggestion, to_sample
@@ -84,26 +87,52 @@ def parse(text: str, source: str) -> AgentSettings:
     return settings
 
 
-def sample() -> str:
-    """A configuration file that works on any Linux machine and shows every setting."""
+def sample(kinds: Sequence[str] = ()) -> str:
+    """A configuration file that works on any Linux machine and shows every setting.
+
+    Args:
+        kinds: kinds of sensor to show, as comments, besides the machine itself; with none the file names them all.
+
+    Raises:
+        ConfigError: a kind is unknown.
+    """
     parts = [
         to_sample(AgentSettings, "Configuration of wayside-edge: every setting with its default.", leave_out=_LISTS),
-        _commented("[[bus]]", to_sample(BusSettings), to_sample(I2cSettings)),
+        _sensor("host", "\n"),
     ]
-    for kind, loader in registry.DRIVERS.items():
-        driver = loader()
-        head = to_sample(SensorSettings, leave_out=() if driver.on_bus else ("bus",))
-        head = head.replace('kind = "host"', f'kind = "{kind}"').replace('name = "greenhouse"', f'name = "{kind}"')
-        head = head.replace("# bus =", 'bus = "main"')
-        own = to_sample(driver.settings, path="sensor")
-        parts.append(f"[[sensor]]\n{head}{own}" if kind == "host" else _commented("[[sensor]]", head, own))
+    if not kinds:
+        names = textwrap.fill(", ".join(registry.kinds()), 110, initial_indent="# ", subsequent_indent="# ")
+        parts.append(f"# wayside-edge sample-config KIND shows a sensor of any of these kinds:\n{names}\n")
+    families = dict.fromkeys(family for kind in kinds for family in _kind(kind).families)
+    parts += [_bus(family) for family in families if family in BUS_KINDS]
+    parts += [_commented(_sensor(kind, "")) for kind in kinds if kind != "host"]
     return "\n".join(parts)
+
+
+def _bus(family: str) -> str:
+    head = to_sample(BusSettings).replace('kind = "i2c"', f'kind = "{family}"').replace('"main"', f'"{family}-bus"')
+    return _commented(f"[[bus]]\n{head}{to_sample(BUS_KINDS[family])}")
+
+
+def _sensor(name: str, end: str) -> str:
+    kind = _kind(name)
+    head = to_sample(SensorSettings, leave_out=() if kind.families else ("bus",))
+    head = head.replace('kind = "host"', f'kind = "{name}"').replace('name = "greenhouse"', f'name = "{name}"')
+    if kind.families:
+        head = head.replace("# bus =", f'bus = "{kind.families[0]}-bus"')
+    return f"# {kind.title}\n[[sensor]]\n{head}{to_sample(kind.settings, path='sensor')}{end}".rstrip("\n") + "\n"
+
+
+def _kind(name: str) -> DriverKind:
+    kind = registry.load(name)
+    if kind is None:
+        raise ConfigError(f"unknown sensor kind {name!r}{suggestion(name, registry.kinds())}")
+    return kind
 
 
 _LISTS = ("bus", "sensor")
 
 
-def _commented(*parts: str) -> str:
-    """`parts` as comments, which stay readable when the marks are taken away."""
-    lines = "\n".join(part.rstrip() for part in parts).splitlines()
-    return "\n".join(f"# {line}".rstrip() for line in lines) + "\n"
+def _commented(text: str) -> str:
+    """`text` as comments, which stay readable when the marks are taken away."""
+    return "\n".join(f"# {line}".rstrip() for line in text.splitlines()) + "\n"

@@ -1,6 +1,7 @@
 """Errors of the agent that the shared tree does not have."""
 
 from wayside_shared.errors import ConfigError, RejectedError, TransientError, WaysideError
+from wayside_shared.quality import Quality
 
 __all__ = [
     "BusError",
@@ -17,13 +18,26 @@ __all__ = [
 class BusError(TransientError):
     """A bus is missing, stuck or refused a transfer. The message names the bus and the fix."""
 
+    quality = Quality.BUS_FAULT
+
 
 class DeviceAbsentError(BusError):
     """Nothing acknowledged the address: the chip is unplugged, unpowered or at another address."""
 
+    quality = Quality.ABSENT
+
 
 class SensorError(TransientError):
-    """A chip answered, but not with a measurement: wrong identity, data not ready, value out of range."""
+    """A chip answered, but not with a measurement.
+
+    Args:
+        message: which chip, what is wrong, and the fix.
+        quality: what its samples are marked with: one that has no value.
+    """
+
+    def __init__(self, message: str, quality: Quality = Quality.INVALID) -> None:
+        super().__init__(message)
+        self.quality = quality
 
 
 class OutboxError(TransientError):

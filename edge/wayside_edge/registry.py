@@ -1,12 +1,15 @@
 """Which driver a configuration means: one line a driver, loaded only when named."""
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from wayside_edge.hal.system import System
-from wayside_edge.ports import BusProvider, Driver
+from wayside_edge.ports import BusProvider, Driver, DriverKind
 from wayside_shared.settings import Table, from_table, remainder, setting, suggestion
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,60 +27,52 @@ class SensorSettings:
     options: Table = remainder("Settings of the driver.")
 
 
-@dataclass(frozen=True, slots=True)
-class DriverKind:
-    """How a kind of driver is configured and built.
-
-    Args:
-        settings: its settings class.
-        build: makes a driver from such settings, the bus's name and the buses; does no I/O.
-        on_bus: whether it is a chip on a bus.
-    """
-
-    settings: type[Any]
-    build: Callable[[Any, str, BusProvider], Driver]
-    on_bus: bool
-
-
-def _bme280() -> DriverKind:
-    from wayside_edge.drivers.bme280 import Bme280, Bme280Settings
-
-    return DriverKind(Bme280Settings, Bme280, on_bus=True)
-
-
-def _host() -> DriverKind:
-    from wayside_edge.drivers.host import Host, HostSettings
-
-    return DriverKind(HostSettings, lambda settings, _bus, _buses: Host(settings, System()), on_bus=False)
-
-
-def _replay() -> DriverKind:
-    from wayside_edge.drivers.replay import Replay, ReplaySettings
-
-    return DriverKind(ReplaySettings, lambda settings, _bus, _buses: Replay(settings), on_bus=False)
-
-
-DRIVERS: dict[str, Callable[[], DriverKind]] = {
-    "bme280": _bme280,
-    "host": _host,
-    "replay": _replay,
+DRIVERS: Mapping[str, str] = {
+    "bme280": "wayside_edge.drivers.bme280",
+    "host": "wayside_edge.drivers.host",
+    "replay": "wayside_edge.drivers.replay",
 }
+"""The module of each kind of driver; it has a `DriverKind` named `KIND`."""
+
+ENTRY_POINTS = "wayside.drivers"
+"""Packages register drivers in this group: the name of the kind, and the object that is its `DriverKind`."""
+
+
+def kinds() -> list[str]:
+    """Every kind of driver that can be configured: ours, then those of installed packages."""
+    return [*DRIVERS, *sorted(_installed())]
+
+
+def load(name: str) -> DriverKind | None:
+    """The driver kind `name`, imported now; None when nobody has it."""
+    if name in DRIVERS:
+        found: DriverKind = importlib.import_module(DRIVERS[name]).KIND
+        return found
+    point = _installed().get(name)
+    return point.load() if point is not None else None
 
 
 def build(sensor: SensorSettings, buses: BusProvider) -> Driver:
     """The driver that `sensor` describes, not started.
 
     Raises:
-        ConfigError: its kind or one of its keys is unknown, a value is wrong, or a bus is missing or superfluous.
+        ConfigError: its kind or one of its keys is unknown, a value is wrong, or a bus is missing, superfluous or of
+            the wrong family.
     """
-    loader = DRIVERS.get(sensor.kind)
-    if loader is None:
-        raise sensor.options.error(
-            f"unknown sensor kind {sensor.kind!r}{suggestion(sensor.kind, list(DRIVERS))}", "kind"
-        )
-    kind = loader()
-    if kind.on_bus and sensor.bus is None:
-        raise sensor.options.error(f"'bus' is missing: a {sensor.kind} needs the name of the bus it is on")
-    if not kind.on_bus and sensor.bus is not None:
+    kind = load(sensor.kind)
+    if kind is None:
+        raise sensor.options.error(f"unknown sensor kind {sensor.kind!r}{suggestion(sensor.kind, kinds())}", "kind")
+    wanted = " or ".join(kind.families)
+    if kind.families and sensor.bus is None:
+        raise sensor.options.error(f"'bus' is missing: a {sensor.kind} needs the name of the {wanted} bus it is on")
+    if not kind.families and sensor.bus is not None:
         raise sensor.options.error(f"a sensor of kind {sensor.kind} is on no bus; remove 'bus'", "bus")
+    if sensor.bus is not None and buses.family(sensor.bus) not in kind.families:
+        raise sensor.options.error(f"a {sensor.kind} needs a bus of family {wanted}, and {sensor.bus!r} is none", "bus")
     return kind.build(from_table(kind.settings, sensor.options), sensor.bus or "", buses)
+
+
+def _installed() -> "Mapping[str, EntryPoint]":
+    from importlib import metadata  # brings the e-mail package along: a megabyte that real boards need not carry
+
+    return {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}

@@ -1,5 +1,6 @@
 """What every `Driver` does."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from wayside_edge.pipeline.batcher import Batcher
 from wayside_edge.pipeline.settings import BatchSettings
 from wayside_edge.ports import Driver
 from wayside_firmware.board.air import State
-from wayside_firmware.board.bus import Fault
-from wayside_testkit.sensing import Board
+from wayside_firmware.board.chip import Fault
+from wayside_testkit.sensing import Bench, Board, finish
 
 
 @dataclass
@@ -28,12 +29,33 @@ class Case:
     driver: Driver
     take_away: Callable[[], object]
     give_back: Callable[[], object]
+    sleep: Callable[[float], None] = time.sleep
+
+
+def on_i2c(bench: Bench, address: int, driver: Driver) -> Case:
+    """A driver on a simulated I2C chip, which is unplugged and plugged in again."""
+    return Case(
+        driver,
+        lambda: bench.bus.set_fault(address, Fault.ABSENT),
+        lambda: bench.bus.set_fault(address, Fault.NONE),
+        bench.clock.sleep,
+    )
+
+
+def on_spi(bench: Bench, driver: Driver) -> Case:
+    """A driver on a simulated SPI chip at chip select 0, which is unplugged and plugged in again."""
+    return Case(
+        driver,
+        lambda: bench.spi_bus.set_fault(0, Fault.ABSENT),
+        lambda: bench.spi_bus.set_fault(0, Fault.NONE),
+        bench.clock.sleep,
+    )
 
 
 def bme280(_tmp_path: Path) -> Case:
     board = Board(State(20.0, 100_000.0, 50.0))
-    driver = Bme280(Bme280Settings(), "main", board, board.clock.sleep)
-    return Case(driver, lambda: board.bus.set_fault(0x76, Fault.ABSENT), lambda: board.bus.set_fault(0x76, Fault.NONE))
+    driver = Bme280(Bme280Settings(), "main", board)
+    return on_i2c(board, 0x76, driver)
 
 
 def host(tmp_path: Path) -> Case:
@@ -66,8 +88,8 @@ def test_every_registered_driver_stands_here() -> None:
 
 
 def test_gives_readings_that_a_batch_takes(case: Case) -> None:
-    case.driver.start()
-    readings = case.driver.read()
+    finish(case.driver.start(), case.sleep)
+    readings = finish(case.driver.read(), case.sleep)
     assert readings
     assert Batcher(BatchSettings(), bytes(16)).add("sensor", readings, 10**9, 10**9) == []
     case.driver.close()
@@ -81,30 +103,30 @@ def test_building_does_no_io(case: Case) -> None:
 def test_start_says_what_is_missing_and_works_when_it_is_back(case: Case) -> None:
     case.take_away()
     with pytest.raises((BusError, SensorError)):
-        case.driver.start()
+        finish(case.driver.start(), case.sleep)
     case.give_back()
-    case.driver.start()
-    assert case.driver.read()
+    finish(case.driver.start(), case.sleep)
+    assert finish(case.driver.read(), case.sleep)
 
 
 def test_starts_again_after_a_failure(case: Case) -> None:
-    case.driver.start()
+    finish(case.driver.start(), case.sleep)
     case.take_away()
     with pytest.raises((BusError, SensorError)):
-        case.driver.start()
+        finish(case.driver.start(), case.sleep)
     case.give_back()
-    case.driver.start()
-    assert case.driver.read()
+    finish(case.driver.start(), case.sleep)
+    assert finish(case.driver.read(), case.sleep)
 
 
 def test_reading_before_the_start_is_an_error_or_nothing(case: Case) -> None:
     try:
-        assert not case.driver.read()
+        assert not finish(case.driver.read(), case.sleep)
     except SensorError as error:
         assert "not started" in str(error)  # noqa: PT017
 
 
 def test_closing_never_raises(case: Case) -> None:
-    case.driver.start()
+    finish(case.driver.start(), case.sleep)
     case.take_away()
     case.driver.close()

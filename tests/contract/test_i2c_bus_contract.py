@@ -11,7 +11,8 @@ from wayside_edge.errors import BusError, DeviceAbsentError
 from wayside_edge.hal.i2c import SmbusI2c, SmbusLike
 from wayside_edge.ports import I2cBus
 from wayside_firmware.board.air import State
-from wayside_firmware.board.bus import Fault, SimulatedBus
+from wayside_firmware.board.bus import SimulatedBus
+from wayside_firmware.board.chip import Fault
 from wayside_testkit.sensing import Board
 
 
@@ -19,7 +20,7 @@ class _Memory:
     """256 bytes of registers: the smallest chip."""
 
     def __init__(self) -> None:
-        self.wrong_identity = False
+        self.fault = Fault.NONE
         self.registers = bytearray(range(256))
         self.pointer = 0
 

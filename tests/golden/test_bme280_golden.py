@@ -4,7 +4,8 @@ import pytest
 
 from wayside_edge.drivers.bme280 import Bme280, Bme280Settings, compensation
 from wayside_edge.drivers.bme280.settings import Mode
-from wayside_edge.ports import I2cBus
+from wayside_testkit.sensing import finish
+from wayside_testkit.tape import Tape
 
 # A chip's registers as read over the bus, and what three other drivers make of them: 25.0825 °C, 1006.5327 hPa and
 # 56.2063 %. Temperature and pressure are the worked example of Bosch's BMP280 data sheet (BST-BMP280-DS001-11,
@@ -55,35 +56,8 @@ def test_humidity_stays_between_0_and_100() -> None:
     assert compensation.humidity(65535, 128422, coefficients.h) == 100 * 1024
 
 
-class Tape:
-    """An `I2cBus` that holds a driver to a recorded conversation."""
-
-    def __init__(self, *lines: tuple[str, str]) -> None:
-        self._lines = list(lines)
-
-    def i2c(self, _name: str) -> I2cBus:
-        return self
-
-    def write(self, address: int, data: bytes) -> None:
-        self._exchange(address, data, 0)
-
-    def read(self, address: int, count: int) -> bytes:
-        return self._exchange(address, b"", count)
-
-    def write_read(self, address: int, data: bytes, count: int) -> bytes:
-        return self._exchange(address, data, count)
-
-    def close(self) -> None:
-        pass
-
-    def rest(self) -> int:
-        """Lines that were not said."""
-        return len(self._lines)
-
-    def _exchange(self, address: int, data: bytes, count: int) -> bytes:
-        sent, answer = self._lines.pop(0)
-        assert (address, data.hex(), count) == (0x76, sent, len(answer) // 2)
-        return bytes.fromhex(answer)
+def ignore(_seconds: float) -> None:
+    pass
 
 
 START = (("d0", "60"), ("e0b6", ""), ("f3", "00"), ("88", LOW.hex()), ("e1", HIGH.hex()))
@@ -91,10 +65,20 @@ DATA = "655ac07eed007530"
 
 
 def test_forced_conversation() -> None:
-    tape = Tape(*START, ("f500f201", ""), ("f201f425", ""), ("f3", "08"), ("f3", "00"), ("f2", "0100240000" + DATA))
-    driver = Bme280(Bme280Settings(standby_ms=0.5), "main", tape, lambda _seconds: None)
-    driver.start()
-    assert [(r.name, round(float(r.value), 4), r.unit) for r in driver.read()] == [
+    tape = Tape(
+        *START,
+        ("f500", ""),
+        ("f201", ""),
+        ("f201", ""),
+        ("f425", ""),
+        ("f3", "08"),
+        ("f3", "00"),
+        ("f2", "0100240000" + DATA),
+        address=0x76,
+    )
+    driver = Bme280(Bme280Settings(standby_ms=0.5), "main", tape)
+    finish(driver.start(), ignore)
+    assert [(r.name, round(float(r.value or 0), 4), r.unit) for r in finish(driver.read(), ignore)] == [
         ("temperature", 25.08, "Cel"),
         ("pressure", 1006.5325, "hPa"),
         ("humidity", 56.2031, "%"),
@@ -113,9 +97,18 @@ def test_normal_conversation() -> None:
         standby_ms=0.5,
     )
     # The data sheet's suggestion for indoor navigation (section 3.5.3).
-    tape = Tape(*START, ("f510f201", ""), ("f201f457", ""), ("f2", "0108571000" + DATA), ("f454", ""))
-    driver = Bme280(settings, "main", tape, lambda _seconds: None)
-    driver.start()
-    assert driver.read()[0].value == 25.08
+    tape = Tape(
+        *START,
+        ("f510", ""),
+        ("f201", ""),
+        ("f201", ""),
+        ("f457", ""),
+        ("f2", "0108571000" + DATA),
+        ("f454", ""),
+        address=0x76,
+    )
+    driver = Bme280(settings, "main", tape)
+    finish(driver.start(), ignore)
+    assert finish(driver.read(), ignore)[0].value == 25.08
     driver.close()
     assert tape.rest() == 0

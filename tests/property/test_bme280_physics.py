@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from wayside_edge.drivers.bme280 import Bme280, Bme280Settings
 from wayside_edge.drivers.bme280.settings import FILTERS, OVERSAMPLING, STANDBY_MS, Mode
 from wayside_firmware.board.air import State
-from wayside_firmware.board.bme280 import trimming
+from wayside_firmware.board.chips.bme280 import trimming
 from wayside_testkit.sensing import Board
 
 states = st.builds(
@@ -27,10 +27,10 @@ settings = st.builds(
 @given(states, settings, st.integers(0, 10_000))
 def test_physics_come_back_within_the_resolution(state: State, chosen: Bme280Settings, seed: int) -> None:
     board = Board(state, trimming(seed))
-    driver = Bme280(chosen, "main", board, board.clock.sleep)
-    driver.start()
+    driver = Bme280(chosen, "main", board)
+    board.finish(driver.start())
     for _ in range(3):
-        found = {reading.name: float(reading.value) for reading in driver.read()}
+        found = {reading.name: float(reading.value or 0) for reading in board.finish(driver.read())}
         board.clock.sleep(0.3)
     # 0.005 °C a step at 16 bit, 0.01 °C in the integer result; 2.6 Pa a step; 0.008 % a step.
     assert found.pop("temperature") == pytest.approx(state.celsius, abs=0.015)

@@ -10,7 +10,7 @@ from wayside_edge.errors import DeviceAbsentError
 from wayside_edge.hal.i2c import SmbusI2c
 from wayside_firmware.board import open_bus
 from wayside_firmware.board.air import DAY_S, PLACES, RecordedAir, RecordingSettings, State, Weather
-from wayside_firmware.board.bme280 import trimming
+from wayside_firmware.board.chips.bme280 import trimming
 from wayside_shared.errors import ConfigError
 from wayside_testkit.sensing import Board
 

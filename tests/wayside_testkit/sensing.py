@@ -1,21 +1,26 @@
 """What the sensing half needs around it: clocks that tests own, buses with simulated chips, an outbox in memory."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from wayside_edge.config import AgentSettings
 from wayside_edge.errors import BusError, OutboxError
 from wayside_edge.hal.i2c import SmbusI2c, SmbusLike
+from wayside_edge.hal.spi import SpidevDevice
 from wayside_edge.outbox.settings import OutboxSettings
 from wayside_edge.pipeline.settings import BatchSettings
-from wayside_edge.ports import ClosedBatch, I2cBus
+from wayside_edge.ports import ClosedBatch, I2cBus, SpiDevice, Steps
 from wayside_edge.registry import SensorSettings
 from wayside_edge.uplink.settings import UplinkSettings
 from wayside_firmware.board.air import State
-from wayside_firmware.board.bme280 import Bme280Chip, Trimming
-from wayside_firmware.board.bus import SimulatedBus
+from wayside_firmware.board.bus import SimulatedBus, SimulatedSpi
+from wayside_firmware.board.chip import I2cChip, SpiChip, Surroundings
+from wayside_firmware.board.chips.bme280 import Bme280Chip, Trimming
 from wayside_shared.settings import Table
+
+T = TypeVar("T")
 
 BOOT = bytes(range(16))
 NOON_NS = 1_700_000_000 * 10**9
@@ -54,26 +59,90 @@ class BoardClock:
         self.now_s += seconds
 
 
-class Board:
-    """One simulated BME280 on a bus named `main`; a `BusProvider`."""
+class Bench:
+    """Simulated chips on an I2C bus named `main` and an SPI bus named `spi`, and the clock they live by.
+
+    A `BusProvider`. Chips come by `put` and `put_spi`, made with `around`.
+    """
+
+    def __init__(self, state: State | None = None, *, noise: float = 0.0, seed: int = 0) -> None:
+        self.state = state or State(21.37, 98_765.4, 43.21)
+        self.signals: dict[str, float] = {}
+        self.clock = BoardClock()
+        self.around = Surroundings(
+            air=lambda _at_s: self.state,
+            clock=self.clock,
+            wall=lambda: 1.7e9 + self.clock.now_s,
+            signals=_Live(self.signals),
+            noise=noise,
+            seed=seed,
+        )
+        self.bus = SimulatedBus({})
+        self.spi_bus = SimulatedSpi({})
+
+    def put(self, address: int, chip: I2cChip) -> None:
+        """Solder `chip` to the I2C bus."""
+        self.bus.chips[address] = chip
+
+    def put_spi(self, chip_select: int, chip: SpiChip) -> None:
+        """Solder `chip` to the SPI bus."""
+        self.spi_bus.chips[chip_select] = chip
+
+    def finish(self, steps: Steps[T] | T) -> T:
+        """Run a driver's steps to their end; its pauses pass on this bench's clock."""
+        return finish(steps, self.clock.sleep)
+
+    def family(self, name: str) -> str:
+        return {"main": "i2c", "spi": "spi"}[name]
+
+    def i2c(self, name: str) -> I2cBus:
+        return SmbusI2c(name, lambda: self.bus)
+
+    def spi(self, name: str, chip_select: int, *, mode: int, max_speed_hz: int) -> SpiDevice:
+        where = f"bus {name}, chip select {chip_select}"
+        device = SpidevDevice(where, lambda: self.spi_bus.open(chip_select), mode, max_speed_hz)
+        device.open()
+        return device
+
+
+class _Live(Mapping[str, Callable[[float], float]]):
+    """Signals that a test changes while chips look at them."""
+
+    def __init__(self, values: Mapping[str, float]) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> Callable[[float], float]:
+        value = self._values[name]
+        return lambda _at_s: value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def finish(steps: Steps[T] | T, sleep: Callable[[float], None]) -> T:
+    """What `steps` return in the end; `sleep` takes their pauses. A result that is no steps is itself."""
+    if not isinstance(steps, Generator):
+        return steps
+    while True:
+        try:
+            sleep(next(steps))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+class Board(Bench):
+    """One simulated BME280 on an I2C bus named `main`."""
 
     def __init__(
         self, state: State, calibration: Trimming | None = None, *, address: int = 0x76, noise: float = 0.0
     ) -> None:
-        self.state = state
-        self.clock = BoardClock()
-        self.chip = Bme280Chip(
-            lambda _at_s: self.state,
-            calibration or Trimming(),
-            noise=noise,
-            seed=1,
-            clock=self.clock,
-            wall=lambda: 1.7e9 + self.clock.now_s,
-        )
-        self.bus = SimulatedBus({address: self.chip})
-
-    def i2c(self, name: str) -> I2cBus:
-        return SmbusI2c(name, lambda: self.bus)
+        super().__init__(state, noise=noise, seed=0)
+        self.chip = Bme280Chip(self.around, calibration)
+        self.put(address, self.chip)
 
 
 class SwitchedBuses:
@@ -83,10 +152,16 @@ class SwitchedBuses:
         self._openers = buses
         self.missing: set[str] = set()
 
+    def family(self, name: str) -> str:
+        return "i2c"
+
     def i2c(self, name: str) -> I2cBus:
         if name in self.missing:
             raise BusError(f"bus {name} is not there")
         return SmbusI2c(name, self._openers[name])
+
+    def spi(self, name: str, chip_select: int, *, mode: int, max_speed_hz: int) -> SpiDevice:
+        raise BusError(f"there is no bus {name}")
 
 
 class MemoryOutbox:

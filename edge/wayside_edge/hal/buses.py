@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from wayside_edge.errors import ConfigError
-from wayside_edge.hal.i2c import SmbusI2c, SmbusLike
-from wayside_edge.ports import I2cBus
+from wayside_edge.hal.i2c import SmbusI2c
+from wayside_edge.hal.spi import SpiAdapterLike, SpidevAdapter, SpidevDevice, SpidevLike
+from wayside_edge.ports import I2cBus, SpiDevice
 from wayside_shared.settings import Table, from_table, remainder, setting, suggestion
 
 ENTRY_POINTS = "wayside.buses"
@@ -19,7 +20,10 @@ class BusKind(Protocol):
     settings: type[Any]
     """Its settings class (`wayside_shared.settings`): what its `[[bus]]` table may hold besides name and kind."""
 
-    def __call__(self, settings: Mapping[str, object]) -> SmbusLike:
+    family: str
+    """What it gives: `i2c` an `SmbusLike`, `spi` an `SpiAdapterLike`."""
+
+    def __call__(self, settings: Mapping[str, object]) -> Any:
         """Open the bus that the rest of its table describes.
 
         Raises:
@@ -33,7 +37,7 @@ class BusSettings:
     """`[[bus]]`: the keys of every kind; the others belong to the kind."""
 
     name: str = setting("Name that sensors refer to.", sample="main", pattern=r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-    kind: str = setting("Kind of bus: i2c, or one that an installed package adds.", sample="i2c")
+    kind: str = setting("Kind of bus: i2c, spi, or one that an installed package adds.", sample="i2c")
     options: Table = remainder("Settings of the kind.")
 
 
@@ -42,6 +46,25 @@ class I2cSettings:
     """Settings of a bus of kind `i2c`."""
 
     number: int = setting("Number of the kernel's adapter: N of /dev/i2c-N.", sample=1, minimum=0, maximum=1023)
+
+
+@dataclass(frozen=True, slots=True)
+class SpiSettings:
+    """Settings of a bus of kind `spi`; the chip select belongs to each sensor."""
+
+    number: int = setting("Number of the kernel's bus: X of /dev/spidevX.Y.", 0, minimum=0, maximum=1023)
+
+
+BUS_KINDS: Mapping[str, type[Any]] = {"i2c": I2cSettings, "spi": SpiSettings}
+"""Settings of the kinds of bus that the kernel has; each is a family of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Configured:
+    """A bus that is not open: its family, and what opens the underlying thing."""
+
+    family: str
+    opener: Callable[[], Any]
 
 
 class Buses:
@@ -55,53 +78,88 @@ class Buses:
     """
 
     def __init__(self, settings: Sequence[BusSettings]) -> None:
+        self._configured: dict[str, _Configured] = {}
         self._i2c: dict[str, SmbusI2c] = {}
+        self._adapters: dict[str, SpiAdapterLike] = {}
+        self._spi: dict[tuple[str, int, int, int], SpidevDevice] = {}
         for bus in settings:
-            if bus.name in self._i2c:
+            if bus.name in self._configured:
                 raise bus.options.error(f"a second bus is named {bus.name!r}; names must differ", "name")
-            self._i2c[bus.name] = SmbusI2c(bus.name, _opener(bus))
+            self._configured[bus.name] = _configured(bus)
+
+    def family(self, name: str) -> str:
+        """See `BusProvider`."""
+        if name not in self._configured:
+            raise ConfigError(f"no bus is named {name!r}{suggestion(name, list(self._configured))}")
+        return self._configured[name].family
 
     def i2c(self, name: str) -> I2cBus:
         """See `BusProvider`."""
-        bus = self._i2c.get(name)
-        if bus is None:
-            raise ConfigError(f"no bus is named {name!r}{suggestion(name, list(self._i2c))}")
+        if name not in self._i2c:
+            self._i2c[name] = SmbusI2c(name, self._of_family(name, "i2c").opener)
+        bus = self._i2c[name]
         bus.open()
         return bus
+
+    def spi(self, name: str, chip_select: int, *, mode: int, max_speed_hz: int) -> SpiDevice:
+        """See `BusProvider`."""
+        key = (name, chip_select, mode, max_speed_hz)
+        if key not in self._spi:
+            configured = self._of_family(name, "spi")
+
+            def open_device() -> SpidevLike:
+                if name not in self._adapters:
+                    self._adapters[name] = configured.opener()
+                return self._adapters[name].open(chip_select)
+
+            self._spi[key] = SpidevDevice(f"bus {name}, chip select {chip_select}", open_device, mode, max_speed_hz)
+        device = self._spi[key]
+        device.open()
+        return device
 
     def close(self) -> None:
         """Give every bus back; each opens again on its next use."""
         for bus in self._i2c.values():
             bus.close()
+        for device in self._spi.values():
+            device.close()
+
+    def _of_family(self, name: str, family: str) -> _Configured:
+        found = self.family(name)
+        if found != family:
+            raise ConfigError(f"bus {name!r} is of family {found}, and this sensor needs one of family {family}")
+        return self._configured[name]
 
 
-def _opener(bus: BusSettings) -> Callable[[], SmbusLike]:
-    if bus.kind != "i2c":
-        return _plugin(bus)
-    number = from_table(I2cSettings, bus.options).number
-
-    def open_adapter() -> SmbusLike:
-        from smbus2 import SMBus
-
-        adapter: SmbusLike = SMBus(number)
-        return adapter
-
-    return open_adapter
+def _configured(bus: BusSettings) -> _Configured:
+    if bus.kind == "i2c":
+        number = from_table(I2cSettings, bus.options).number
+        return _Configured("i2c", lambda: _smbus(number))
+    if bus.kind == "spi":
+        adapter = SpidevAdapter(from_table(SpiSettings, bus.options).number)
+        return _Configured("spi", lambda: adapter)
+    return _plugin(bus)
 
 
-def _plugin(bus: BusSettings) -> Callable[[], SmbusLike]:
+def _smbus(number: int) -> Any:
+    from smbus2 import SMBus
+
+    return SMBus(number)
+
+
+def _plugin(bus: BusSettings) -> _Configured:
     from importlib import metadata  # brings the e-mail package along: a megabyte that real boards need not carry
 
     points = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
     if bus.kind not in points:
-        raise bus.options.error(f"unknown bus kind {bus.kind!r}{suggestion(bus.kind, ['i2c', *points])}", "kind")
+        raise bus.options.error(f"unknown bus kind {bus.kind!r}{suggestion(bus.kind, [*BUS_KINDS, *points])}", "kind")
     kind: BusKind = points[bus.kind].load()
     from_table(kind.settings, bus.options)
 
-    def open_plugin() -> SmbusLike:
+    def open_plugin() -> Any:
         try:
             return kind(bus.options.values)
         except ConfigError as error:
             raise bus.options.error(error.message) from error
 
-    return open_plugin
+    return _Configured(kind.family, open_plugin)

@@ -1,12 +1,12 @@
 """An I2C bus over anything shaped like smbus2's `SMBus`: the kernel's adapters and the simulated board."""
 
-import errno
 from collections.abc import Callable
 from typing import Protocol
 
 from smbus2 import i2c_msg
 
 from wayside_edge.errors import BusError, DeviceAbsentError
+from wayside_edge.hal.faults import ABSENT, GONE, fix
 
 
 class SmbusLike(Protocol):
@@ -17,26 +17,6 @@ class SmbusLike(Protocol):
 
     def close(self) -> None:
         """Give the bus back."""
-
-
-_ABSENT = frozenset({errno.EREMOTEIO, errno.ENXIO})
-"""What Linux adapters return when nothing acknowledges (Documentation/i2c/fault-codes.rst)."""
-
-_GONE = frozenset({errno.ENODEV, errno.EBADF, errno.ENOENT})
-"""The adapter itself went away: only opening it again can help."""
-
-_FIXES = {
-    errno.EIO: "bus fault: check wiring, cable length and pull-up resistors",
-    errno.ETIMEDOUT: "timed out: a line is held low; check for a short or power-cycle the chips",
-    errno.EBUSY: "a kernel driver holds this address: remove its device-tree overlay, or read it through sysfs",
-    errno.EAGAIN: "another master held the bus",
-    errno.EPROTO: "protocol error: check wiring and bus speed",
-    errno.EOPNOTSUPP: "this adapter cannot do combined transfers",
-    errno.ENOENT: "no such bus: enable I2C (on a Raspberry Pi: raspi-config, Interface Options) or correct 'number'",
-    errno.ENODEV: "the adapter is gone: is its cable plugged in?",
-    errno.EACCES: "permission denied: add this user to the group that owns the device (usually i2c)",
-    errno.EPERM: "permission denied: add this user to the group that owns the device (usually i2c)",
-}
 
 
 class SmbusI2c:
@@ -62,7 +42,7 @@ class SmbusI2c:
             try:
                 self._smbus = self._opener()
             except OSError as error:
-                raise BusError(f"bus {self._name}: {_fix(error)}") from error
+                raise BusError(f"bus {self._name}: {fix(error, 'I2C', 'i2c')}") from error
 
     def write(self, address: int, data: bytes) -> None:
         """See `I2cBus`."""
@@ -92,15 +72,10 @@ class SmbusI2c:
         try:
             self._smbus.i2c_rdwr(*messages)
         except OSError as error:
-            if error.errno in _GONE:
+            if error.errno in GONE:
                 self.close()
-            if error.errno in _ABSENT:
+            if error.errno in ABSENT:
                 raise DeviceAbsentError(
                     f"bus {self._name}: no chip answers at 0x{address:02x}; check its power, wiring and address"
                 ) from error
-            raise BusError(f"bus {self._name}, address 0x{address:02x}: {_fix(error)}") from error
-
-
-def _fix(error: OSError) -> str:
-    known = _FIXES.get(error.errno or 0)
-    return f"{known} ({error})" if known else str(error)
+            raise BusError(f"bus {self._name}, address 0x{address:02x}: {fix(error, 'I2C', 'i2c')}") from error

@@ -138,7 +138,9 @@ class Batcher:
                 refused.append(Refused(series, error.code))
                 continue
             absolute = reading.time_ns is not None
-            time_ns = stamp_ns if reading.time_ns is None else reading.time_ns
+            time_ns = reading.time_ns if reading.time_ns is not None else stamp_ns
+            if reading.age_ns:  # a FIFO or the kernel knows the time better than the schedule does
+                time_ns = (boottime_ns - reading.age_ns) // NS_PER_US * NS_PER_US
             self._add(absolute, boottime_ns, (series, reading.unit, _family(value)), time_ns, value)
         return refused
 
@@ -186,6 +188,8 @@ def _checked(series: str, reading: Reading) -> Scalar:
     if reading.time_ns is not None and not EARLIEST_NS <= reading.time_ns < LATEST_NS:
         raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, f"{reading.time_ns} ns")
     value = reading.value
+    if value is None:
+        raise RejectedError(RejectCode.NON_FINITE, reading.quality.label)
     if isinstance(value, bool):
         return value
     if isinstance(value, str):

@@ -1,6 +1,7 @@
-"""A simulated board: chips modelled at register level, on a bus shaped like smbus2's `SMBus`."""
+"""A simulated board: chips modelled at register level, on buses shaped like smbus2's and spidev's."""
 
-from wayside_firmware.board.build import open_bus
-from wayside_firmware.board.bus import Fault, SimulatedBus
+from wayside_firmware.board.build import open_bus, open_spi
+from wayside_firmware.board.bus import SimulatedBus, SimulatedSpi
+from wayside_firmware.board.chip import Fault
 
-__all__ = ["Fault", "SimulatedBus", "open_bus"]
+__all__ = ["Fault", "SimulatedBus", "SimulatedSpi", "open_bus", "open_spi"]

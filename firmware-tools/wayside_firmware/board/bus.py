@@ -1,11 +1,12 @@
-"""A simulated I2C bus, and the ways in which one fails."""
+"""Simulated I2C and SPI buses, and the ways in which they fail."""
 
 import errno
 import os
-from collections.abc import Mapping
-from enum import Enum
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+from wayside_firmware.board.chip import Fault, I2cChip, SpiChip
 
 I2C_M_RD = 0x0001
 """Flag of a message that reads (linux/i2c.h)."""
@@ -20,53 +21,64 @@ class Message(Protocol):
     buf: Any
 
 
-class Chip(Protocol):
-    """A chip at its registers."""
+class _Faults:
+    """The faults of the chips on a bus.
 
-    wrong_identity: bool
+    Args:
+        chips: by address or chip select.
+        file: breaks chips while it says so, as long as it is there: an address and a `Fault` a line.
+    """
 
-    def write(self, data: bytes) -> None:
-        """Take the bytes of a write; none at all is a probe of the address."""
+    def __init__(self, chips: Mapping[int, I2cChip] | Mapping[int, SpiChip], file: Path | None) -> None:
+        self._chips: Mapping[int, I2cChip | SpiChip] = chips
+        self._file = file
+        self._text = ""
 
-    def read(self, count: int) -> bytes:
-        """Give `count` bytes from the register last addressed."""
+    def set(self, address: int, fault: Fault) -> None:
+        self._chips[address].fault = fault
 
+    def obey(self) -> None:
+        """Do what the file says now.
 
-class Fault(Enum):
-    """What can be wrong with a chip or its wiring."""
-
-    NONE = "none"
-    ABSENT = "absent"
-    """Unplugged: its address is never acknowledged."""
-    NACK = "nack"
-    """A loose contact: every second transaction is not acknowledged."""
-    STUCK = "stuck"
-    """It holds the data line low: no transaction on the bus ends, whoever it is for."""
-    WRONG_IDENTITY = "wrong_identity"
-    """Another chip answers at its address."""
+        Raises:
+            OSError: it cannot be understood.
+        """
+        if self._file is None:
+            return
+        try:
+            text = self._file.read_text()
+        except FileNotFoundError:
+            text = ""
+        if text == self._text:
+            return
+        self._text = text
+        try:
+            wanted = {int(address, 0): Fault(fault) for address, fault in (line.split() for line in text.splitlines())}
+        except ValueError as error:
+            known = ", ".join(fault.value for fault in Fault)
+            raise OSError(errno.EINVAL, f"{self._file}: a line is ADDRESS and one of {known}") from error
+        for address in self._chips:
+            self.set(address, wanted.get(address, Fault.NONE))
 
 
 class SimulatedBus:
-    """A bus with chips on it, shaped like smbus2's `SMBus`; raises the OSErrors that Linux raises.
+    """An I2C bus with chips on it, shaped like smbus2's `SMBus`; raises the OSErrors that Linux raises.
 
     Args:
         chips: the chips by their 7-bit addresses.
         faults_file: breaks chips while it says so, as long as it is there: an address and a `Fault` a line.
     """
 
-    def __init__(self, chips: Mapping[int, Chip], faults_file: Path | None = None) -> None:
-        self._chips = dict(chips)
-        self._faults_file = faults_file
-        self._faults_text = ""
-        self._faults = dict.fromkeys(chips, Fault.NONE)
+    def __init__(self, chips: Mapping[int, I2cChip], faults_file: Path | None = None) -> None:
+        self.chips = dict(chips)
+        self._faults = _Faults(self.chips, faults_file)
         self._turn = False
         self.transactions = 0
         """Transactions so far, those that failed too."""
 
     def set_fault(self, address: int, fault: Fault) -> None:
         """Put the chip at `address` into a state of failure, or out of it with `Fault.NONE`."""
-        self._faults[address] = fault
-        self._chips[address].wrong_identity = fault is Fault.WRONG_IDENTITY
+        self._faults.set(address, fault)
 
     def i2c_rdwr(self, *messages: Message) -> None:
         """Do `messages` as one transaction.
@@ -75,15 +87,15 @@ class SimulatedBus:
             OSError: EREMOTEIO when an address is not acknowledged, ETIMEDOUT when a line is held low.
         """
         self.transactions += 1
-        if self._faults_file is not None:
-            self._obey(self._faults_file)
-        if Fault.STUCK in self._faults.values():
+        self._faults.obey()
+        if any(chip.fault is Fault.STUCK for chip in self.chips.values()):
             raise _os_error(errno.ETIMEDOUT)
         self._turn = not self._turn
         for message in messages:
             chip = self._answering(message.addr)
             if message.flags & I2C_M_RD:
-                for position, byte in enumerate(chip.read(message.len)):
+                data = _corrupt(chip.read(message.len), chip.fault)
+                for position, byte in enumerate(data):
                     message.buf[position] = bytes((byte,))
             else:
                 chip.write(b"".join(bytes(message.buf[position]) for position in range(message.len)))
@@ -91,28 +103,77 @@ class SimulatedBus:
     def close(self) -> None:
         """Give the bus back; the chips stay as they are."""
 
-    def _obey(self, file: Path) -> None:
-        try:
-            text = file.read_text()
-        except FileNotFoundError:
-            text = ""
-        if text == self._faults_text:
-            return
-        self._faults_text = text
-        try:
-            wanted = {int(address, 0): Fault(fault) for address, fault in (line.split() for line in text.splitlines())}
-        except ValueError as error:
-            raise OSError(
-                errno.EINVAL, f"{file}: a line is ADDRESS and one of {', '.join(f.value for f in Fault)}"
-            ) from error
-        for address in self._chips:
-            self.set_fault(address, wanted.get(address, Fault.NONE))
-
-    def _answering(self, address: int) -> Chip:
-        fault = self._faults.get(address, Fault.ABSENT)
-        if fault is Fault.ABSENT or (fault is Fault.NACK and self._turn):
+    def _answering(self, address: int) -> I2cChip:
+        chip = self.chips.get(address)
+        if chip is None or chip.fault is Fault.ABSENT or (chip.fault is Fault.NACK and self._turn):
             raise _os_error(errno.EREMOTEIO)
-        return self._chips[address]
+        if chip.fault is Fault.TIMEOUT:
+            raise _os_error(errno.ETIMEDOUT)
+        return chip
+
+
+class SimulatedSpi:
+    """An SPI bus with chips on it; `open` gives what spidev's `SpiDev` is shaped like.
+
+    Args:
+        chips: the chips by chip select.
+        faults_file: breaks chips while it says so: a chip select and a `Fault` a line.
+    """
+
+    def __init__(self, chips: Mapping[int, SpiChip], faults_file: Path | None = None) -> None:
+        self.chips = dict(chips)
+        self.faults = _Faults(self.chips, faults_file)
+
+    def set_fault(self, chip_select: int, fault: Fault) -> None:
+        """Put the chip at `chip_select` into a state of failure, or out of it with `Fault.NONE`."""
+        self.faults.set(chip_select, fault)
+
+    def open(self, chip_select: int) -> "SimulatedSpidev":
+        """The device at `chip_select`; one without a chip reads as 0xFF.
+
+        Raises:
+            OSError: ENOENT: no chip select of that number.
+        """
+        if chip_select not in self.chips:
+            raise _os_error(errno.ENOENT)
+        return SimulatedSpidev(self, chip_select)
+
+
+class SimulatedSpidev:
+    """One chip select, shaped like spidev's `SpiDev`."""
+
+    def __init__(self, bus: SimulatedSpi, chip_select: int) -> None:
+        self.mode = 0
+        self.max_speed_hz = 500_000
+        self._bus = bus
+        self._chip = bus.chips[chip_select]
+
+    def xfer2(self, values: Sequence[int]) -> list[int]:
+        """Send `values` within one chip select.
+
+        Raises:
+            OSError: ETIMEDOUT while the chip has that fault.
+        """
+        self._bus.faults.obey()
+        fault = self._chip.fault
+        if fault is Fault.ABSENT:
+            return [0xFF] * len(values)
+        if fault in (Fault.STUCK, Fault.NACK):
+            return [0x00] * len(values)
+        if fault is Fault.TIMEOUT:
+            raise _os_error(errno.ETIMEDOUT)
+        return list(_corrupt(self._chip.transfer(bytes(values)), fault))
+
+    def close(self) -> None:
+        """Give the device back."""
+
+
+def _corrupt(data: bytes, fault: Fault) -> bytes:
+    """`data` as noisy wires carry it: a bit of the last byte but one turned."""
+    if fault is not Fault.CORRUPT or not data:
+        return data
+    at = max(len(data) - 2, 0)
+    return data[:at] + bytes((data[at] ^ 0x10,)) + data[at + 1 :]
 
 
 def _os_error(number: int) -> OSError:

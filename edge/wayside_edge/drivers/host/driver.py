@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wayside_edge.errors import SensorError
 from wayside_edge.hal.system import CpuTimes, System, Traffic
-from wayside_edge.ports import Reading
+from wayside_edge.ports import DriverKind, Quantity, Reading
 from wayside_shared.settings import setting
 
 SHORTEST_NS = 100_000_000
@@ -99,3 +99,21 @@ def _network(before: _Counted, now: _Counted) -> list[Reading]:
         Reading("network_received", received / elapsed_s, "By/s", decimals=0),
         Reading("network_sent", sent / elapsed_s, "By/s", decimals=0),
     ]
+
+
+KIND = DriverKind(
+    title="The machine that the agent runs on",
+    settings=HostSettings,
+    build=lambda settings, _bus, _buses: Host(settings, System()),
+    quantities=(
+        Quantity("cpu_load", "%", 0.0, 100.0),
+        Quantity("cpu_temperature", "Cel", -55.0, 150.0),
+        Quantity("memory_used", "%", 0.0, 100.0),
+        Quantity("memory_available", "By", 0.0, 2.0**63),
+        Quantity("disk_used", "%", 0.0, 100.0),
+        Quantity("disk_available", "By", 0.0, 2.0**63),
+        Quantity("network_received", "By/s", 0.0, 2.0**63),
+        Quantity("network_sent", "By/s", 0.0, 2.0**63),
+    ),
+)
+"""All as the kernel counts them (proc(5), sysfs); the temperature is that of the processor's own sensor."""

@@ -1,6 +1,6 @@
 """Recorded measurements, played back from a CSV file."""
 
-from wayside_edge.drivers.replay.driver import Replay
+from wayside_edge.drivers.replay.driver import KIND, Replay
 from wayside_edge.drivers.replay.settings import ReplaySettings
 
-__all__ = ["Replay", "ReplaySettings"]
+__all__ = ["KIND", "Replay", "ReplaySettings"]

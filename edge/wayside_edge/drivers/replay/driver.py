@@ -7,7 +7,7 @@ from itertools import islice
 from wayside_edge.drivers.replay.recording import NAN, Row, rows
 from wayside_edge.drivers.replay.settings import ReplaySettings, Times
 from wayside_edge.errors import SensorError, TransientError
-from wayside_edge.ports import Reading
+from wayside_edge.ports import DriverKind, Reading
 
 ROWS_PER_READ = 5_000
 """Bounds the memory of one read at a high speed; what is left comes with the next."""
@@ -111,3 +111,10 @@ class Replay:
             if value is not None:
                 number = NAN if recorded and row.time_ns is None else value
                 yield Reading(column.name, number, column.unit, time_ns=time_ns, decimals=column.decimals)
+
+
+KIND = DriverKind(
+    title="Recorded measurements, played back from a CSV file",
+    settings=ReplaySettings,
+    build=lambda settings, _bus, _buses: Replay(settings),
+)

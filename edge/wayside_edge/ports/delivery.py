@@ -1,90 +1,13 @@
-"""What the parts of the agent need from each other, as Protocols. The composition root (`app`) joins them."""
+"""From a closed batch to the broker: clocks, the outbox and the way out."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from wayside_shared.batch import Counters, Scalar
+from wayside_shared.batch import Counters
 from wayside_shared.clock import ClockMap, ClockState
 from wayside_shared.ranges import Ranges
 from wayside_shared.session import Ack, Reject, ServerHello
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One value that a driver took.
-
-    Args:
-        name: the series, below the sensor's own name (`temperature`).
-        value: a finite number, a boolean or a text.
-        unit: its UCUM code.
-        time_ns: UTC nanoseconds when the source knows better than the scheduler (a recording); else None.
-        decimals: digits after the point that the chip resolves; the value is rounded to them.
-    """
-
-    name: str
-    value: Scalar
-    unit: str
-    time_ns: int | None = None
-    decimals: int | None = None
-
-
-class Driver(Protocol):
-    """A sensor. Building checks the settings, `start` connects, `read` measures once.
-
-    A driver keeps no module state, never retries and never sleeps for long: the scheduler calls it in a thread of its
-    bus, backs off when it raises, and calls `start` again before the next `read`.
-    """
-
-    def start(self) -> None:
-        """Connect and check the chip's identity.
-
-        Raises:
-            BusError: the bus or the chip is not there.
-            SensorError: something else than this chip answers.
-        """
-
-    def read(self) -> Sequence[Reading]:
-        """Measure once.
-
-        Raises:
-            BusError: the transfer failed.
-            SensorError: the chip gave no valid measurement.
-        """
-
-    def close(self) -> None:
-        """Leave the chip idle; called once, never raises."""
-
-
-class I2cBus(Protocol):
-    """One I2C bus. Every call is one transaction and holds the bus for its length.
-
-    All raise `DeviceAbsentError` when the address does not acknowledge, and `BusError` for any other failure.
-    """
-
-    def write(self, address: int, data: bytes) -> None:
-        """Write `data` to the chip at the 7-bit `address`."""
-
-    def read(self, address: int, count: int) -> bytes:
-        """Read `count` bytes from the chip at the 7-bit `address`."""
-
-    def write_read(self, address: int, data: bytes, count: int) -> bytes:
-        """Write `data`, then read `count` bytes after a repeated start."""
-
-    def close(self) -> None:
-        """Give the bus back."""
-
-
-class BusProvider(Protocol):
-    """Opens buses by the names they have in the configuration."""
-
-    def i2c(self, name: str) -> I2cBus:
-        """The I2C bus `name`, opened on first use and shared after.
-
-        Raises:
-            BusError: it is not there now.
-            ConfigError: no bus of that name is configured.
-        """
 
 
 class Clock(Protocol):

@@ -11,7 +11,8 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wayside_firmware.board.air import Air, State
+from wayside_firmware.board.air import State
+from wayside_firmware.board.chip import SLOWNESS, Fault, Model, Surroundings
 
 SKIPPED_20, SKIPPED_16 = 0x80000, 0x8000
 OVERSAMPLING = (0, 1, 2, 4, 8, 16, 16, 16)
@@ -78,34 +79,19 @@ def trimming(seed: int) -> Trimming:
 
 
 class Bme280Chip:
-    """A BME280 in some air.
+    """A BME280 in some air, on I2C or SPI.
 
     Args:
-        air: what it measures.
-        calibration: its trimming values.
-        noise: share of the noise of a real chip; 0 for none.
-        seed: chooses the noise.
-        clock: seconds, for the time that things take.
-        wall: seconds since 1970, for the air.
+        around: what it measures, and the clocks.
+        calibration: its trimming values; None chooses them by the seed.
     """
 
-    def __init__(
-        self,
-        air: Air,
-        calibration: Trimming,
-        *,
-        noise: float,
-        seed: int,
-        clock: Callable[[], float],
-        wall: Callable[[], float],
-    ) -> None:
-        self.wrong_identity = False
-        self._air = air
-        self._trimming = calibration
-        self._noise = noise
-        self._random = random.Random(seed)  # noqa: S311
-        self._clock = clock
-        self._wall = wall
+    def __init__(self, around: Surroundings, calibration: Trimming | None = None) -> None:
+        self.fault = Fault.NONE
+        self._around = around
+        self._trimming = calibration or trimming(around.seed)
+        self._random = random.Random(around.seed)  # noqa: S311
+        self._clock = around.clock
         self._pointer = 0
         self._registers = bytearray(256)
         self._power_on()
@@ -127,8 +113,16 @@ class Bme280Chip:
         self._advance()
         start, self._pointer = self._pointer, (self._pointer + count) & 0xFF
         registers = bytearray(self._registers)
-        registers[ID] = 0x58 if self.wrong_identity else 0x60
+        registers[ID] = 0x58 if self.fault is Fault.WRONG_IDENTITY else 0x60
         return bytes(registers[(start + position) & 0xFF] for position in range(count))
+
+    def transfer(self, data: bytes) -> bytes:
+        """Take a transfer over SPI: the top bit of the address tells a read (section 6.3)."""
+        if data[0] & 0x80:
+            self._pointer = data[0]
+            return b"\xff" + self.read(len(data) - 1)
+        self.write(bytes(value if position % 2 else value | 0x80 for position, value in enumerate(data)))
+        return b"\xff" * len(data)
 
     def _power_on(self) -> None:
         self._registers[:] = bytes(256)
@@ -155,7 +149,8 @@ class Bme280Chip:
 
     def _measurement_s(self) -> float:
         t, p, h = self._oversampling()
-        return (1.0 + 2.0 * t + (2.0 * p + 0.5 if p else 0.0) + (2.0 * h + 0.5 if h else 0.0)) / 1000
+        typical_s = (1.0 + 2.0 * t + (2.0 * p + 0.5 if p else 0.0) + (2.0 * h + 0.5 if h else 0.0)) / 1000
+        return typical_s * (SLOWNESS if self.fault is Fault.SLOW else 1.0)
 
     def _oversampling(self) -> tuple[int, int, int]:
         control = self._registers[CTRL_MEAS]
@@ -186,7 +181,7 @@ class Bme280Chip:
     def _measure(self, ago_s: float) -> None:
         """Fill the data registers with what the air was `ago_s` seconds before now."""
         t_times, p_times, h_times = self._oversampling()
-        state = self._noisy(self._air(self._wall() - ago_s), t_times, p_times, h_times)
+        state = self._noisy(self._around.air(self._around.wall() - ago_s), t_times, p_times, h_times)
         coefficient = FILTERS[self._registers[CONFIG] >> 2 & 7]
         raw_t = _invert(lambda raw: self._trimming.t_fine(raw) / 5120, state.celsius, 20) if t_times else SKIPPED_20
         raw_t = _resolved(raw_t, t_times, coefficient)
@@ -196,6 +191,8 @@ class Bme280Chip:
         raw_h = _invert(lambda raw: self._trimming.percent(raw, t_fine), state.percent, 16) if h_times else SKIPPED_16
         raw_t, raw_p = self._smoothed(raw_t, raw_p, coefficient)
         pressure, temperature = (raw << 4 for raw in (raw_p, raw_t))
+        if self.fault is Fault.OUT_OF_RANGE:
+            pressure, temperature = 0, 0xFFFFF0
         self._registers[DATA : DATA + 8] = (
             pressure.to_bytes(3, "big") + temperature.to_bytes(3, "big") + raw_h.to_bytes(2, "big")
         )
@@ -211,11 +208,11 @@ class Bme280Chip:
 
     def _noisy(self, state: State, t_times: int, p_times: int, h_times: int) -> State:
         """`state` with the noise of one conversion (Tables 1 to 3), less by the root of those averaged."""
-        if not self._noise:
+        if not self._around.noise:
             return state
 
         def error(rms: float, times: int) -> float:
-            return self._noise * self._random.gauss(0.0, rms) / math.sqrt(max(times, 1))
+            return self._around.noise * self._random.gauss(0.0, rms) / math.sqrt(max(times, 1))
 
         return State(
             state.celsius + error(0.005, t_times),
@@ -243,3 +240,6 @@ def _invert(forward: Callable[[float], float], target: float, bits: int) -> int:
         else:
             high = middle
     return min((low, high), key=lambda raw: abs(forward(raw) - target))
+
+
+MODEL = Model(Bme280Chip, address=0x76, spi=True)

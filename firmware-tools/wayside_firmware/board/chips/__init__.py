@@ -1,0 +1,21 @@
+"""The models of chips, each in a module of its own with a `MODEL`; imported only when named."""
+
+import importlib
+from collections.abc import Mapping
+
+from wayside_firmware.board.chip import Model
+
+MODELS: Mapping[str, str] = {
+    "bme280": "wayside_firmware.board.chips.bme280",
+}
+"""The module of each model."""
+
+
+def load(name: str) -> Model:
+    """The model `name`.
+
+    Raises:
+        KeyError: there is none.
+    """
+    model: Model = importlib.import_module(MODELS[name]).MODEL
+    return model
