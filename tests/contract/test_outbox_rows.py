@@ -3,11 +3,13 @@
 import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from wayside_edge.outbox import core
+from wayside_edge.outbox.bracket import Boot
 from wayside_edge.outbox.sqlite import SqliteRows, connect
 from wayside_edge.ports import ClosedBatch
 from wayside_shared.batch import Counters, Envelope, Message
@@ -203,3 +205,18 @@ def test_a_connection_that_is_not_durable_is_refused(
     monkeypatch.setattr(sqlite3, "connect", lambda *args, **kwargs: genuine(*args, factory=Lax, **kwargs))
     with pytest.raises(Exception, match="put the outbox on a local file system"):
         connect(tmp_path / "outbox.db", 1 << 30)
+
+
+def test_boots_are_kept_in_order_with_what_was_known_before_them(rows: core.Rows) -> None:
+    dark = ClockMap(70, 71, ClockState.UNSYNCED)
+    core.append(rows, ClosedBatch(1, b"a", b"boot-of-the-test", ClockMap(5, 1_000, ClockState.SYNCED)), WIDE)
+    core.append(rows, ClosedBatch(1, b"b", b"the-dark-boot---", replace(dark, boottime_ns=60)), WIDE)
+    core.append(rows, ClosedBatch(1, b"c", b"the-dark-boot---", dark), WIDE)
+    rows.note_boot(b"the-boot-after--", CLOCK)
+    first, second, third = rows.boots()
+    assert (first.boot_id, first.after_ns, first.last_ns) == (b"boot-of-the-test", 0, 5)
+    assert second == Boot(b"the-dark-boot---", 1_000, 70, dark)
+    assert third == Boot(b"the-boot-after--", 1_000, 0, CLOCK)
+    assert rows.boot_clock(b"the-dark-boot---") is None
+    rows.note_boot(b"the-boot-after--", dark)
+    assert rows.boot_clock(b"the-boot-after--") == CLOCK, "a synced map stays"

@@ -144,6 +144,9 @@ async def test_a_boot_that_never_knew_the_time_is_bracketed_and_counted_as_such(
             await edge.accept([3.0])
             await edge.delivered()
     began_s = TRUE_NS // NS_PER_S
+    async with pool.connection() as connection:
+        query = "SELECT sum(stored), sum(estimated), max(estimate_err_ms), sum(unsynced) FROM stream"
+        assert await (await connection.execute(query)).fetchone() == (3, 1, 2 * 3_600_000, 0)
     # It began after the last time known, and ended after an hour, before the next boot began: 0 to 4 hours later.
     assert await stored(pool) == [(1.0, began_s), (2.0, began_s + 3 * 3_600), (3.0, began_s + 6 * 3_600)]
 

@@ -54,3 +54,12 @@ def test_counted_rows_show_what_is_doubled_or_gone() -> None:
     assert settle(DEVICE, [_stream()]).duplicates_stored is None
     assert settle(DEVICE, [_stream()], RowCount(63, 60)).duplicates_stored == 3
     assert settle(DEVICE, [_stream()], RowCount(59, 60)).duplicates_stored == -1
+
+
+def test_the_account_says_how_samples_were_timed_without_a_clock() -> None:
+    account = settle(DEVICE, [_stream(estimated=30, estimate_err_ms=7_200_001, unsynced=5), _stream(estimated=10)])
+    assert (account.estimated, account.unsynced, account.estimate_err_ms) == (40, 5, 7_200_001)
+    assert account.timing == "40 timed by estimate, within 3 hours; 5 by a clock that was not synchronised"
+    assert account.sentence.endswith(f": nothing missing; {account.timing}")
+    assert settle(DEVICE, [_stream(estimated=1, estimate_err_ms=0)]).timing == "1 timed by estimate, within 1 s"
+    assert settle(DEVICE, [_stream()]).timing == ""

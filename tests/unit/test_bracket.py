@@ -2,6 +2,7 @@
 
 import pytest
 
+from wayside_edge.hal.clock import FLOOR_NS
 from wayside_edge.outbox.bracket import Boot, bracket
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
 
@@ -51,3 +52,8 @@ def test_known_times_that_contradict_each_other_bound_the_estimate_both(ran: int
     (estimate,) = bracket(boots).values()
     assert NOON - ran <= estimate.wall_ns <= NOON + 4 * HOUR
     assert estimate.err_ms == (4 * HOUR + ran) // 2 // 1_000_000
+
+
+def test_a_board_that_never_knew_any_time_is_no_older_than_its_software() -> None:
+    (estimate,) = bracket([unsynced(b"dark", ran=HOUR), synced(b"now", NOON)]).values()
+    assert estimate.wall_ns == (FLOOR_NS + NOON - HOUR) // 2

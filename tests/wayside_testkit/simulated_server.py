@@ -23,6 +23,7 @@ from wayside_server.domain.ingest import (
     keys_of,
 )
 from wayside_server.errors import StorageError
+from wayside_shared.clock import ClockMap
 from wayside_shared.columns import Body
 from wayside_shared.ranges import Ranges
 from wayside_shared.session import ServerHello
@@ -55,6 +56,8 @@ class Database:
         self.samples: dict[Key, list[float]] = {}
         self.first_seq: dict[StreamKey, int] = {}
         self.bodies: dict[Key, list[float]] = {}
+        self.times: dict[float, tuple[int, ClockMap]] = {}
+        """UTC microseconds of each stored sample, with the map that gave it."""
 
     async def settle(self, items: Sequence[Item]) -> Settlement:
         await asyncio.sleep(self._random.uniform(0, 0.05))
@@ -102,6 +105,8 @@ class Database:
             assert isinstance(batch.content, Body)
             values = [v for b in batch.content.blocks if b.numbers is not None for v in b.numbers.tolist()]
             self.samples.setdefault(batch.key, []).extend(values)
+            times = [t for b in batch.content.blocks if b.numbers is not None for t in b.times_us.tolist()]
+            self.times.update((v, (t, batch.envelope.clock)) for v, t in zip(values, times, strict=True))
         answers = [self._answer(item) for item in items if isinstance(item, Hello)]
         marks = {batch.stream: self._watermark(batch.stream) for batch in batches}
         return Settlement(acks(plan, marks), answers, 0, 0, len(plan.dead))

@@ -57,6 +57,9 @@ class SimClock:
         self._loop = loop
         self.jump_ns = 0
 
+    def start(self) -> None:
+        """The board boots, or its agent does."""
+
     def boottime_ns(self) -> int:
         return int(self._loop.time() * NS_PER_S)
 
@@ -68,6 +71,41 @@ class SimClock:
 
     def boot_id(self) -> bytes:
         return b"simulated-boot--"
+
+
+class DarkClock(SimClock):
+    """The clocks of a board without a battery: each boot begins at 0 and in 1970, and most never learn the time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, random: Random) -> None:
+        super().__init__(loop)
+        self._random = random
+        self._boots = 0
+        self.start()
+
+    def start(self) -> None:
+        self._boots += 1
+        self._began_s = self._loop.time()
+        self._synced_s = self._began_s + self._random.choice([0.0, 5.0, 1e9, 1e9, 1e9])
+
+    def boottime_ns(self) -> int:
+        return int((self._loop.time() - self._began_s) * NS_PER_S) + 1
+
+    def wall_ns(self) -> int:
+        return self.true_ns() if self.synced() else self.boottime_ns()
+
+    def true_ns(self) -> int:
+        """UTC, which the board may not know."""
+        return WALL_NS + int(self._began_s * NS_PER_S) + self.boottime_ns()
+
+    def synced(self) -> bool:
+        return self._loop.time() >= self._synced_s
+
+    def sync(self) -> None:
+        """Let it learn the time now."""
+        self._synced_s = self._loop.time()
+
+    def boot_id(self) -> bytes:
+        return f"boot-{self._boots}".encode().ljust(16, b".")
 
 
 class ModelOutbox:
@@ -88,9 +126,15 @@ class ModelOutbox:
 
     async def load(self, seqs: Any) -> Loaded:
         await asyncio.sleep(0)
-        found = [row for seq in seqs if (row := self.rows.get(seq)) is not None]
+        found = [core.timed(self.rows, row) for seq in seqs if (row := self.rows.get(seq)) is not None]
         current, counters = core.counters(self.rows)
         return Loaded(found, current, counters, (), ())
+
+    async def note_clock(self, boot_id: bytes, clock: ClockMap) -> None:
+        await asyncio.sleep(0)
+        with self.rows.transaction() as rows:
+            core.note_clock(rows, boot_id, clock)
+        await asyncio.sleep(0)
 
     async def settle(self, ack: Any) -> Settled:
         await asyncio.sleep(0)
@@ -118,7 +162,8 @@ class Board:
         self.world = world
         self.name = name
         self.rows = ModelRows(name=name)
-        self.clock = SimClock(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self.clock = DarkClock(loop, world.random) if world.dark else SimClock(loop)
         self.image: ModelRows | None = None
         self.power = asyncio.Lock()
         self.tasks: list[asyncio.Task[None]] = []
@@ -126,13 +171,16 @@ class Board:
 
     def start(self) -> None:
         """Boot: the agent finds what the rows hold."""
+        self.clock.start()
         outbox = ModelOutbox(self.rows, self.world.limits, lambda _: None)
         settings = UplinkSettings(host="simulated", device=self.name)
         pending = Ranges(head.seq for head in self.rows.pending(0, 1 << 30))
         transport = SimTransport(self.world.broker, self.name)
         random = Random(self.world.random.random())
-        uplink = Uplink(settings, transport, outbox, pending, self.clock, "simulated", random)
-        self.tasks = [asyncio.create_task(uplink.run()), asyncio.create_task(self._sense(outbox, uplink))]
+        holding = not self.clock.synced()
+        uplink = Uplink(settings, transport, outbox, pending, self.clock, "simulated", random, holding=holding)
+        tasks = (uplink.run(), self._sense(outbox, uplink), self._watch_clock(outbox, uplink))
+        self.tasks = [asyncio.create_task(task) for task in tasks]
 
     async def die(self) -> None:
         """Lose power at whatever point it is."""
@@ -158,6 +206,14 @@ class Board:
         row = rows.get(seq)
         return [] if row is None else self.world.values_of.get(row.body, [])
 
+    async def _watch_clock(self, outbox: ModelOutbox, uplink: Uplink) -> None:
+        while not self.clock.synced():  # noqa: ASYNC110 - as the agent does: the kernel tells nobody
+            await asyncio.sleep(2.0)
+        now = ClockMap(self.clock.boottime_ns(), self.clock.wall_ns(), ClockState.SYNCED)
+        await outbox.note_clock(self.clock.boot_id(), now)
+        uplink.release()
+        await asyncio.Event().wait()
+
     async def _sense(self, outbox: ModelOutbox, uplink: Uplink) -> None:
         while True:
             await asyncio.sleep(self.world.random.uniform(0.1, 0.9))
@@ -169,7 +225,10 @@ class Board:
             body = encode_body([Column("t", "Cel", times, values)])
             self.world.values_of[body] = values
             self.world.oracle.attempted.update(values)
-            clock = ClockMap(now, self.clock.wall_ns(), ClockState.SYNCED)
+            state = ClockState.SYNCED if self.clock.synced() else ClockState.UNSYNCED
+            clock = ClockMap(now, self.clock.wall_ns(), state)
+            if isinstance(self.clock, DarkClock):
+                self.world.true_ns.update((value, self.clock.true_ns() + i) for i, value in enumerate(values))
             appended = await outbox.append(ClosedBatch(len(values), body, self.clock.boot_id(), clock))
             self.world.oracle.accepted.update(values)
             uplink.accepted(appended)
@@ -183,9 +242,14 @@ class World:
         harsh: how bad it is.
         boards: how many devices.
         limits: of their outboxes.
+        dark: the boards wake up without the time.
     """
 
-    def __init__(self, seed: int, harsh: Harshness, boards: int = 3, limits: core.Limits | None = None) -> None:
+    def __init__(
+        self, seed: int, harsh: Harshness, boards: int = 3, limits: core.Limits | None = None, *, dark: bool = False
+    ) -> None:
+        self.dark = dark
+        self.true_ns: dict[float, int] = {}
         self.random = Random(seed)
         self.harsh = harsh
         self.limits = limits or core.Limits(1 << 30, 1 << 30, 1 << 62)
@@ -235,6 +299,9 @@ class World:
 
     async def _drain(self, ingests: list[asyncio.Task[None]]) -> None:
         self.sensing = False
+        for board in self.boards:
+            if isinstance(board.clock, DarkClock):
+                board.clock.sync()
         peace = Harshness(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
         self.broker.harsh = self.database.harsh = peace
         self.broker.die()
@@ -304,6 +371,16 @@ class World:
         while True:
             await asyncio.sleep(self.random.expovariate(1 / mean_s))
             await trouble()
+
+    def mistimed(self) -> list[str]:
+        """Samples stored with a time that is further from the true one than their clock map admits."""
+        wrong = []
+        for value, (time_us, clock) in self.database.times.items():
+            error_us = abs(time_us - self.true_ns[value] // 1_000)
+            allowed_us = clock.err_ms * 1_000 + 10
+            if clock.state is ClockState.UNSYNCED or error_us > allowed_us:
+                wrong.append(f"{value:.0f} is {error_us} us off, {clock}")
+        return wrong
 
     def _note_bodies(self) -> None:
         """Dropped batches are known by number only; find what they held."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from wayside_edge.hal.clock import FLOOR_NS
 from wayside_shared.clock import NS_PER_MS, ClockMap, ClockState
 
 
@@ -27,15 +28,16 @@ def bracket(boots: Sequence[Boot]) -> Mapping[bytes, ClockMap]:
     """Estimated maps of those `boots` that never knew the time and were followed by one that did.
 
     Boots do not overlap: each began after the last time known before it and after the ones before it had run, and
-    ended before the next one began. What the board itself believed is taken where it lies between these bounds, as
-    with a battery-backed clock that no time service checks; else the middle is. `err_ms` reaches to the farther
-    bound. Bounds that contradict each other (a time that was known was wrong) are taken as each other.
+    ended before the next one began; none is older than this software. What the board itself believed is taken where
+    it lies between these bounds, as with a battery-backed clock that no time service checks; else the middle is.
+    `err_ms` reaches to the farther bound. Bounds that contradict each other (a time that was known was wrong) are
+    taken as each other.
 
     Args:
         boots: oldest first; the last is the running one.
     """
     lows: list[int] = []
-    low = 0
+    low = FLOOR_NS
     for boot in boots:
         own = _bounds(boot.clock)
         low = max(low, boot.after_ns) if own is None else own[0]

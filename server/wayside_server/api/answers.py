@@ -109,6 +109,9 @@ class AccountAnswer(BaseModel):
     accepted: int
     stored: int
     late: int = Field(description="of those stored, arrived more than five minutes after they were measured")
+    estimated: int = Field(description="of those stored, timed between known times before and after their boot")
+    estimate_err_ms: int = Field(description="largest bound of the error of the estimated ones, in milliseconds")
+    unsynced: int = Field(description="of those stored, timed by a clock that was not synchronised")
     pending: int = Field(description="still on the device, as far as the server knows")
     dropped: int = Field(description="given up by the device, and declared")
     dropped_reasons: dict[str, int]
@@ -138,6 +141,9 @@ class AccountAnswer(BaseModel):
             accepted=account.accepted,
             stored=account.stored,
             late=account.late,
+            estimated=account.estimated,
+            estimate_err_ms=account.estimate_err_ms,
+            unsynced=account.unsynced,
             pending=account.pending,
             dropped=account.dropped_total,
             dropped_reasons=dict(account.dropped),

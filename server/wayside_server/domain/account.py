@@ -19,6 +19,10 @@ class StreamRow:
         reported_pending_before: samples that it had accepted before that number.
         not_stored: samples settled otherwise, by outcome.
         settled_before_pending: samples of ledger rows below `reported_pending_from`; needed only when there is a gap.
+        estimated: those of the stored ones whose boot never knew the time, and which are timed by what came before and
+            after it.
+        unsynced: those whose time is what an unsynchronised clock gave.
+        estimate_err_ms: largest bound of the error of the estimated ones, in milliseconds.
         forked: two cards wrote to this epoch, so what its batches say of the total cannot be believed: what is settled
             counts as accepted, and what was not settled here went on in another epoch.
     """
@@ -33,6 +37,9 @@ class StreamRow:
     reported_pending_before: int | None = None
     not_stored: Mapping[str, int] = field(default_factory=dict)
     settled_before_pending: int = 0
+    estimated: int = 0
+    unsynced: int = 0
+    estimate_err_ms: int = 0
     forked: bool = False
 
     @property
@@ -106,6 +113,9 @@ class Account:
     garbage: int
     epochs: int
     counted: RowCount | None = None
+    estimated: int = 0
+    unsynced: int = 0
+    estimate_err_ms: int = 0
 
     @property
     def dropped_total(self) -> int:
@@ -133,7 +143,25 @@ class Account:
                 why = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
                 parts.append(f"{label} {sum(reasons.values()):,} ({why})")
         missing = f"{self.missing:,} missing" if self.missing else "nothing missing"
-        return f"{', '.join(parts)}: {missing}"
+        return f"{', '.join(parts)}: {missing}{self.timing and '; '}{self.timing}"
+
+    @property
+    def timing(self) -> str:
+        """How those samples were timed that no synchronised clock timed; empty when there are none."""
+        parts = []
+        if self.estimated:
+            parts.append(f"{self.estimated:,} timed by estimate, within {_duration(self.estimate_err_ms)}")
+        if self.unsynced:
+            parts.append(f"{self.unsynced:,} by a clock that was not synchronised")
+        return "; ".join(parts)
+
+
+def _duration(ms: int) -> str:
+    """`ms`, rounded up, in the largest unit of which there are two or more."""
+    for unit, length_ms in (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000)):
+        if ms > length_ms:
+            return f"{-(-ms // length_ms):,} {unit}"
+    return f"{max(-(-ms // 1_000), 1)} s"
 
 
 def settle(device: DeviceRow, streams: Sequence[StreamRow], counted: RowCount | None = None) -> Account:
@@ -163,4 +191,7 @@ def settle(device: DeviceRow, streams: Sequence[StreamRow], counted: RowCount | 
         garbage=device.garbage,
         epochs=len(streams),
         counted=counted,
+        estimated=sum(stream.estimated for stream in streams),
+        unsynced=sum(stream.unsynced for stream in streams),
+        estimate_err_ms=max((stream.estimate_err_ms for stream in streams), default=0),
     )

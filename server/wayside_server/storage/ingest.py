@@ -8,7 +8,6 @@ from typing import Any
 import psycopg
 
 from wayside_server.domain.ingest import (
-    LATE_US,
     Batch,
     DeadLetter,
     Entry,
@@ -28,7 +27,7 @@ from wayside_server.domain.ingest import (
     keys_of,
 )
 from wayside_server.storage.database import Connection, Pool, connection
-from wayside_server.storage.ingest_group import Group, LockedStream, Series, blocks_of, flat, older, printable, progress
+from wayside_server.storage.ingest_group import Group, LockedStream, Series, blocks_of, flat, printable, progress
 from wayside_server.storage.partitions import Partitions
 from wayside_server.storage.samples import copy_rows
 from wayside_server.storage.statements import load_statements
@@ -174,9 +173,7 @@ class PostgresIngest:
     async def _store(self, conn: Connection, group: Group, stored: Sequence[Batch]) -> None:
         placed: list[tuple[int, Block]] = []
         for batch in stored:
-            blocks = blocks_of(batch)
-            group.stored[batch.stream] += sum(map(len, blocks))
-            group.late[batch.stream] += older(blocks, batch.raw.received_us - LATE_US)
+            group.count_stored(batch, blocks_of(batch))
         await self._know_series(conn, group, stored)
         for batch in stored:
             placed.extend(self._placed(group, batch))

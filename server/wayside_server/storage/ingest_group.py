@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from wayside_server.domain.ingest import Batch, Item, Plain, Plan, StreamKey
+from wayside_server.domain.ingest import LATE_US, Batch, Item, Plain, Plan, StreamKey
+from wayside_shared.clock import ClockState
 from wayside_shared.columns import Block, Body
 from wayside_shared.rejects import RejectCode
 
 Series = tuple[int, str, str]
+
+MAX_ERR_MS = 100 * 366 * 86_400_000
+"""A century: times lie in 2000 to 2099."""
 
 
 @dataclass(slots=True)
@@ -31,9 +35,24 @@ class Group:
     streams: dict[StreamKey, LockedStream] = field(default_factory=dict)
     blocks: list[tuple[int, Block]] = field(default_factory=list)
     late: dict[StreamKey, int] = field(default_factory=lambda: defaultdict(int))
+    estimated: dict[StreamKey, int] = field(default_factory=lambda: defaultdict(int))
+    unsynced: dict[StreamKey, int] = field(default_factory=lambda: defaultdict(int))
+    estimate_err_ms: dict[StreamKey, int] = field(default_factory=lambda: defaultdict(int))
     stored: dict[StreamKey, int] = field(default_factory=lambda: defaultdict(int))
     plain_stored: int = 0
     plain_duplicates: int = 0
+
+    def count_stored(self, batch: Batch, blocks: Sequence[Block]) -> None:
+        """Enter what is stored of `batch`, and how its samples were timed."""
+        key, clock, samples = batch.stream, batch.envelope.clock, sum(map(len, blocks))
+        self.stored[key] += samples
+        self.late[key] += older(blocks, batch.raw.received_us - LATE_US)
+        if clock.state is ClockState.ESTIMATED:
+            self.estimated[key] += samples
+            # A device may claim any bound; the column holds 64 bits.
+            self.estimate_err_ms[key] = max(self.estimate_err_ms[key], min(clock.err_ms, MAX_ERR_MS))
+        elif clock.state is ClockState.UNSYNCED:
+            self.unsynced[key] += samples
 
 
 def blocks_of(item: Item) -> Sequence[Block]:
@@ -81,6 +100,9 @@ def progress(
         "accepted": max([*told, report.accepted if report else 0], default=0),
         "stored": group.stored[key],
         "late": group.late[key],
+        "estimated": group.estimated[key],
+        "unsynced": group.unsynced[key],
+        "err_ms": group.estimate_err_ms[key],
         "duplicates": plan.duplicates.get(key, 0),
         "max_seqs": max(settled, default=group.streams[key].max_seq),
         "next_seqs": report.next_seq if report else None,

@@ -84,6 +84,9 @@ UPDATE stream s SET
     accepted = greatest(s.accepted, t.accepted),
     stored = s.stored + t.stored,
     late = s.late + t.late,
+    estimated = s.estimated + t.estimated,
+    unsynced = s.unsynced + t.unsynced,
+    estimate_err_ms = greatest(s.estimate_err_ms, t.err_ms),
     duplicates = s.duplicates + t.duplicates,
     max_seq = greatest(s.max_seq, t.max_seq),
     last_batch_at = now(),
@@ -101,9 +104,11 @@ UPDATE stream s SET
               LIMIT 1000) w
         WHERE w.seq = s.contiguous_upto + w.place), s.contiguous_upto)
 FROM unnest(%(stream_ids)s::int[], %(accepted)s::bigint[], %(stored)s::bigint[], %(late)s::bigint[],
+            %(estimated)s::bigint[], %(unsynced)s::bigint[], %(err_ms)s::bigint[],
             %(duplicates)s::bigint[], %(max_seqs)s::bigint[], %(next_seqs)s::bigint[], %(pending_froms)s::bigint[],
             %(pending_befores)s::bigint[], %(forked)s::boolean[])
-     AS t (id, accepted, stored, late, duplicates, max_seq, next_seq, pending_from, pending_before, forked)
+     AS t (id, accepted, stored, late, estimated, unsynced, err_ms, duplicates, max_seq, next_seq, pending_from,
+           pending_before, forked)
 WHERE s.id = t.id
 RETURNING s.id, s.contiguous_upto
 

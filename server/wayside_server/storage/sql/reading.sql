@@ -16,7 +16,8 @@ WHERE name = %(name)s;
 SELECT id, name, plain_stored, plain_duplicates, garbage FROM device WHERE id = ANY(%(ids)s);
 
 -- name: stream_rows
-SELECT s.device_id, s.epoch, s.accepted, s.stored, s.late, s.duplicates, s.contiguous_upto,
+SELECT s.device_id, s.epoch, s.accepted, s.stored, s.late, s.estimated, s.unsynced, s.estimate_err_ms,
+       s.duplicates, s.contiguous_upto,
        s.reported_pending_from, s.reported_pending_before, s.forked,
        coalesce((SELECT jsonb_object_agg(o.outcome, o.samples)
                  FROM (SELECT b.outcome, sum(b.n)::bigint AS samples
