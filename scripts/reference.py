@@ -7,9 +7,13 @@ import argparse
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+
+import reference_server
+from reference_server import table
 
 from wayside_edge import __main__ as edge_command
 from wayside_edge import config, registry
@@ -47,12 +51,6 @@ LIMITS = [
     ("ranges and rejects in an acknowledgement", f"{session.MAX_ITEMS:,} each"),
     ("times, once in UTC", f"{_utc(clock.EARLIEST_NS)} or later, before {_utc(clock.LATEST_NS)}"),
 ]
-
-
-def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """A Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
 def arguments(model: type) -> dict[str, str]:
@@ -280,6 +278,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "agent-configuration.md": agent_configuration,
     "server-settings.md": server_settings,
     "commands.md": commands,
+    "rest.md": partial(reference_server.rest, NOTE),
+    "metrics.md": partial(reference_server.metrics, NOTE),
 }
 """File names in docs/reference/ and what writes them."""
 

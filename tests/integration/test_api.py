@@ -77,15 +77,25 @@ async def test_history_is_whole_when_every_link_is_followed(pool: Pool, client: 
     assert len({(sample["series"], sample["time"]) for sample in samples}) == 55
 
 
-async def test_history_aggregates_in_buckets(pool: Pool, client: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize("bucket", ["20", "20.0", "20s"])
+async def test_history_aggregates_in_buckets(pool: Pool, client: httpx.AsyncClient, bucket: str) -> None:
     await _telemetry(pool)
-    asked = {**SPAN, "series": "temperature", "aggregation": "max", "bucket": 20}
+    asked = {**SPAN, "series": "temperature", "aggregation": "max", "bucket": bucket}
     page = (await client.get("/api/v1/devices/boiler-7/telemetry", params=asked)).json()
     assert [(sample["time"], sample["value"]) for sample in page["samples"]] == [
         ("2026-03-01T00:00:00.000000Z", 22.375),
         ("2026-03-01T00:00:20.000000Z", 24.875),
         ("2026-03-01T00:00:40.000000Z", 26.125),
     ]
+
+
+async def test_dates_are_midnights_in_utc(pool: Pool, client: httpx.AsyncClient) -> None:
+    await _telemetry(pool)
+    path = "/api/v1/devices/boiler-7/telemetry"
+    day = (await client.get(path, params={"start": "2026-03-01", "end": "2026-03-02"})).json()
+    assert (day["start"], day["end"]) == ("2026-03-01T00:00:00.000000Z", "2026-03-02T00:00:00.000000Z")
+    assert len(day["samples"]) == 55
+    assert (await client.get(path, params={"start": "2026-02-28", "end": "2026-03-01"})).json()["samples"] == []
 
 
 async def test_export_series_latest_and_account_agree(pool: Pool, client: httpx.AsyncClient) -> None:
@@ -128,6 +138,16 @@ async def test_dead_letters_are_listed_and_returned_as_they_came(pool: Pool, cli
         ("/api/v1/devices/boiler-7/telemetry?start=yesterday", 422, "start: 'yesterday' is no time; write RFC 3339"),
         ("/api/v1/devices/boiler-7/telemetry?start=now&end=-1h", 422, "start: must lie before end"),
         ("/api/v1/devices/boiler-7/telemetry?bucket=5", 422, "give both or neither"),
+        (
+            "/api/v1/devices/boiler-7/telemetry?aggregation=avg&bucket=1y",
+            422,
+            "bucket: '1y' is no width; write seconds",
+        ),
+        ("/api/v1/devices/boiler-7/telemetry?aggregation=avg&bucket=0", 422, "bucket: must lie between"),
+        ("/api/v1/devices/boiler-7/telemetry?start=2026-02-30", 422, "a date as in 2026-05-01 (UTC)"),
+        ("/api/v1/devices/boiler-7/telemetry?limits=5", 422, "limits: this route has no such parameter; did you mean"),
+        ("/api/v1/devices/boiler-7/telemetry/export?limit=5", 422, "limit: this route has no such parameter; it takes"),
+        ("/api/v1/devices/boiler-7/series?x=1", 422, "x: this route has no such parameter; it takes none"),
         ("/api/v1/devices/boiler-7/telemetry?limit=1001", 422, "limit: Input should be less than or equal to 1000"),
         ("/api/v1/devices/boiler-7/telemetry?cursor=AAAA", 400, "leave it out to start over"),
         ("/api/v1/devices?cursor=%00", 422, "leave it out"),
@@ -182,6 +202,8 @@ async def test_metrics_are_shown_with_a_key_and_the_schema_names_every_route(cli
     assert "wayside_something_total 1.0" in (await client.get("/metrics")).text
     paths = (await client.get("/openapi.json")).json()["paths"]
     assert "/api/v1/devices/{device}/telemetry/export" in paths
+    assert sorted(paths["/healthz"]["get"]["responses"]) == ["200", "422"]
+    assert sorted(paths["/api/v1/devices"]["get"]["responses"]) == ["200", "400", "401", "422", "503"]
 
 
 async def test_live_samples_arrive_and_resume_where_they_were(pool: Pool, app: FastAPI, keys: Keys) -> None:

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from wayside_server.domain.moments import from_us, parse_moment, to_text, to_us
+from wayside_server.domain.moments import from_us, parse_moment, parse_width, to_text, to_us
 
 NOW_US = 1_780_000_000_123_456
 
@@ -34,3 +34,32 @@ def test_texts_are_utc_with_microseconds_and_return_exactly() -> None:
     assert to_text(moment) == "2026-05-01T00:00:00.000007Z"
     assert from_us(to_us(moment)) == moment
     assert from_us(1 << 62) < datetime(9999, 12, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_us"),
+    [
+        ("90", 90_000_000),
+        ("0.5", 500_000),
+        ("0.000001", 1),
+        ("30s", 30_000_000),
+        ("1m", 60_000_000),
+        ("15m", 900_000_000),
+        ("1h", 3_600_000_000),
+        ("1.5h", 5_400_000_000),
+        ("1d", 86_400_000_000),
+        ("1w", 604_800_000_000),
+    ],
+)
+def test_a_width_is_read(text: str, expected_us: int) -> None:
+    assert parse_width(text) == expected_us
+
+
+@pytest.mark.parametrize("text", ["", "m", "-5m", "1y", "1 h", "1e3", "inf", "nan", "1M", "0x10", "1.", "²"])
+def test_what_is_no_width_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="write seconds as in 90, or 15m, 1h, 1d"):
+        parse_width(text)
+
+
+def test_a_date_is_its_first_moment_in_utc() -> None:
+    assert parse_moment("2026-05-01", NOW_US) == parse_moment("2026-05-01T00:00:00Z", NOW_US)

@@ -16,8 +16,12 @@ from wayside_server.api.answers import (
     SeriesList,
 )
 from wayside_server.api.paging import LAST_ID, Cursor, Limit, next_link, read_place
+from wayside_server.api.schema import DeviceName, bytes_of
 from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.reading import Reading
+
+Search = Annotated[str, Query(max_length=63, description="part of the name")]
+Verify = Annotated[bool, Query(description="count the rows one by one, which takes a while")]
 
 
 def devices_router(reading: Reading) -> APIRouter:
@@ -27,7 +31,7 @@ def devices_router(reading: Reading) -> APIRouter:
     @router.get("")
     @requires(Permission.READ)
     async def list_devices(
-        request: Request, limit: Limit = 100, cursor: Cursor = None, search: Annotated[str, Query(max_length=63)] = ""
+        request: Request, limit: Limit = 100, cursor: Cursor = None, search: Search = ""
     ) -> DevicePage:
         """Devices in order of name, those whose name contains `search`."""
         question = f"devices {search}"
@@ -39,32 +43,32 @@ def devices_router(reading: Reading) -> APIRouter:
 
     @router.get("/{device}")
     @requires(Permission.READ)
-    async def get_device(device: str) -> DeviceAnswer:
+    async def get_device(device: DeviceName) -> DeviceAnswer:
         """One device."""
         return DeviceAnswer.of(await reading.device(device))
 
     @router.get("/{device}/series")
     @requires(Permission.READ)
-    async def list_series(device: str) -> SeriesList:
+    async def list_series(device: DeviceName) -> SeriesList:
         """The series of a device."""
         return SeriesList(device=device, series=[SeriesAnswer.of(one) for one in await reading.series(device)])
 
     @router.get("/{device}/latest")
     @requires(Permission.READ)
-    async def list_latest(device: str) -> Latest:
+    async def list_latest(device: DeviceName) -> Latest:
         """The newest sample of each series, by event time and not by arrival."""
         return Latest(device=device, samples=[SampleAnswer.of(one) for one in await reading.latest(device)])
 
     @router.get("/{device}/account")
     @requires(Permission.READ)
-    async def get_account(device: str, verify: bool = False) -> AccountAnswer:
+    async def get_account(device: DeviceName, verify: Verify = False) -> AccountAnswer:
         """What became of each sample that the device accepted; with `verify` its rows are counted one by one."""
         return AccountAnswer.of(await reading.account(device, verify=verify))
 
     @router.get("/{device}/dead-letters")
     @requires(Permission.READ)
     async def list_dead_letters(
-        request: Request, device: str, limit: Limit = 100, cursor: Cursor = None
+        request: Request, device: DeviceName, limit: Limit = 100, cursor: Cursor = None
     ) -> DeadLetterPage:
         """Messages of a device that were refused for good, newest first."""
         question = f"dead-letters {device}"
@@ -75,9 +79,13 @@ def devices_router(reading: Reading) -> APIRouter:
         letters = [DeadLetterAnswer.of(letter) for letter in page]
         return DeadLetterPage(device=device, dead_letters=letters, next=onward)
 
-    @router.get("/{device}/dead-letters/{letter}", response_class=Response)
+    @router.get(
+        "/{device}/dead-letters/{letter}", response_class=Response, responses=bytes_of("application/octet-stream")
+    )
     @requires(Permission.READ)
-    async def get_dead_letter(device: str, letter: Annotated[int, Path(ge=0, le=LAST_ID)]) -> Response:
+    async def get_dead_letter(
+        device: DeviceName, letter: Annotated[int, Path(ge=0, le=LAST_ID, description="`id` in the listing")]
+    ) -> Response:
         """The bytes of one refused message, as they arrived."""
         raw = await reading.dead_letter(device, letter)
         headers = {"Content-Disposition": f'attachment; filename="dead-letter-{letter}.bin"'}

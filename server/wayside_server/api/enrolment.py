@@ -11,10 +11,11 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from prometheus_client import Counter
 from pydantic import BaseModel, Field, ValidationError
 
+from wayside_server.api.schema import bytes_of, problems
 from wayside_server.domain.access import Permission, requires
 from wayside_server.errors import ConfigError
 from wayside_server.identity.authority import Authority, CertificateRequestError
-from wayside_server.identity.enrolment import Enrolled, Enrolments, Refusals, TokenFault, TokenRefusedError
+from wayside_server.identity.enrolment import Enrolled, Enrolments, Refusals, TokenRefusedError
 from wayside_shared.enrolment import (
     CACERTS_PATH,
     ENROLMENTS_PATH,
@@ -28,6 +29,13 @@ ISSUED = Counter("wayside_certificates_issued", "Device certificates issued.")
 
 _PKCS7 = "application/pkcs7-mime; smime-type=certs-only"
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="wayside enrolment"'}
+_REFUSED = problems(
+    {
+        400: "The certificate request cannot be signed.",
+        401: "The token is missing, malformed, unknown, used or expired.",
+        413: "The body is too large.",
+    }
+)
 
 
 class BrokerAddress(BaseModel):
@@ -69,12 +77,23 @@ def enrolment_router(
     router = APIRouter(tags=["enrolment"])
     desk = _Desk(enrolments, refusals, now)
 
-    @router.get(CACERTS_PATH, summary="The CA certificates (RFC 7030 section 4.1)")
+    @router.get(
+        CACERTS_PATH,
+        response_class=Response,
+        responses=bytes_of(_PKCS7),
+        summary="The CA certificates (RFC 7030 section 4.1)",
+    )
     @requires(Permission.PUBLIC)
     async def cacerts() -> Response:
         return _certificates(authority.cacerts_pkcs7())
 
-    @router.post(SIMPLEENROLL_PATH, summary="A certificate for a request (RFC 7030 section 4.2)")
+    @router.post(
+        SIMPLEENROLL_PATH,
+        response_class=Response,
+        responses=bytes_of(_PKCS7) | _REFUSED,
+        summary="A certificate for a request (RFC 7030 section 4.2)",
+        openapi_extra={"requestBody": {"content": {"application/pkcs10": {}}, "required": True}},
+    )
     @requires(Permission.PUBLIC)
     async def simple_enroll(request: Request) -> Response:
         token = _basic_password(request.headers.get("authorization", ""))
@@ -92,7 +111,7 @@ def enrolment_router(
         status_code=201,
         summary="Enrol a device: certificate, name and broker in one answer",
         openapi_extra={"requestBody": schema},
-        responses={401: {"description": TokenFault.USED.value}, 413: {"description": "The body is too large."}},
+        responses=_REFUSED,
     )
     @requires(Permission.PUBLIC)
     async def create_enrolment(request: Request) -> EnrolmentAnswer:

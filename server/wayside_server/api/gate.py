@@ -1,11 +1,13 @@
 """Lets a request through when its route's declared permission is met."""
 
+import difflib
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.routing import APIRoute
 
+from wayside_server.api.schema import query_parameters
 from wayside_server.domain.access import SESSION_COOKIE, Access, Permission, Principal, required
 from wayside_server.errors import UnauthorizedError
 
@@ -36,6 +38,20 @@ def make_gate(access: Access, metrics_hosts: Collection[str]) -> Callable[[Reque
         request.state.principal = await _establish(access, request)
 
     return gate
+
+
+async def refuse_unknown_parameters(request: Request) -> None:
+    """A dependency for every route: what would be ignored, because it is misspelt or not for this route, is refused."""
+    allowed = query_parameters(request.app, request.scope["route"])
+    if allowed is None:
+        return
+    for name in request.query_params:
+        if name in allowed:
+            continue
+        near = difflib.get_close_matches(name, allowed, n=1)
+        takes = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
+        fix = f"did you mean {near[0]}?" if near else takes
+        raise HTTPException(422, f"{name[:63]}: this route has no such parameter; {fix}")
 
 
 def undeclared_routes(routers: Iterable[APIRouter]) -> list[str]:

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from wayside_server.api.schema import bytes_of
 from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.reading import Reading
 
@@ -25,7 +26,7 @@ def health_router(reading: Reading, registry: CollectorRegistry) -> APIRouter:
         await reading.check()
         return {"status": "ready"}
 
-    @router.get("/metrics", response_class=Response)
+    @router.get("/metrics", response_class=Response, responses=bytes_of("text/plain"))
     @requires(Permission.METRICS)
     async def metrics() -> Response:
         """Prometheus metrics of every role of this server."""

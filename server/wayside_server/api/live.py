@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, HTTPException, Query
 from fastapi.responses import StreamingResponse
 
 from wayside_server.api.answers import SampleAnswer
+from wayside_server.api.schema import DeviceName, bytes_of, problems
 from wayside_server.api.streams import ClosingStream
 from wayside_server.api.telemetry import SeriesNames
 from wayside_server.domain.access import Permission, requires
@@ -33,10 +34,14 @@ def live_router(reading: Reading, live: Live) -> APIRouter:
     router = APIRouter(prefix="/api/v1/devices/{device}", tags=["telemetry"])
     streams = asyncio.Semaphore(MAX_STREAMS)
 
-    @router.get("/live", response_class=StreamingResponse)
+    @router.get(
+        "/live",
+        response_class=StreamingResponse,
+        responses=bytes_of("text/event-stream") | problems({429: "Too many streams are open."}),
+    )
     @requires(Permission.READ)
     async def follow(
-        device: str,
+        device: DeviceName,
         series: SeriesNames = [],  # noqa: B006
         since: Annotated[
             str | None, Query(max_length=64, description="start behind this time; else behind the latest")

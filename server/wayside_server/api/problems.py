@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
+from wayside_server.api.schema import MEDIA_TYPE
 from wayside_server.errors import NotFoundError, StorageError, UnauthorizedError
 
 RETRY_AFTER_S = 5
@@ -17,7 +18,7 @@ SIGN_IN = "/sign-in"
 def problem(status: int, detail: str, **headers: str) -> JSONResponse:
     """The answer for an error."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
+    return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def install_problems(app: FastAPI) -> None:

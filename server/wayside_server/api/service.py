@@ -12,10 +12,11 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wayside_server.api.devices import devices_router
-from wayside_server.api.gate import make_gate, undeclared_routes
+from wayside_server.api.gate import make_gate, refuse_unknown_parameters, undeclared_routes
 from wayside_server.api.health import health_router
 from wayside_server.api.live import live_router
 from wayside_server.api.problems import install_problems
+from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.telemetry import telemetry_router
 from wayside_server.api.watch import watch_router
 from wayside_server.domain.access import Access, Permission, requires
@@ -70,25 +71,24 @@ def create_app(
             yield
             listening.cancel()
 
-    app = FastAPI(
+    own = [devices_router(reading), telemetry_router(reading), live_router(reading, live), watch_router(reading)]
+    every = [*own, health_router(reading, registry), _schema_router(), *routers]
+    undeclared = undeclared_routes(every)
+    if undeclared:
+        raise RuntimeError(f"routes without a declared permission: {', '.join(undeclared)}")
+    app = DocumentedApp(
+        every,
         title="Wayside",
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
-        dependencies=[Depends(make_gate(access, metrics_hosts))],
+        dependencies=[Depends(make_gate(access, metrics_hosts)), Depends(refuse_unknown_parameters)],
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
         # A redirect would take its host from whoever asks.
         redirect_slashes=False,
     )
-    own = [devices_router(reading), telemetry_router(reading), live_router(reading, live), watch_router(reading)]
-    every = [*own, health_router(reading, registry), _schema_router(), *routers]
-    undeclared = undeclared_routes(every)
-    if undeclared:
-        raise RuntimeError(f"routes without a declared permission: {', '.join(undeclared)}")
-    for router in every:
-        app.include_router(router)
     if static is not None:
         app.mount("/static", StaticFiles(directory=static, check_dir=False))
     install_problems(app)
@@ -103,10 +103,7 @@ def _schema_router() -> APIRouter:
     @requires(Permission.READ)
     async def openapi(request: Request) -> Response:
         app: FastAPI = request.app
-        schema = app.openapi()
-        schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        schema["security"] = [{"key": []}]
-        return JSONResponse(schema)
+        return JSONResponse(app.openapi())
 
     return router
 

@@ -11,9 +11,10 @@ from fastapi.responses import StreamingResponse
 
 from wayside_server.api.answers import History, SampleAnswer
 from wayside_server.api.paging import Cursor, Limit, next_link, read_place, stale_cursor
+from wayside_server.api.schema import DeviceName, bytes_of, problems
 from wayside_server.api.streams import ClosingStream
 from wayside_server.domain.access import Permission, requires
-from wayside_server.domain.moments import from_us, parse_moment, to_text, to_us
+from wayside_server.domain.moments import from_us, parse_moment, parse_width, to_text, to_us
 from wayside_server.domain.reading import (
     MAX_WIDE_SERIES,
     Aggregation,
@@ -29,16 +30,29 @@ from wayside_server.domain.reading import (
 MAX_EXPORTS = 4
 """Exports at a time in one process: each keeps a core of the database busy."""
 MAX_SERIES = 2_048
-MAX_BUCKET_S = 10_000 * 86_400.0
+MIN_BUCKET_US = 1_000
+MAX_BUCKET_US = 10_000 * 86_400 * 1_000_000
 
 _MEDIA_TYPES = {Format.CSV: "text/csv; charset=utf-8", Format.JSON: "application/json"}
-_TIME = "RFC 3339 with an offset, or back from now as in -15m, -24h, -7d, or now"
+_TIME = (
+    "RFC 3339 with an offset, a date as in 2026-05-01 (its first moment in UTC), back from now as in -15m, -24h, -7d, "
+    "or now"
+)
 
 SeriesNames = Annotated[
     list[str], Query(max_length=MAX_SERIES, description="names to keep; repeat it; all when absent")
 ]
 Start = Annotated[str, Query(max_length=64, description=f"earliest time, included: {_TIME}")]
 End = Annotated[str, Query(max_length=64, description=f"latest time, not included: {_TIME}")]
+
+Bucket = Annotated[
+    str | None,
+    Query(
+        max_length=20,
+        description="width in seconds as in 90 or 0.5, or with a unit as in 30s, 15m, 1h, 1d, 1w; from 1 ms to 10000d; "
+        "buckets are aligned to 1970-01-01 UTC, so those of a week begin on Thursdays",
+    ),
+]
 
 
 def telemetry_router(reading: Reading) -> APIRouter:
@@ -50,23 +64,22 @@ def telemetry_router(reading: Reading) -> APIRouter:
     @requires(Permission.READ)
     async def history(
         request: Request,
-        device: str,
+        device: DeviceName,
         series: SeriesNames = [],  # noqa: B006
         start: Start = "-24h",
         end: End = "now",
         order: Annotated[str, Query(pattern="^(asc|desc)$", description="of time")] = "asc",
         limit: Limit = 500,
         aggregation: Annotated[Aggregation | None, Query(description="needs `bucket`; numbers only")] = None,
-        bucket: Annotated[
-            float | None, Query(ge=0.001, le=MAX_BUCKET_S, description="width in seconds; aligned to 1970-01-01 UTC")
-        ] = None,
+        bucket: Bucket = None,
         cursor: Cursor = None,
     ) -> History:
         """A page of samples between two times. Follow `next` until it is null: nothing is cut without saying so."""
         if (aggregation is None) != (bucket is None):
             raise HTTPException(422, "aggregation and bucket belong together; give both or neither")
+        bucket_us = 0 if bucket is None else _width(bucket)
         start_us, end_us = _span(start, end)
-        question = f"{device} {sorted(series)} {order} {aggregation} {bucket}"
+        question = f"{device} {sorted(series)} {order} {aggregation} {bucket_us}"
         after = None
         if cursor is not None:
             start_us, end_us, after = _decode(cursor, question)
@@ -79,7 +92,7 @@ def telemetry_router(reading: Reading) -> APIRouter:
             limit=limit + 1,
             after=after,
             aggregation=aggregation,
-            bucket_us=0 if bucket is None else round(bucket * 1_000_000),
+            bucket_us=bucket_us,
         )
         found = await reading.history(query)
         page = found[:limit]
@@ -96,10 +109,14 @@ def telemetry_router(reading: Reading) -> APIRouter:
             next=onward,
         )
 
-    @router.get("/export", response_class=StreamingResponse)
+    @router.get(
+        "/export",
+        response_class=StreamingResponse,
+        responses=bytes_of("text/csv", "application/json") | problems({429: "Too many exports are running."}),
+    )
     @requires(Permission.READ)
     async def export(
-        device: str,
+        device: DeviceName,
         format: Format = Format.CSV,  # noqa: A002
         shape: Shape = Shape.LONG,
         series: SeriesNames = [],  # noqa: B006
@@ -140,6 +157,16 @@ def _span(start: str, end: str) -> tuple[int, int]:
     if start_us >= end_us:
         raise HTTPException(422, "start: must lie before end")
     return start_us, end_us
+
+
+def _width(bucket: str) -> int:
+    try:
+        width_us = parse_width(bucket)
+    except ValueError as error:
+        raise HTTPException(422, f"bucket: {error}") from error
+    if not MIN_BUCKET_US <= width_us <= MAX_BUCKET_US:
+        raise HTTPException(422, "bucket: must lie between 0.001 s and 10000d")
+    return width_us
 
 
 def _decode(cursor: str, question: str) -> tuple[int, int, Place]:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from wayside_server.api.answers import IncidentAnswer, IncidentPage, RefusalAnswer, RefusalPage
 from wayside_server.api.paging import LAST_ID, Cursor, Limit, next_link, read_place, stale_cursor
+from wayside_server.api.schema import DeviceName
 from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.reading import Reading
 
@@ -34,7 +35,7 @@ def watch_router(reading: Reading) -> APIRouter:
     @router.get("/devices/{device}/incidents", tags=["devices"])
     @requires(Permission.READ)
     async def list_device_incidents(
-        request: Request, device: str, limit: Limit = 100, cursor: Cursor = None
+        request: Request, device: DeviceName, limit: Limit = 100, cursor: Cursor = None
     ) -> IncidentPage:
         """The incidents of one device, newest first."""
         return await incidents(request, device, limit, cursor)
