@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from wayside_server.domain.limits import DeviceLimits
 from wayside_server.errors import ConfigError
 from wayside_server.identity.home import Home, read_whole, write_whole
 from wayside_shared.settings import from_toml, setting
@@ -66,6 +67,7 @@ class ServerSettings:
     api: ApiSettings = setting("REST API, console and enrolment.", factory=ApiSettings)
     enrolment: EnrolmentSettings = setting("Tokens and certificates.", factory=EnrolmentSettings)
     ingest: IngestSettings = setting("From the broker to the database.", factory=IngestSettings)
+    limits: DeviceLimits = setting("What one device may take up.", factory=DeviceLimits)
 
 
 def load(home: Home) -> ServerSettings:

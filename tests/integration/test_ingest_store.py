@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from wayside_server.domain.ingest import Batch, Item
+from wayside_server.domain.limits import DeviceLimits
 from wayside_server.storage.database import Pool
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_shared.batch import Drop
@@ -17,7 +18,7 @@ pytest_plugins = ["wayside_testkit.postgres"]
 
 @pytest.fixture
 def store(pool: Pool) -> PostgresIngest:
-    return PostgresIngest(pool, "wayside-server test")
+    return PostgresIngest(pool, "wayside-server test", DeviceLimits())
 
 
 async def query(pool: Pool, sql: str) -> list[Any]:

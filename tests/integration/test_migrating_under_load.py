@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 
+from wayside_server.domain.limits import DeviceLimits
 from wayside_server.errors import StorageError
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.ingest import PostgresIngest
@@ -40,7 +41,7 @@ class Writer:
     stopping: bool = False
 
     async def run(self) -> None:
-        store, device = PostgresIngest(self.pool, "test"), Device(self.name)
+        store, device = PostgresIngest(self.pool, "test", DeviceLimits()), Device(self.name)
         while not self.stopping:
             first = float(self.groups * SAMPLES)
             item = device.item(column("t", [first + i for i in range(SAMPLES)], start_s=self.groups * SAMPLES))

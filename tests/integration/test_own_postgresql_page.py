@@ -9,6 +9,7 @@ from typing import LiteralString, cast
 import psycopg
 import pytest
 
+from wayside_server.domain.limits import DeviceLimits
 from wayside_server.storage.database import open_pool
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.schema import migrate
@@ -47,7 +48,7 @@ def owned(postgres_server: str) -> Iterator[str]:
 async def test_the_role_of_the_page_can_do_all_that_the_server_does(owned: str) -> None:
     await migrate(owned)
     async with open_pool(owned) as pool:
-        settlement = await PostgresIngest(pool, "test").settle([Device().item(column("t", [1.0, 2.0]))])
+        settlement = await PostgresIngest(pool, "test", DeviceLimits()).settle([Device().item(column("t", [1.0, 2.0]))])
     assert settlement.stored == 2
     settings = {name: setting for name, setting, _ in _run(owned, SETTINGS)}
     assert settings == {"synchronous_commit": "on", "fsync": "on", "full_page_writes": "on"}

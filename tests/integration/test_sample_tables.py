@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from wayside_server.domain.ingest import Item
+from wayside_server.domain.limits import DeviceLimits
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.partitions import WEEK_US, Partitions, ensure_partitions
@@ -136,7 +137,7 @@ async def test_no_chunk_is_made_ahead_or_on_demand(hypertables: Pool) -> None:
 
 async def test_a_wild_clock_cannot_make_a_chunk_for_each_week_of_a_century(hypertables: Pool) -> None:
     item = _weekly(YEARS_IN_A_BATCH)
-    settlement = await PostgresIngest(hypertables, "test").settle([item])
+    settlement = await PostgresIngest(hypertables, "test", DeviceLimits()).settle([item])
     assert settlement.stored == YEARS_IN_A_BATCH * 52
     assert await _rows(hypertables, "SELECT count(*), count(DISTINCT value) FROM sample") == [
         (settlement.stored, settlement.stored)
@@ -145,7 +146,7 @@ async def test_a_wild_clock_cannot_make_a_chunk_for_each_week_of_a_century(hyper
 
 
 async def test_emptied_hypertables_take_samples_again_and_stay_bounded(hypertables: Pool) -> None:
-    store = PostgresIngest(hypertables, "test")
+    store = PostgresIngest(hypertables, "test", DeviceLimits())
     device = Device()
     await store.settle([device.item(column("t", [1.0, 2.0]), column("note", ["a"], unit="1"))])
     assert await _rows(hypertables, "DELETE FROM sample WHERE value = 1 RETURNING value") == [(1.0,)]

@@ -68,7 +68,7 @@ async def test_a_refused_key_is_seen_in_the_listing(client: httpx.AsyncClient) -
 async def test_incidents_are_listed_for_all_and_for_one_device(pool: Pool, client: httpx.AsyncClient) -> None:
     boiler, kiln = await add_device(pool, "boiler-7"), await add_device(pool, "kiln-2")
     for number, device in enumerate((boiler, kiln, boiler, None, boiler)):
-        await add_incident(pool, device, "server behind", f"number {number}")
+        await add_incident(pool, device, f"kind {number}", f"number {number}")
     everything = await _all(client, "/api/v1/incidents", "incidents")
     assert [(entry["device"], entry["detail"]) for entry in everything] == [
         ("boiler-7", "number 4"),
@@ -92,7 +92,7 @@ async def test_pages_show_it_all_in_steps(
     monkeypatch.setattr(listings, "ROWS", 2)
     boiler = await add_device(pool, "boiler-7")
     for number in range(5):
-        await add_incident(pool, boiler, "server behind", f"<i>number {number}</i>")
+        await add_incident(pool, boiler, f"kind {number}", f"<i>number {number}</i>")
         await add_refusals(pool, "broker: no certificate", at(number * DAY_S), number, f"<i>number {number}</i>")
         await add_dead_letter(pool, "boiler-7", b"\x00\xff{", "malformed", f"<i>number {number}</i>")
     for path in ("/incidents", "/refused", "/devices/boiler-7/dead-letters"):

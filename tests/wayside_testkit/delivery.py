@@ -14,6 +14,7 @@ from wayside_edge.ports import Appended, Clock, ClosedBatch
 from wayside_edge.uplink.mqtt import MqttTransport
 from wayside_edge.uplink.session import Uplink
 from wayside_edge.uplink.settings import UplinkSettings
+from wayside_server.domain.limits import DeviceLimits
 from wayside_server.ingest.mqtt import BrokerAddress, BrokerSession
 from wayside_server.ingest.service import Ingest
 from wayside_server.storage.database import Pool
@@ -89,7 +90,7 @@ async def server_side(broker: Broker, who: Credentials, pool: Pool) -> AsyncIter
     def new_session(on_messages: Callable[[], None], on_end: Callable[[str], None]) -> BrokerSession:
         return BrokerSession(address, on_messages, on_end, ingest.on_broker_log)
 
-    ingest = Ingest(new_session, PostgresIngest(pool, "test server"), Random(1))
+    ingest = Ingest(new_session, PostgresIngest(pool, "test server", DeviceLimits()), Random(1))
     async with _running(ingest.run):
         yield ingest
 

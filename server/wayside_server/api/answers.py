@@ -170,6 +170,13 @@ class DeadLetterAnswer(BaseModel):
     detail: str
     size: int = Field(description="bytes")
     received_at: str = Field(description=TIME)
+    kept: bool = Field(description="whether its bytes are there; beyond the device's quota they are not")
+    sha256: str | None = Field(description="of its bytes, hexadecimal")
+    count: int = Field(description="how often it came, from received_at to last_at")
+    last_at: str = Field(description=TIME)
+    summed: bool = Field(
+        description="stands for all messages of this code beyond the device's quota; the rest is the last one's"
+    )
 
     @classmethod
     def of(cls, letter: DeadLetter) -> "DeadLetterAnswer":
@@ -182,6 +189,11 @@ class DeadLetterAnswer(BaseModel):
             detail=letter.detail,
             size=letter.size,
             received_at=to_text(letter.received_at),
+            kept=letter.kept,
+            sha256=None if letter.sha256 is None else letter.sha256.hex(),
+            count=letter.count,
+            last_at=to_text(letter.last_at),
+            summed=letter.summed,
         )
 
 
@@ -224,13 +236,15 @@ class RefusalPage(BaseModel):
 
 
 class IncidentAnswer(BaseModel):
-    """Something that an operator should see once."""
+    """Something that an operator should see once; when it happens again, it is counted."""
 
-    id: int
+    id: int = Field(description="a new one each time that it happens again")
     device: str | None
     kind: str
-    detail: str
+    detail: str = Field(description="of the last time")
     created_at: str = Field(description=TIME)
+    count: int = Field(description="how often it happened, from created_at to last_at")
+    last_at: str = Field(description=TIME)
 
     @classmethod
     def of(cls, incident: Incident) -> "IncidentAnswer":
@@ -241,6 +255,8 @@ class IncidentAnswer(BaseModel):
             kind=incident.kind,
             detail=incident.detail,
             created_at=to_text(incident.created_at),
+            count=incident.count,
+            last_at=to_text(incident.last_at),
         )
 
 

@@ -25,7 +25,8 @@ async def serve(home: Home, settings: ServerSettings, instance: int, where: str)
         key_file=home.key(name),
     )
     async with open_pool(where) as pool:
-        await _ingest(address, PostgresIngest(pool, f"wayside-server/{version('wayside')}"), watch_broker=instance == 1)
+        store = PostgresIngest(pool, f"wayside-server/{version('wayside')}", settings.limits)
+        await _ingest(address, store, watch_broker=instance == 1)
 
 
 async def _ingest(address: BrokerAddress, store: PostgresIngest, *, watch_broker: bool) -> None:

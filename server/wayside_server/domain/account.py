@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from wayside_shared.rejects import RejectCode
+
 
 @dataclass(frozen=True, slots=True)
 class StreamRow:
@@ -74,12 +76,14 @@ class DeviceRow:
         plain_stored: samples stored that came without sequence numbers.
         plain_duplicates: those that arrived again, by series and time, and were refused.
         garbage: messages so broken that no batch could be named.
+        over_epochs: samples refused because their epoch was one too many, each time that they came.
     """
 
     name: str
     plain_stored: int = 0
     plain_duplicates: int = 0
     garbage: int = 0
+    over_epochs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +180,14 @@ def settle(device: DeviceRow, streams: Sequence[StreamRow], counted: RowCount | 
             kind, _, reason = outcome.partition(":")
             reasons = dropped if kind == "dropped" else rejected
             reasons[reason] = reasons.get(reason, 0) + count
+    if device.over_epochs:
+        # The server knows nothing else of such an epoch: what it has seen of it is what was accepted.
+        code = RejectCode.TOO_MANY_EPOCHS.value
+        rejected[code] = rejected.get(code, 0) + device.over_epochs
+    own = sum(s.settled if s.forked else max(s.accepted, s.settled) for s in streams)
     return Account(
         device=device.name,
-        accepted=sum(s.settled if s.forked else s.accepted for s in streams) + device.plain_stored,
+        accepted=own + device.plain_stored + device.over_epochs,
         stored=sum(stream.stored for stream in streams) + device.plain_stored,
         late=sum(stream.late for stream in streams),
         pending=sum(stream.pending for stream in streams),

@@ -200,6 +200,12 @@ def decide(batches: Iterable[Batch], ledger: Mapping[Key, Entry]) -> Plan:
     return plan
 
 
+def refuse(plan: Plan, batch: Batch, error: RejectedError) -> None:
+    """Set `batch` aside and tell its device."""
+    plan.dead.append(DeadLetter(batch.raw, error.code, error.detail))
+    plan.rejects.setdefault(batch.stream, []).append(Reject(batch.envelope.seq, error.code, error.detail))
+
+
 def acks(plan: Plan, watermarks: Mapping[StreamKey, int]) -> list[tuple[str, Ack]]:
     """The acknowledgements to send after the commit, each with its device.
 
@@ -222,8 +228,7 @@ def _settle(plan: Plan, batch: Batch) -> Entry:
     if isinstance(batch.content, RejectedError):
         error = batch.content
         outcome = f"rejected:{error.code.value}"
-        plan.dead.append(DeadLetter(batch.raw, error.code, error.detail))
-        plan.rejects.setdefault(batch.stream, []).append(Reject(batch.envelope.seq, error.code, error.detail))
+        refuse(plan, batch, error)
     else:
         outcome = STORED
         plan.stored.append(batch)
@@ -238,8 +243,7 @@ def _repeat(plan: Plan, batch: Batch, entry: Entry) -> None:
     seq = batch.envelope.seq
     if entry.digest is not None and entry.digest != batch.digest:
         detail = f"batch {seq} came again with other content"
-        plan.dead.append(DeadLetter(batch.raw, RejectCode.SEQ_REUSE, detail))
-        plan.rejects.setdefault(batch.stream, []).append(Reject(seq, RejectCode.SEQ_REUSE, detail))
+        refuse(plan, batch, RejectedError(RejectCode.SEQ_REUSE, detail))
         return
     plan.duplicates[batch.stream] = plan.duplicates.get(batch.stream, 0) + batch.envelope.n
     if entry.outcome.startswith("rejected:"):
@@ -261,6 +265,25 @@ def _take_drops(plan: Plan, batch: Batch, known: dict[Key, Entry]) -> None:
                 plan.entries.append(NewEntry(key, 0, n, None, known[key].outcome))
 
 
+@dataclass(slots=True)
+class Incident:
+    """What operators must see.
+
+    Args:
+        device: whom it happened to.
+        kind: one of those in `domain.limits`.
+        detail: what in particular, the last time.
+        count: how often.
+        first: whether it had never happened to the device before.
+    """
+
+    device: str
+    kind: str
+    detail: str
+    count: int = 0
+    first: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """What a committed group says to devices.
@@ -271,6 +294,7 @@ class Settlement:
         stored: samples written.
         duplicates: samples refused because they were there already.
         dead: messages set aside.
+        incidents: what operators must see.
     """
 
     acks: Sequence[tuple[str, Ack]]
@@ -278,6 +302,7 @@ class Settlement:
     stored: int
     duplicates: int
     dead: int
+    incidents: Sequence[Incident] = ()
 
 
 class PoisonError(Exception):

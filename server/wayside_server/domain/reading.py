@@ -130,8 +130,21 @@ class DeadLetter:
     """A message that was refused for good; all its bytes are fetched apart.
 
     Args:
+        id: its number.
+        device: who sent it.
+        topic: on which.
+        content_type: the MQTT property, if there was one.
+        code: why.
+        detail: why in particular.
         head: its first bytes, up to `DEAD_LETTER_HEAD_BYTES`.
         size: bytes of all of it.
+        received_at: when it came first.
+        kept: whether the bytes are there; beyond the device's quota they are not.
+        sha256: of the bytes; None for one that an older version entered.
+        count: how often it came.
+        last_at: when it came last.
+        summed: whether it stands for all messages of its code beyond the device's quota of rows, of which topic,
+            size, hash and detail are the last one's.
     """
 
     id: int
@@ -143,6 +156,11 @@ class DeadLetter:
     head: bytes
     size: int
     received_at: datetime
+    kept: bool
+    sha256: bytes | None
+    count: int
+    last_at: datetime
+    summed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +176,18 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something that an operator should see once; `device` is None when it belongs to none."""
+    """Something that an operator should see once; `device` is None when it belongs to none.
+
+    When it happens again, `count`, `last_at`, `detail` and `id` follow.
+    """
 
     id: int
     device: str | None
     kind: str
     detail: str
     created_at: datetime
+    count: int
+    last_at: datetime
 
 
 class Reading(Protocol):

@@ -6,6 +6,7 @@ MESSAGES = Counter("wayside_ingest_messages_total", "Messages taken from the bro
 SAMPLES = Counter("wayside_ingest_samples_total", "Samples committed.")
 DUPLICATES = Counter("wayside_ingest_duplicates_total", "Samples refused because they were stored before.")
 DEAD = Counter("wayside_ingest_dead_letters_total", "Messages set aside as dead letters.")
+INCIDENTS = Counter("wayside_ingest_incidents_total", "What operators must see of devices, by its kind.", ["kind"])
 FAILURES = Counter("wayside_ingest_commit_failures_total", "Transactions that the database could not finish.")
 REFUSED = Counter("wayside_broker_refused_total", "Connections that the broker refused.", ["kind"])
 SESSIONS = Counter("wayside_ingest_sessions_total", "Sessions opened with the broker.")

@@ -184,6 +184,10 @@ class Ingest:
         metrics.SAMPLES.inc(settlement.stored)
         metrics.DUPLICATES.inc(settlement.duplicates)
         metrics.DEAD.inc(settlement.dead)
+        for incident in settlement.incidents:
+            metrics.INCIDENTS.labels(incident.kind).inc(incident.count)
+            if incident.first:
+                log.warning("incident", device=incident.device, kind=incident.kind, detail=incident.detail)
         if self._session is None:
             return
         for device, ack in settlement.acks:

@@ -1,8 +1,8 @@
 """Connections to PostgreSQL: the pool, what it insists on, and the errors it turns into ours."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.rows import dict_row
@@ -102,6 +102,11 @@ async def check_database(conn: Connection) -> None:
                 f"PostgreSQL has {name} = {row.get(name)}, so an acknowledged sample could be lost; "
                 f"set {name} = on in postgresql.conf and for this role and database (ALTER ROLE … RESET {name})"
             )
+
+
+async def fetch(conn: Connection, statement: str, columns: Mapping[str, Any]) -> list[Any]:
+    """All rows of `statement`."""
+    return await (await conn.execute(statement, columns)).fetchall()
 
 
 def _first_line(error: Exception) -> str:

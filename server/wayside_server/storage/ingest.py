@@ -1,8 +1,9 @@
 """The ingest transaction: ledger, samples, watermarks and last values of a group of messages, all or nothing."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ from wayside_server.domain.ingest import (
     Entry,
     Garbage,
     Hello,
+    Incident,
     Item,
     Key,
     NewEntry,
@@ -25,9 +27,14 @@ from wayside_server.domain.ingest import (
     acks,
     decide,
     keys_of,
+    refuse,
 )
-from wayside_server.storage.database import Connection, Pool, connection
-from wayside_server.storage.ingest_group import Group, LockedStream, Series, blocks_of, flat, printable, progress
+from wayside_server.domain.limits import CARD_RESTORED, SERVER_BEHIND, DeviceLimits
+from wayside_server.errors import RejectedError
+from wayside_server.storage.admission import KnownSeries, admit_series, admit_streams, lock_devices
+from wayside_server.storage.database import Connection, Pool, connection, fetch
+from wayside_server.storage.dead_letters import bury
+from wayside_server.storage.ingest_group import Group, believed, blocks_of, flat, printable, progress
 from wayside_server.storage.partitions import Partitions
 from wayside_server.storage.samples import copy_rows
 from wayside_server.storage.statements import load_statements
@@ -46,13 +53,15 @@ class PostgresIngest:
     Args:
         pool: an open pool on a migrated database.
         server: software and version, for hellos.
+        limits: what one device may take up.
     """
 
-    def __init__(self, pool: Pool, server: str) -> None:
+    def __init__(self, pool: Pool, server: str, limits: DeviceLimits) -> None:
         self._pool = pool
         self._server = server
         self._partitions = Partitions()
-        self._series: dict[Series, int] = {}
+        self._series = KnownSeries()
+        self._limits = limits
 
     async def settle(self, items: Sequence[Item]) -> Settlement:
         """Store `items` in one transaction (see the Protocol)."""
@@ -82,20 +91,26 @@ class PostgresIngest:
 
     async def _write(self, conn: Connection, items: Sequence[Item]) -> Settlement:
         group = Group()
-        batches = [item for item in items if isinstance(item, Batch)]
-        hellos = [item for item in items if isinstance(item, Hello)]
         await self._find_devices(conn, group, items)
-        await self._lock_streams(conn, group, batches, hellos)
+        hellos = [item for item in items if isinstance(item, Hello)]
+        sent = [item for item in items if isinstance(item, Batch)]
+        sent = await admit_streams(conn, group, sent, hellos, self._limits)
+        others = [item for item in items if not isinstance(item, Batch)]
+        arrived = items
+        items = await admit_series(conn, group, self._series, [*sent, *others], self._limits)
+        batches = [item for item in items if isinstance(item, Batch)]
         plan = decide(batches, await self._ledger(conn, group, batches))
         await self._enter(conn, group, plan.entries)
         await self._store(conn, group, plan.stored)
         await self._store_plain(conn, group, [item for item in items if isinstance(item, Plain)])
         watermarks = await self._advance(conn, group, batches, plan)
+        await self._over_epochs(conn, group, plan)
+        watermarks |= {batch.stream: batch.envelope.first_seq - 1 for batch in group.over_epochs}
         garbage = [item for item in items if isinstance(item, Garbage)]
         dead = [*plan.dead, *(DeadLetter(item.raw, item.error.code, item.error.detail) for item in garbage)]
         await self._bury(conn, group, dead, garbage)
         answers = [await self._answer(conn, group, item) for item in hellos]
-        await self._seen(conn, group, items)
+        await self._seen(conn, group, arrived)
         await self._keep_latest(conn, group)
         if group.blocks:
             stored_for = sorted({group.devices[item.raw.device] for item in items if blocks_of(item)})
@@ -108,41 +123,16 @@ class PostgresIngest:
             stored=sum(group.stored.values()) + group.plain_stored,
             duplicates=sum(plan.duplicates.values()) + group.plain_duplicates,
             dead=len(dead),
+            incidents=await self._enter_incidents(conn, group),
         )
 
     async def _find_devices(self, conn: Connection, group: Group, items: Sequence[Item]) -> None:
         # A certificate of ours names the sender, so a device that a restored database has forgotten is entered again.
         names = {"names": sorted({item.raw.device for item in items})}
-        group.devices = dict(await _pairs(conn, "device_ids", names))
+        group.devices = dict(await fetch(conn, _SQL["device_ids"], names))
         if len(group.devices) < len(names["names"]):
             await conn.execute(_SQL["ensure_devices"], names)
-            group.devices = dict(await _pairs(conn, "device_ids", names))
-
-    async def _lock_streams(
-        self, conn: Connection, group: Group, batches: Sequence[Batch], hellos: Sequence[Hello]
-    ) -> None:
-        first_seqs: dict[StreamKey, int] = {}
-        for batch in batches:
-            first_seqs.setdefault(batch.stream, batch.envelope.first_seq)
-        for hello in hellos:
-            first_seqs.setdefault((hello.raw.device, hello.hello.epoch), hello.hello.first_seq)
-        # A drop may speak of an epoch that this database has never seen; it then begins with what is known of it.
-        for device, epoch, seq in sorted(keys_of(batches)):
-            first_seqs.setdefault((device, epoch), seq)
-        if not first_seqs:
-            return
-        columns = {
-            "device_ids": [group.devices[device] for device, _ in first_seqs],
-            "epochs": [epoch for _, epoch in first_seqs],
-            "first_seqs": list(first_seqs.values()),
-        }
-        found = await _rows(conn, "lock_streams", columns)
-        if len(found) < len(first_seqs):
-            await conn.execute(_SQL["ensure_streams"], columns)
-            found = await _rows(conn, "lock_streams", columns)
-        names = {number: name for name, number in group.devices.items()}
-        for device_id, epoch, number, contiguous_upto, max_seq in found:
-            group.streams[names[device_id], bytes(epoch)] = LockedStream(number, contiguous_upto, max_seq)
+            group.devices = dict(await fetch(conn, _SQL["device_ids"], names))
 
     async def _ledger(self, conn: Connection, group: Group, batches: Sequence[Batch]) -> Mapping[Key, Entry]:
         keys = list(keys_of(batches))
@@ -154,7 +144,7 @@ class PostgresIngest:
         }
         streams = {stream.id: key for key, stream in group.streams.items()}
         found: dict[Key, Entry] = {}
-        for stream_id, seq, digest, outcome in await _rows(conn, "ledger", columns):
+        for stream_id, seq, digest, outcome in await fetch(conn, _SQL["ledger"], columns):
             found[(*streams[stream_id], seq)] = Entry(None if digest is None else bytes(digest), outcome)
         return found
 
@@ -174,9 +164,8 @@ class PostgresIngest:
         placed: list[tuple[int, Block]] = []
         for batch in stored:
             group.count_stored(batch, blocks_of(batch))
-        await self._know_series(conn, group, stored)
         for batch in stored:
-            placed.extend(self._placed(group, batch))
+            placed.extend(_placed(group, batch))
         numbers = [(number, block) for number, block in placed if block.numbers is not None]
         if numbers:
             async with conn.cursor().copy(_SQL["copy_samples"]) as copy:
@@ -189,13 +178,12 @@ class PostgresIngest:
     async def _store_plain(self, conn: Connection, group: Group, messages: Sequence[Plain]) -> None:
         if not messages:
             return
-        await self._know_series(conn, group, messages)
         device_ids = [group.devices[message.raw.device] for message in messages]
         # Two sessions may hold the same message: the second must see what the first has stored.
-        await conn.execute(_SQL["lock_devices"], {"device_ids": sorted(set(device_ids))})
+        await lock_devices(conn, group)
         counts: dict[int, list[int]] = {device_id: [0, 0] for device_id in device_ids}
         for device_id, message in zip(device_ids, messages, strict=True):
-            placed = self._placed(group, message)
+            placed = _placed(group, message)
             stored = 0
             for name, wanted in (("add_new_samples", "numbers"), ("add_new_values", "texts")):
                 columns = flat([(number, block) for number, block in placed if getattr(block, wanted) is not None])
@@ -213,28 +201,20 @@ class PostgresIngest:
         group.plain_stored = sum(columns["stored"])
         group.plain_duplicates = sum(columns["duplicates"])
 
-    async def _know_series(self, conn: Connection, group: Group, items: Iterable[Item]) -> None:
-        wanted = {
-            (group.devices[item.raw.device], block.name, block.unit) for item in items for block in blocks_of(item)
-        }
-        unknown = sorted(wanted - self._series.keys())
-        if unknown:
-            columns = {
-                "device_ids": [device_id for device_id, _, _ in unknown],
-                "names": [name for _, name, _ in unknown],
-                "units": [unit for _, _, unit in unknown],
-            }
-            await conn.execute(_SQL["ensure_series"], columns)
-            for device_id, name, unit, number in await _rows(conn, "series_ids", columns):
-                self._series[device_id, name, unit] = number
-
-    def _placed(self, group: Group, item: Batch | Plain) -> list[tuple[int, Block]]:
-        device_id = group.devices[item.raw.device]
-        return [(self._series[device_id, block.name, block.unit], block) for block in blocks_of(item)]
+    async def _over_epochs(self, conn: Connection, group: Group, plan: Plan) -> None:
+        """Refuses the batches whose epoch may not be: without a ledger, so they are counted each time."""
+        counts: dict[int, int] = defaultdict(int)
+        for batch in group.over_epochs:
+            assert isinstance(batch.content, RejectedError)
+            refuse(plan, batch, batch.content)
+            counts[group.devices[batch.raw.device]] += batch.envelope.n
+        if counts:
+            columns = {"device_ids": list(counts), "samples": list(counts.values())}
+            await conn.execute(_SQL["count_over_epochs"], columns)
 
     async def _advance(
         self, conn: Connection, group: Group, batches: Sequence[Batch], plan: Plan
-    ) -> Mapping[StreamKey, int]:
+    ) -> dict[StreamKey, int]:
         own: dict[StreamKey, list[Batch]] = defaultdict(list)
         for batch in batches:
             own[batch.stream].append(batch)
@@ -244,25 +224,18 @@ class PostgresIngest:
         touched = own.keys() | settled.keys()
         if not touched:
             return {}
-        rows = [progress(group, key, own[key], settled[key], plan) for key in touched]
+        rows = [progress(group, key, own[key], settled[key], plan, self._limits) for key in touched]
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         keys = {group.streams[key].id: key for key in touched}
-        return {keys[number]: upto for number, upto in await _pairs(conn, "advance", columns)}
+        return {keys[number]: upto for number, upto in await fetch(conn, _SQL["advance"], columns)}
 
     async def _bury(
         self, conn: Connection, group: Group, dead: Sequence[DeadLetter], garbage: Sequence[Garbage]
     ) -> None:
         if not dead:
             return
-        columns = {
-            "devices": [letter.raw.device for letter in dead],
-            "topics": [letter.raw.topic for letter in dead],
-            "content_types": [printable(letter.raw.content_type) for letter in dead],
-            "codes": [letter.code.value for letter in dead],
-            "details": [printable(letter.detail) for letter in dead],
-            "raws": [letter.raw.payload for letter in dead],
-        }
-        await conn.execute(_SQL["bury"], columns)
+        await lock_devices(conn, group)
+        await bury(conn, group, dead, self._limits)
         counts: dict[int, int] = defaultdict(int)
         for item in garbage:
             counts[group.devices[item.raw.device]] += 1
@@ -271,30 +244,45 @@ class PostgresIngest:
 
     async def _answer(self, conn: Connection, group: Group, item: Hello) -> tuple[str, ServerHello]:
         hello, device = item.hello, item.raw.device
-        stream = group.streams[device, hello.epoch]
-        device_id = group.devices[device]
+        stream = group.streams.get((device, hello.epoch))
+        if stream is None:
+            # An epoch that may not be; its batches will be refused one by one.
+            before = hello.first_seq - 1
+            return device, ServerHello(hello.nonce, hello.epoch, before, before, self._server)
         counters = hello.counters
-        if counters is not None and counters.next_seq <= stream.max_seq:
-            detail = f"its next batch would be {counters.next_seq}, the server has {stream.max_seq}"
-            await conn.execute(
-                _SQL["incident"], {"device_id": device_id, "kind": "card restored or cloned", "detail": detail}
-            )
-        elif counters is not None:
-            columns = {
-                "id": stream.id,
-                "accepted": counters.accepted,
-                "next_seq": counters.next_seq,
-                "pending_from": counters.pending_from,
-                "pending_before": counters.pending_before,
-            }
-            await conn.execute(_SQL["report"], columns)
-        if stream.contiguous_upto < hello.acked_upto:
-            detail = f"the device was acknowledged up to {hello.acked_upto}, the server has {stream.contiguous_upto}"
-            await conn.execute(_SQL["incident"], {"device_id": device_id, "kind": "server behind", "detail": detail})
-        found = await _rows(conn, "runs", {"id": stream.id, "above": stream.contiguous_upto, "most": MAX_RUNS})
-        ranges = [(first, last) for first, last in found]
+        if counters is not None and believed(group, device, counters, stream.stored, self._limits):
+            if counters.next_seq <= stream.max_seq:
+                detail = f"its next batch would be {counters.next_seq}, the server has {stream.max_seq}"
+                group.note(device, CARD_RESTORED, detail)
+            else:
+                columns = {
+                    "id": stream.id,
+                    "accepted": counters.accepted,
+                    "next_seq": counters.next_seq,
+                    "pending_from": counters.pending_from,
+                    "pending_before": counters.pending_before,
+                }
+                await conn.execute(_SQL["report"], columns)
         upto = stream.contiguous_upto
+        if upto < hello.acked_upto:
+            detail = f"the device was acknowledged up to {hello.acked_upto}, the server has {upto}"
+            group.note(device, SERVER_BEHIND, detail)
+        found = await fetch(conn, _SQL["runs"], {"id": stream.id, "above": upto, "most": MAX_RUNS})
+        ranges = [(first, last) for first, last in found]
         return device, ServerHello(hello.nonce, hello.epoch, upto, stream.max_seq, self._server, ranges)
+
+    async def _enter_incidents(self, conn: Connection, group: Group) -> list[Incident]:
+        noted = [group.incidents[key] for key in sorted(group.incidents)]
+        if not noted:
+            return []
+        columns = {
+            "device_ids": [group.devices[one.device] for one in noted],
+            "kinds": [one.kind for one in noted],
+            "details": [printable(one.detail) for one in noted],
+            "counts": [one.count for one in noted],
+        }
+        totals = {(number, kind): count for number, kind, count in await fetch(conn, _SQL["incidents"], columns)}
+        return [replace(one, first=totals[group.devices[one.device], one.kind] == one.count) for one in noted]
 
     async def _seen(self, conn: Connection, group: Group, items: Sequence[Item]) -> None:
         seen: dict[int, list[Any]] = {}
@@ -309,7 +297,7 @@ class PostgresIngest:
             "agents": [agent for _, agent, _ in seen.values()],
             "clock_states": [clock_state for _, _, clock_state in seen.values()],
         }
-        await conn.execute(_SQL["lock_devices"], {"device_ids": sorted(seen)})
+        await lock_devices(conn, group)
         await conn.execute(_SQL["seen"], columns)
 
     async def _keep_latest(self, conn: Connection, group: Group) -> None:
@@ -330,12 +318,9 @@ class PostgresIngest:
             await conn.execute(_SQL["latest"], columns)
 
 
-async def _rows(conn: Connection, name: str, columns: Mapping[str, Any]) -> list[Any]:
-    return await (await conn.execute(_SQL[name], columns)).fetchall()
-
-
-async def _pairs(conn: Connection, name: str, columns: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    return await _rows(conn, name, columns)
+def _placed(group: Group, item: Item) -> list[tuple[int, Block]]:
+    device_id = group.devices[item.raw.device]
+    return [(group.series[device_id, block.name, block.unit], block) for block in blocks_of(item)]
 
 
 @contextmanager

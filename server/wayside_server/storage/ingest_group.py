@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from wayside_server.domain.ingest import LATE_US, Batch, Item, Plain, Plan, StreamKey
+from wayside_server.domain.ingest import LATE_US, Batch, Incident, Item, Plain, Plan, StreamKey
+from wayside_server.domain.limits import IMPOSSIBLE_COUNTERS, DeviceLimits, contradiction, too_much
+from wayside_shared.batch import Counters
 from wayside_shared.clock import ClockState
 from wayside_shared.columns import Block, Body
 from wayside_shared.rejects import RejectCode
@@ -25,6 +27,7 @@ class LockedStream:
     id: int
     contiguous_upto: int
     max_seq: int
+    stored: int
 
 
 @dataclass(slots=True)
@@ -32,7 +35,13 @@ class Group:
     """What is known of a group while it is written."""
 
     devices: dict[str, int] = field(default_factory=dict)
+    devices_locked: bool = False
     streams: dict[StreamKey, LockedStream] = field(default_factory=dict)
+    series: dict[Series, int] = field(default_factory=dict)
+    over_epochs: list[Batch] = field(default_factory=list)
+    """Refused batches of epochs that may not be."""
+    incidents: dict[tuple[int, str], Incident] = field(default_factory=dict)
+    """By device's id and kind."""
     blocks: list[tuple[int, Block]] = field(default_factory=list)
     late: dict[StreamKey, int] = field(default_factory=lambda: defaultdict(int))
     estimated: dict[StreamKey, int] = field(default_factory=lambda: defaultdict(int))
@@ -53,6 +62,12 @@ class Group:
             self.estimate_err_ms[key] = max(self.estimate_err_ms[key], min(clock.err_ms, MAX_ERR_MS))
         elif clock.state is ClockState.UNSYNCED:
             self.unsynced[key] += samples
+
+    def note(self, device: str, kind: str, detail: str) -> None:
+        """An operator must see that `kind` happened to `device`; `detail` says what in particular."""
+        incident = self.incidents.setdefault((self.devices[device], kind), Incident(device, kind, detail))
+        incident.detail = detail
+        incident.count += 1
 
 
 def blocks_of(item: Item) -> Sequence[Block]:
@@ -79,7 +94,12 @@ def older(blocks: Sequence[Block], than_us: int) -> int:
 
 
 def progress(
-    group: Group, key: StreamKey, batches: Sequence[Batch], settled: Sequence[int], plan: Plan
+    group: Group,
+    key: StreamKey,
+    batches: Sequence[Batch],
+    settled: Sequence[int],
+    plan: Plan,
+    limits: DeviceLimits,
 ) -> dict[str, Any]:
     """What the group changes in one stream, as a row for the statement `advance`.
 
@@ -89,27 +109,45 @@ def progress(
         batches: those of the stream.
         settled: numbers that are new in its ledger.
         plan: what was decided.
+        limits: what may be believed.
     """
     own = [batch.envelope for batch in batches]
-    reports = [envelope.counters for envelope in own if envelope.counters is not None]
+    stream = group.streams[key]
+    stored = stream.stored + group.stored[key]
+    reports = [
+        envelope.counters
+        for envelope in own
+        if envelope.counters is not None and believed(group, key[0], envelope.counters, stored, limits)
+    ]
     report = max(reports, key=lambda counters: counters.next_seq, default=None)
     forked = any(reject.code is RejectCode.SEQ_REUSE for reject in plan.rejects.get(key, ()))
     told = [envelope.before + envelope.n for envelope in own]
+    credible = [accepted for accepted in told if not too_much(accepted, stored, limits)]
+    if len(credible) < len(told):
+        group.note(key[0], IMPOSSIBLE_COUNTERS, f"a batch would be behind {max(told)} samples, and {stored} are stored")
     return {
-        "stream_ids": group.streams[key].id,
-        "accepted": max([*told, report.accepted if report else 0], default=0),
+        "stream_ids": stream.id,
+        "accepted": max([*credible, report.accepted if report else 0], default=0),
         "stored": group.stored[key],
         "late": group.late[key],
         "estimated": group.estimated[key],
         "unsynced": group.unsynced[key],
         "err_ms": group.estimate_err_ms[key],
         "duplicates": plan.duplicates.get(key, 0),
-        "max_seqs": max(settled, default=group.streams[key].max_seq),
+        "max_seqs": max(settled, default=stream.max_seq),
         "next_seqs": report.next_seq if report else None,
         "pending_froms": report.pending_from if report else None,
         "pending_befores": report.pending_before if report else None,
         "forked": forked,
     }
+
+
+def believed(group: Group, device: str, counters: Counters, stored: int, limits: DeviceLimits) -> bool:
+    """Whether `counters` can be true; if not, that is noted."""
+    why = contradiction(counters, stored, limits)
+    if why is not None:
+        group.note(device, IMPOSSIBLE_COUNTERS, why)
+    return why is None
 
 
 def flat(placed: Sequence[tuple[int, Block]]) -> dict[str, list[Any]]:

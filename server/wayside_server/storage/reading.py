@@ -125,7 +125,10 @@ class PostgresReading:
         rows = await self._rows("dead_letter", {"device": device, "id": letter_id})
         if not rows:
             raise NotFoundError(f"{device[:63]} has no dead letter {letter_id}")
-        return bytes(rows[0]["raw"])
+        raw: bytes | None = rows[0]["raw"]
+        if raw is None:
+            raise NotFoundError(f"the bytes of dead letter {letter_id} were not kept: its device had used up its quota")
+        return bytes(raw)
 
     async def refusals(self, *, before: tuple[date, str] | None, limit: int) -> Sequence[Refusal]:
         day, kind = before or (date.max, "")

@@ -14,11 +14,14 @@ FROM unnest(%(device_ids)s::int[], %(epochs)s::bytea[], %(first_seqs)s::bigint[]
 ON CONFLICT (device_id, epoch) DO NOTHING
 
 -- name: lock_streams
-SELECT s.device_id, s.epoch, s.id, s.contiguous_upto, s.max_seq
+SELECT s.device_id, s.epoch, s.id, s.contiguous_upto, s.max_seq, s.stored
 FROM stream s
 JOIN unnest(%(device_ids)s::int[], %(epochs)s::bytea[]) AS t (device_id, epoch) USING (device_id, epoch)
 ORDER BY s.id
 FOR UPDATE OF s
+
+-- name: count_streams
+SELECT device_id, count(*) FROM stream WHERE device_id = ANY (%(device_ids)s) GROUP BY device_id
 
 -- name: ledger
 SELECT b.stream_id, b.seq, b.digest, b.outcome
@@ -40,6 +43,9 @@ SELECT s.device_id, s.name, s.unit, s.id
 FROM series s
 JOIN unnest(%(device_ids)s::int[], %(names)s::text[], %(units)s::text[]) AS t (device_id, name, unit)
     USING (device_id, name, unit)
+
+-- name: count_series
+SELECT device_id, count(*) FROM series WHERE device_id = ANY (%(device_ids)s) GROUP BY device_id
 
 -- name: copy_samples
 COPY sample (series_id, ts, value) FROM STDIN (FORMAT BINARY)
@@ -75,6 +81,11 @@ WHERE d.id = t.id
 -- name: count_garbage
 UPDATE device d SET garbage = garbage + t.count
 FROM unnest(%(device_ids)s::int[], %(counts)s::bigint[]) AS t (id, count)
+WHERE d.id = t.id
+
+-- name: count_over_epochs
+UPDATE device d SET over_epochs = over_epochs + t.samples
+FROM unnest(%(device_ids)s::int[], %(samples)s::bigint[]) AS t (id, samples)
 WHERE d.id = t.id
 
 -- name: advance
@@ -141,13 +152,42 @@ ON CONFLICT (series_id) DO UPDATE
 SET ts = excluded.ts, value = excluded.value, value_json = excluded.value_json
 WHERE latest.ts <= excluded.ts
 
--- name: bury
-INSERT INTO dead_letter (device, topic, content_type, code, detail, raw)
-SELECT * FROM unnest(%(devices)s::text[], %(topics)s::text[], %(content_types)s::text[], %(codes)s::text[],
-                     %(details)s::text[], %(raws)s::bytea[])
+-- name: letters_kept
+SELECT device, count(*), coalesce(sum(octet_length(raw)), 0)::bigint
+FROM dead_letter WHERE device = ANY (%(devices)s) AND NOT summed GROUP BY device
 
--- name: incident
-INSERT INTO incident (device_id, kind, detail) VALUES (%(device_id)s, %(kind)s, %(detail)s)
+-- name: letters_known
+SELECT d.device, d.code, d.sha256
+FROM dead_letter d
+JOIN unnest(%(devices)s::text[], %(codes)s::text[], %(digests)s::bytea[]) AS t (device, code, sha256)
+    USING (device, code, sha256)
+WHERE NOT d.summed
+
+-- name: bury
+INSERT INTO dead_letter (device, topic, content_type, code, detail, raw, size, sha256, count)
+SELECT * FROM unnest(%(devices)s::text[], %(topics)s::text[], %(content_types)s::text[], %(codes)s::text[],
+                     %(details)s::text[], %(raws)s::bytea[], %(sizes)s::int[], %(digests)s::bytea[],
+                     %(counts)s::bigint[])
+ON CONFLICT (device, code, sha256) WHERE NOT summed DO UPDATE
+SET count = dead_letter.count + excluded.count, last_at = now()
+
+-- name: bury_summed
+INSERT INTO dead_letter (device, topic, content_type, code, detail, size, sha256, count, summed)
+SELECT *, true FROM unnest(%(devices)s::text[], %(topics)s::text[], %(content_types)s::text[], %(codes)s::text[],
+                           %(details)s::text[], %(sizes)s::int[], %(digests)s::bytea[], %(counts)s::bigint[])
+ON CONFLICT (device, code) WHERE summed DO UPDATE
+SET count = dead_letter.count + excluded.count, last_at = now(), topic = excluded.topic,
+    content_type = excluded.content_type, detail = excluded.detail, size = excluded.size, sha256 = excluded.sha256
+
+-- name: incidents
+-- A new id, for listings go by it, newest first.
+INSERT INTO incident (device_id, kind, detail, count)
+SELECT * FROM unnest(%(device_ids)s::int[], %(kinds)s::text[], %(details)s::text[], %(counts)s::bigint[])
+         AS t (device_id, kind, detail, count)
+ORDER BY device_id, kind
+ON CONFLICT (device_id, kind) DO UPDATE
+SET id = DEFAULT, count = incident.count + excluded.count, last_at = now(), detail = excluded.detail
+RETURNING device_id, kind, count
 
 -- name: seen
 UPDATE device d SET

@@ -13,7 +13,7 @@ FROM device
 WHERE name = %(name)s;
 
 -- name: device_rows
-SELECT id, name, plain_stored, plain_duplicates, garbage FROM device WHERE id = ANY(%(ids)s);
+SELECT id, name, plain_stored, plain_duplicates, garbage, over_epochs FROM device WHERE id = ANY(%(ids)s);
 
 -- name: stream_rows
 SELECT s.device_id, s.epoch, s.accepted, s.stored, s.late, s.estimated, s.unsynced, s.estimate_err_ms,
@@ -112,8 +112,8 @@ ORDER BY bucket DESC, series_id DESC
 OFFSET %(skip)s LIMIT %(limit)s;
 
 -- name: dead_letters
-SELECT id, device, topic, content_type, code, detail, substring(raw FOR %(head)s) AS head,
-       octet_length(raw) AS size, received_at
+SELECT id, device, topic, content_type, code, detail, coalesce(substring(raw FOR %(head)s), '') AS head,
+       coalesce(octet_length(raw), size) AS size, received_at, raw IS NOT NULL AS kept, sha256, count, last_at, summed
 FROM dead_letter
 WHERE device = %(device)s AND id < %(before_id)s
 ORDER BY id DESC
@@ -130,7 +130,7 @@ ORDER BY day DESC, kind COLLATE "C"
 LIMIT %(limit)s;
 
 -- name: incidents
-SELECT i.id, d.name AS device, i.kind, i.detail, i.created_at
+SELECT i.id, d.name AS device, i.kind, i.detail, i.created_at, i.count, i.last_at
 FROM incident i LEFT JOIN device d ON d.id = i.device_id
 WHERE i.id < %(before_id)s AND (%(device_id)s::integer IS NULL OR i.device_id = %(device_id)s)
 ORDER BY i.id DESC

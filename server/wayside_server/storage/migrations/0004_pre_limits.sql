@@ -1,0 +1,31 @@
+-- What repeats is counted in one row, and the bytes of dead letters are kept up to a quota.
+
+ALTER TABLE incident
+    ADD COLUMN count   bigint NOT NULL DEFAULT 1,
+    ADD COLUMN last_at timestamptz NOT NULL DEFAULT now();
+UPDATE incident i SET count = t.count, last_at = t.last_at
+FROM (SELECT min(id) AS id, count(*) AS count, max(created_at) AS last_at FROM incident GROUP BY device_id, kind) t
+WHERE i.id = t.id;
+DELETE FROM incident i USING incident o
+WHERE o.id < i.id AND o.kind = i.kind AND o.device_id IS NOT DISTINCT FROM i.device_id;
+CREATE UNIQUE INDEX incident_kind ON incident (device_id, kind) NULLS NOT DISTINCT;
+COMMENT ON COLUMN incident.count IS 'how often it happened, between created_at and last_at; detail is the last one''s';
+
+ALTER TABLE dead_letter
+    ALTER COLUMN raw DROP NOT NULL,
+    ADD COLUMN size    integer NOT NULL DEFAULT 0,
+    ADD COLUMN sha256  bytea CHECK (octet_length(sha256) = 32),
+    ADD COLUMN count   bigint NOT NULL DEFAULT 1,
+    ADD COLUMN last_at timestamptz NOT NULL DEFAULT now(),
+    ADD COLUMN summed  boolean NOT NULL DEFAULT false;
+UPDATE dead_letter SET size = octet_length(raw), sha256 = sha256(raw), last_at = received_at;
+DELETE FROM dead_letter d USING dead_letter o
+WHERE o.id < d.id AND o.device = d.device AND o.code = d.code AND o.sha256 = d.sha256;
+CREATE UNIQUE INDEX dead_letter_same ON dead_letter (device, code, sha256) WHERE NOT summed;
+CREATE UNIQUE INDEX dead_letter_summed ON dead_letter (device, code) WHERE summed;
+COMMENT ON COLUMN dead_letter.raw IS 'null when the device had used up its quota of bytes';
+COMMENT ON COLUMN dead_letter.count IS 'how often the same bytes were refused, between received_at and last_at';
+COMMENT ON COLUMN dead_letter.summed IS 'stands for all messages of this code that came when the device had used up its quota of rows; size, sha256 and detail are the last one''s';
+
+ALTER TABLE device ADD COLUMN over_epochs bigint NOT NULL DEFAULT 0;
+COMMENT ON COLUMN device.over_epochs IS 'samples refused because their epoch was one too many, each time that they came';
