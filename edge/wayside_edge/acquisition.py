@@ -7,7 +7,7 @@ place: a batch in memory, accepted by the outbox, or counted as refused.
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ from wayside_edge.health.events import (
 )
 from wayside_edge.pipeline.batcher import Batcher
 from wayside_edge.pipeline.schedule import Backoff, Ticks
-from wayside_edge.ports import BusProvider, Clock, ClosedBatch, Driver, Outbox, Reading, Steps
+from wayside_edge.ports import BusProvider, Clock, ClosedBatch, Driver, Outbox, Reading, Resuming, Steps
 from wayside_edge.registry import SensorSettings
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
 
@@ -88,6 +88,7 @@ class Acquisition:
         outbox: takes the batches.
         journal: takes the events.
         backoff: makes the pauses after failures, one for each sensor and one for the outbox.
+        recorded: says up to which time the readings of a recording were accepted (see `Resuming`).
 
     Raises:
         ConfigError: a sensor's settings are wrong.
@@ -102,6 +103,7 @@ class Acquisition:
         *,
         journal: Journal | None = None,
         backoff: Callable[[], Backoff] = lambda: Backoff(random.random),
+        recorded: Callable[[str], Mapping[str, int]] = lambda _: {},
     ) -> None:
         self.counters = AcquisitionCounters()
         self._clock = clock
@@ -119,6 +121,8 @@ class Acquisition:
         self._sensors = []
         for sensor in settings.sensor:
             driver = registry.build(sensor, buses)
+            if isinstance(driver, Resuming):
+                driver.resume_after(partial(recorded, sensor.name))
             # A name of its own for each sensor without a bus; bus names cannot hold a colon.
             key = sensor.bus or f"sensor:{sensor.name}"
             if key not in threads:

@@ -17,7 +17,7 @@ The way of a sample:
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,7 +29,15 @@ from wayside_edge.config import AgentSettings
 from wayside_edge.errors import ConfigError, OutboxError
 from wayside_edge.hal.buses import Buses
 from wayside_edge.hal.clock import FLOOR_NS, SystemClock
-from wayside_edge.health.events import ClockGivenUp, ClockHeld, ClockSynced, DropDeclared, Journal, OutboxAway
+from wayside_edge.health.events import (
+    ClockGivenUp,
+    ClockHeld,
+    ClockSynced,
+    DropDeclared,
+    Journal,
+    OutboxAway,
+    RecordingResumed,
+)
 from wayside_edge.outbox.store import DurableOutbox
 from wayside_edge.ports import Appended, ClosedBatch, Status
 from wayside_edge.uplink.mqtt import MqttTransport
@@ -79,7 +87,9 @@ class _Agent:
         self._buses = Buses(settings.bus)
         self._store = DurableOutbox(settings.outbox, self._clock, self._dropped)
         self._accepting = _Accepting(self._store)
-        self._acquisition = Acquisition(settings, self._buses, self._clock, self._accepting, journal=self._journal)
+        self._acquisition = Acquisition(
+            *(settings, self._buses, self._clock, self._accepting), journal=self._journal, recorded=self._recorded
+        )
 
     async def run(self) -> int:
         stopping = asyncio.Event()
@@ -164,6 +174,14 @@ class _Agent:
             except OutboxError:
                 # The uplink and the acquisition say what is wrong with it.
                 await asyncio.sleep(OUTBOX_RETRY_S)
+
+    def _recorded(self, sensor: str) -> Mapping[str, int]:
+        """Where a recording was when the agent ended; called in the thread that plays it."""
+        found = self._store.recorded(sensor)
+        if found:
+            upto = datetime.fromtimestamp(min(found.values()) // NS_PER_S, UTC)
+            self._journal.emit(RecordingResumed(sensor, f"{upto:%Y-%m-%d %H:%M:%S} UTC"))
+        return found
 
     def _dropped(self, seqs: Sequence[int], samples: int, reason: DropReason) -> None:
         self._journal.emit(DropDeclared(len(seqs), samples, reason.meaning))

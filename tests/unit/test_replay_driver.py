@@ -13,7 +13,7 @@ import pytest
 from wayside_edge.drivers.replay import Replay, ReplaySettings
 from wayside_edge.drivers.replay.recording import rows, time_parser
 from wayside_edge.drivers.replay.settings import ReplayColumn, Times
-from wayside_edge.errors import BusError, SensorError
+from wayside_edge.errors import BusError, OutboxError, SensorError
 from wayside_edge.ports import Reading
 
 SECOND = 10**9
@@ -206,3 +206,51 @@ def test_the_machine_recording(pace: Pace) -> None:
     pace.now_ns += SECOND
     assert len(first) + sum(len(driver.read()) for _ in range(6)) == 22_695
     assert first[0].time_ns == int(datetime(2013, 12, 2, 21, 15, tzinfo=UTC).timestamp()) * SECOND
+
+
+def resumed(settings: ReplaySettings, pace: Pace, **accepted_s: int) -> Replay:
+    driver = Replay(settings, pace)
+    driver.resume_after(lambda: {name: at * SECOND for name, at in accepted_s.items()})
+    driver.start()
+    return driver
+
+
+def test_a_recording_goes_on_behind_what_was_accepted_and_at_its_pace(tmp_path: Path, pace: Pace) -> None:
+    driver = resumed(recording(tmp_path, "t,v\n1000,1\n1001,2\nx,9\n1002,3\n1005,4\n"), pace, value=1001)
+    assert pairs(driver) == [(1002, 3.0)]
+    pace.now_ns += 2 * SECOND
+    assert pairs(driver) == []
+    pace.now_ns += 1 * SECOND
+    assert pairs(driver) == [(1005, 4.0)]
+
+
+def test_a_row_of_which_half_was_accepted_gives_the_other_half(tmp_path: Path, pace: Pace) -> None:
+    columns = [ReplayColumn(column=name, name=name, unit="Cel") for name in ("a", "b")]
+    settings = recording(tmp_path, "t,a,b\n1000,1,2\n1001,3,4\n1001.5,5,6\n", columns=columns, speed=1e9)
+    driver = resumed(settings, pace, a=1001, b=1000)
+    assert [(reading.name, reading.value) for reading in driver.read()] == [("b", 4.0)]
+    pace.now_ns += SECOND
+    assert [(reading.name, reading.value) for reading in driver.read()] == [("a", 5.0), ("b", 6.0)]
+
+
+def test_a_loop_is_resumed_in_the_round_where_it_was(tmp_path: Path, pace: Pace) -> None:
+    settings = recording(tmp_path, "t,v\n1000,1\n1001,2\n1002,3\n", loop=True)
+    driver = resumed(settings, pace, value=1000 + 3 * 5_000_000 + 1)
+    assert pairs(driver) == [(15_001_002, 3.0)]
+    pace.now_ns += SECOND
+    assert pairs(driver) == [(15_001_003, 1.0)]
+
+
+def test_a_recording_waits_for_the_outbox_that_knows_where_it_was(tmp_path: Path, pace: Pace) -> None:
+    def accepted() -> dict[str, int]:
+        raise OutboxError("the disk is away")
+
+    driver = Replay(recording(tmp_path, "t,v\n1000,1\n"), pace)
+    driver.resume_after(accepted)
+    with pytest.raises(SensorError, match="the disk is away"):
+        driver.start()
+
+
+def test_what_is_played_as_measured_now_is_not_resumed(tmp_path: Path, pace: Pace) -> None:
+    driver = resumed(recording(tmp_path, "t,v\n1000,1\n", times=Times.NOW), pace, value=5000)
+    assert pairs(driver) == [(None, 1.0)]

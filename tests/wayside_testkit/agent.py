@@ -54,6 +54,12 @@ class AgentProcess:
             self._process.terminate()
         return await self.ended()
 
+    async def kill(self) -> None:
+        """Kill it without a word."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self.ended()
+
     async def _read(self) -> None:
         assert self._process.stderr is not None
         while raw := await self._process.stderr.readline():

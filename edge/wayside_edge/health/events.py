@@ -105,6 +105,15 @@ class DropDeclared(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingResumed(Event):
+    """A recording goes on behind what was accepted before this agent started."""
+
+    line = "recording {sensor} goes on after {upto}: what is older was accepted before and is passed over"
+    sensor: str
+    upto: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClockHeld(Event):
     """The time is not known; samples of this boot are not sent yet."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wayside_edge.outbox import core
+from wayside_edge.outbox import core, recorded
 from wayside_edge.outbox.sqlite import HASHED, PENDING, SqliteRows, connect, row_hash, sync_folder
 from wayside_shared.batch import MAX_SAMPLES
 from wayside_shared.rejects import DropReason
@@ -48,13 +48,14 @@ class Salvaged:
 @dataclass(slots=True)
 class _Found:
     """What can be read: intact rows by number, (accepted, acked_upto) by epoch, the highest number given out, the last
-    time known, and the boots seen."""
+    time known, the boots seen, and up to where recordings were accepted."""
 
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
     epochs: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     last: int = 0
     known_ns: int = 0
     boots: dict[bytes, tuple[int | None, ...]] = field(default_factory=dict)
+    recorded: dict[str, int] = field(default_factory=dict)
 
 
 def is_damage(error: BaseException) -> bool:
@@ -169,6 +170,8 @@ def _fill(target: sqlite3.Connection, found: _Found) -> Sequence[core.Head]:
     target.executemany("UPDATE tally SET value = ? WHERE name = ?", [(v, name) for name, v in tallies.items()])
     boots = [(boot_id, *values) for boot_id, values in found.boots.items()]
     target.executemany(f"INSERT INTO seen_boot ({', '.join(_BOOT)}) VALUES (?, ?, ?, ?, ?, ?)", boots)  # noqa: S608
+    target.execute(recorded.SCHEMA)
+    recorded.note(target, found.recorded)
     into = SqliteRows(target, 0)
     into.begin_epoch()
     gone = _missing(rows, epochs, highest)
@@ -210,6 +213,8 @@ def _read(path: Path) -> _Found:
             found.known_ns = found.known_ns or _known_ns(source)
             for boot_id, values in _boots(source):
                 found.boots.setdefault(boot_id, values)
+            with suppress(sqlite3.Error, TypeError, AttributeError):
+                found.recorded = {**recorded.upto(source), **found.recorded}
     return found
 
 

@@ -6,14 +6,14 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from wayside_edge.errors import ConfigError, OutboxError
-from wayside_edge.outbox import core, salvage
+from wayside_edge.outbox import core, recorded, salvage
 from wayside_edge.outbox.settings import MIB, OutboxSettings
 from wayside_edge.outbox.sqlite import SqliteRows, connect
 from wayside_edge.ports import Appended, Clock, ClosedBatch, EpochState, Loaded, Settled, Status, StoredBatch
@@ -119,15 +119,31 @@ class DurableOutbox:
         """Take in the synced `clock` of the running boot, for batches that were stamped before the time was known."""
         await self._run(lambda: self._in_transaction(lambda rows: core.note_clock(rows, boot_id, clock)))
 
+    def recorded(self, sensor: str) -> Mapping[str, int]:
+        """Up to which recorded time each reading of `sensor` was accepted, in UTC nanoseconds; for other threads.
+
+        Raises:
+            OutboxError: the disk does not say now.
+        """
+        with self._explaining():
+            return self._thread.submit(
+                lambda: self._in_transaction(lambda _: recorded.upto(self._connection(), sensor))
+            ).result()
+
     async def close(self) -> None:
         """Let the file go."""
         await self._run(self._close)
         self._thread.shutdown()
 
     async def _run(self, step: Callable[[], T]) -> T:
-        try:
+        with self._explaining():
             # Shielded: a cancelled caller must not leave a half-known outcome; the step always ends by itself.
             return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, step))
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.Error as error:
             raise OutboxError(self._explain(error)) from error
         except OSError as error:
@@ -150,6 +166,7 @@ class DurableOutbox:
             grows = rows.free_bytes() < len(batch.body) + _MARGIN
             if grows:
                 self._spare_ballast()
+            recorded.note(self._connection(), batch.recorded)
             return core.append(rows, batch, self._limits, reason=reason if grows else None)
 
         appended = self._in_transaction(step)
@@ -243,6 +260,7 @@ class DurableOutbox:
             self._lock = _lock(self._settings.path)
         if self._db is None:
             self._db = self._connect()
+            self._db.execute(recorded.SCHEMA)
             self._ran_before_ns = SqliteRows(self._db, 0).tally("running_ns")
             self._opened_ns = self._clock.boottime_ns()
         return self._db

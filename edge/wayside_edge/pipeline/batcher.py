@@ -173,7 +173,11 @@ class Batcher:
         columns = [
             Column(series, unit, samples.times, samples.values) for (series, unit, _), samples in part.columns.items()
         ]
-        return ClosedBatch(part.n, encode_body(columns), self._boot_id, clock)
+        recorded: dict[str, int] = {}
+        if clock is ABSOLUTE:
+            for (series, _, _), samples in part.columns.items():
+                recorded[series] = max(recorded.get(series, 0), *samples.times)
+        return ClosedBatch(part.n, encode_body(columns), self._boot_id, clock, recorded)
 
 
 def _family(value: Scalar) -> type:

@@ -18,7 +18,7 @@ from wayside_edge.ports.delivery import (
     StoredBatch,
     Transport,
 )
-from wayside_edge.ports.sensing import Driver, DriverKind, Quantity, Reading, Steps, Waiting
+from wayside_edge.ports.sensing import Driver, DriverKind, Quantity, Reading, Resuming, Steps, Waiting
 
 __all__ = [
     "ABSOLUTE",
@@ -39,6 +39,7 @@ __all__ = [
     "Quantity",
     "Reading",
     "Registers",
+    "Resuming",
     "Settled",
     "SpiDevice",
     "Status",

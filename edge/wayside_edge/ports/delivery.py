@@ -35,12 +35,14 @@ class ClosedBatch:
         body: the deflated body (`wayside_shared.batch.encode_body`); its times are boot times of `boot_id`.
         boot_id: the boot whose clock stamped it, 16 bytes.
         clock: the clock map when it was closed; `ABSOLUTE` when its times are UTC already (a recording).
+        recorded: of a recording, the latest time in it by series, UTC nanoseconds.
     """
 
     n: int
     body: bytes
     boot_id: bytes
     clock: ClockMap
+    recorded: Mapping[str, int] = field(default_factory=dict)
 
 
 ABSOLUTE = ClockMap(0, 0, ClockState.SYNCED)

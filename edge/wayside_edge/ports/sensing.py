@@ -1,8 +1,8 @@
 """What a driver is, and what it gives."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from wayside_edge.ports.buses import BusProvider, I2cBus
 from wayside_shared.batch import Scalar
@@ -66,6 +66,19 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Leave the chip idle; called once, never raises."""
+
+
+@runtime_checkable
+class Resuming(Protocol):
+    """A driver whose readings carry times of their own, and which can go on where it was before the agent ended."""
+
+    def resume_after(self, accepted: Callable[[], Mapping[str, int]]) -> None:
+        """Take note of how to find out, from the first `start` on, what was accepted; call it before that.
+
+        Args:
+            accepted: gives the latest accepted time by name of reading, in UTC nanoseconds; raises OutboxError while
+                that cannot be known.
+        """
 
 
 @dataclass(frozen=True, slots=True)

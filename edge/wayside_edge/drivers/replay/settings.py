@@ -37,7 +37,10 @@ class ReplaySettings:
     )
     zone: str = setting("IANA time zone of times without one of their own, such as Europe/Brussels.", "UTC")
     times: Times = setting(
-        "recorded: readings keep their times. now: each is taken as if measured when played.", Times.RECORDED
+        "recorded: readings keep their times, and after a restart of the agent the recording goes on behind the last"
+        " time that was accepted of each column, so its times should rise; rename the sensor to play all of it again."
+        " now: each is taken as if measured when played.",
+        Times.RECORDED,
     )
     speed: float = setting("How many times faster than recorded to play.", 1.0, minimum=0.001, maximum=1e9)
     loop: bool = setting("Begin again at the end; recorded times go on from where they ended.", False)
