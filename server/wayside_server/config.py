@@ -41,6 +41,20 @@ class ApiSettings:
     metrics_from: list[str] = setting(
         "Addresses that may read /metrics without a key.", factory=lambda: ["127.0.0.1", "::1"]
     )
+    connections: int = setting(
+        "HTTP connections open at a time; further ones are closed at once. A browser keeps two or three; each takes"
+        " some 50 KB.",
+        1_000,
+        minimum=10,
+        maximum=100_000,
+    )
+    send_timeout_s: float = setting(
+        "Seconds that a reader has for what waits for it, 128 KB or a little more; then it is cut off and its export or"
+        " live stream makes room for another. 60 s are 2 KB/s.",
+        60.0,
+        minimum=1.0,
+        maximum=3600.0,
+    )
 
 
 @dataclass(frozen=True, slots=True)

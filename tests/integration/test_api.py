@@ -1,15 +1,22 @@
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry, Counter
+from structlog.testing import capture_logs
 
-from wayside_server.api.service import SECURITY_HEADERS, create_app
+from wayside_server.api.middleware import SECURITY_HEADERS
+from wayside_server.api.service import create_app
 from wayside_server.api.telemetry import MAX_EXPORTS
+from wayside_server.app.connections import CUT
+from wayside_server.config import ApiSettings
 from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.identity import PostgresIdentity
@@ -275,3 +282,67 @@ async def test_a_nul_is_refused_and_not_asked_of_the_database(client: httpx.Asyn
     answer = await client.get(path)
     assert answer.status_code == 422
     assert "NUL" in answer.json()["detail"]
+
+
+async def test_readers_that_stop_are_cut_and_make_room(pool: Pool, app: FastAPI, keys: Keys) -> None:
+    device = await add_device(pool, "boiler-7")
+    series = await add_series(pool, device, "temperature", "Cel")
+    async with connection(pool) as conn:
+        rows = (
+            "SELECT %s, timestamptz '2026-03-01 00:00+00' + i * interval '1 s', i FROM generate_series(1, 600000) AS i"
+        )
+        await conn.execute(f"INSERT INTO sample {rows}".encode(), [series])
+    key = await keys.create("test")
+    before = CUT._value.get()  # type: ignore[attr-defined]
+    url = "/api/v1/devices/boiler-7/telemetry/export"
+    async with serve(app, ApiSettings(send_timeout_s=2.0)) as base, AsyncExitStack() as stack:
+        for _ in range(MAX_EXPORTS):
+            stuck = stack.enter_context(socket.socket())
+            stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stuck.connect(("127.0.0.1", urlsplit(base).port))
+            stuck.sendall(f"GET {url} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n".encode())
+        headers = {"Authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as client, asyncio.timeout(30):
+            refused = 0
+            while (answer := await client.get(f"{url}?end=2026-03-01T00:01:00Z")).status_code == 429 or not refused:
+                refused += answer.status_code == 429
+        assert answer.text.count("\n") == 60
+    assert CUT._value.get() > before  # type: ignore[attr-defined]
+
+
+async def test_a_failure_that_nobody_expected_is_told_like_others_and_found_in_the_log(
+    pool: Pool, app: FastAPI, keys: Keys
+) -> None:
+    await _telemetry(pool)
+    async with connection(pool) as conn:
+        await conn.execute("DROP TABLE latest")
+    key = await keys.create("test")
+    with capture_logs() as lines:
+        async with serve(app) as base, httpx.AsyncClient(base_url=base) as client:
+            url = "/api/v1/devices/boiler-7/latest"
+            answer = await client.get(url, headers={"Authorization": f"Bearer {key}"})
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    for name, value in {**SECURITY_HEADERS, "cache-control": "no-store"}.items():
+        assert answer.headers[name] == value
+    number = answer.json()["instance"].removeprefix("urn:wayside:failure:")
+    assert number in answer.json()["detail"]
+    assert "latest" not in answer.json()["detail"], "nothing of the inside is told"
+    (line,) = [line for line in lines if line["event"] == "a request failed"]
+    assert (line["id"], line["method"], line["path"], line["exc_info"]) == (number, "GET", url, True)
+
+
+async def test_head_is_answered_as_get_without_a_body(pool: Pool, app: FastAPI, keys: Keys) -> None:
+    await _telemetry(pool)
+    headers = {"Authorization": f"Bearer {await keys.create('test')}"}
+    base_url = "/api/v1/devices/boiler-7"
+    async with serve(app) as base, httpx.AsyncClient(base_url=base, headers=headers) as client, asyncio.timeout(20):
+        for path in ("/healthz", base_url, f"{base_url}/telemetry/export", f"{base_url}/live"):
+            answer = await client.head(path)
+            assert (answer.status_code, answer.content) == (200, b"")
+        assert (await client.head(base_url)).headers["content-length"] == str(len((await client.get(base_url)).content))
+        assert (await client.head("/api/v1/devices", headers={"Authorization": ""})).status_code == 401
+        assert (await client.head("/nothing")).status_code == 404
+        # Every slot is free again.
+        for _ in range(2 * MAX_EXPORTS):
+            assert (await client.head(f"{base_url}/telemetry/export")).status_code == 200

@@ -10,16 +10,19 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from wayside_server.app.connections import BoundedServer, bounded
+from wayside_server.config import ApiSettings
+
 START_TIMEOUT_S = 10.0
 
 
 @asynccontextmanager
-async def serve(app: FastAPI) -> AsyncIterator[str]:
-    """The base URL of `app`, served on 127.0.0.1 while the context is open."""
+async def serve(app: FastAPI, settings: ApiSettings | None = None) -> AsyncIterator[str]:
+    """The base URL of `app`, served on 127.0.0.1 without TLS while the context is open."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=1, ws="none")
-        server = uvicorn.Server(config)
+        server = BoundedServer(config, bounded(settings or ApiSettings()))
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(server.serve(sockets=[listening]))
             async with asyncio.timeout(START_TIMEOUT_S):

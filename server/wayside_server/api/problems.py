@@ -15,9 +15,11 @@ RETRY_AFTER_S = 5
 SIGN_IN = "/sign-in"
 
 
-def problem(status: int, detail: str, **headers: str) -> JSONResponse:
-    """The answer for an error."""
+def problem(status: int, detail: str, *, instance: str | None = None, **headers: str) -> JSONResponse:
+    """The answer for an error; `instance` is the URI of this occurrence (RFC 9457 section 3.1.5)."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    if instance is not None:
+        body["instance"] = instance
     return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
 
 

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import REGISTRY, CollectorRegistry
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wayside_server.api.devices import devices_router
 from wayside_server.api.gate import make_gate, refuse_unknown_parameters, undeclared_routes
 from wayside_server.api.health import health_router
 from wayside_server.api.live import live_router
+from wayside_server.api.middleware import HeadAsGet, Mishaps, SecurityHeaders
 from wayside_server.api.problems import install_problems
 from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.telemetry import telemetry_router
@@ -27,16 +27,6 @@ DESCRIPTION = (
     "Telemetry that accounts for every sample. Send `Authorization: Bearer <API key>`; errors are "
     "`application/problem+json`; lists end only where `next` is null."
 )
-SECURITY_HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    # Under no-referrer browsers send `Origin: null` with forms, which the gate could not tell from a foreign page.
-    "referrer-policy": "same-origin",
-    "x-content-type-options": "nosniff",
-    "strict-transport-security": "max-age=31536000",
-}
 
 
 def create_app(
@@ -92,7 +82,9 @@ def create_app(
     if static is not None:
         app.mount("/static", StaticFiles(directory=static, check_dir=False))
     install_problems(app)
-    app.add_middleware(SecurityHeaders)
+    # The last one is the outermost.
+    for around in (Mishaps, HeadAsGet, SecurityHeaders):
+        app.add_middleware(around)
     return app
 
 
@@ -106,27 +98,3 @@ def _schema_router() -> APIRouter:
         return JSONResponse(app.openapi())
 
     return router
-
-
-class SecurityHeaders:
-    """Adds the headers that every answer carries; what holds data is not cached."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handles one connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
-        cached = b"no-cache" if scope["path"].startswith("/static/") else b"no-store"
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                given = {name for name, _ in message["headers"]}
-                more = [*headers, (b"cache-control", cached)]
-                message["headers"] = [*message["headers"], *((n, v) for n, v in more if n not in given)]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)

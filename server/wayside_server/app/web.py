@@ -12,11 +12,11 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from wayside_server.api import enrolment
 from wayside_server.api.service import create_app
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
+from wayside_server.app.connections import BoundedServer, allow_files, bounded
 from wayside_server.config import ServerSettings
 from wayside_server.console.pages import STATIC, console_router
 from wayside_server.errors import ConfigError
@@ -27,10 +27,6 @@ from wayside_server.storage.reading import PostgresReading
 
 log = structlog.get_logger(__name__)
 
-MAX_HEAD_BYTES = 64 * 1024
-"""Request line and headers together; browsers and proxies stop at 8 to 32 KiB."""
-HEAD_S = 10.0
-"""How long a client may take to send them."""
 GRACE_S = 5
 """A stop waits this long for open answers; streams to browsers never end by themselves."""
 TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -67,9 +63,9 @@ def _every_role() -> CollectorRegistry:
 
 
 async def _serve(web: FastAPI, home: Home, settings: ServerSettings) -> None:
+    allow_files(settings.api.connections)
     config = uvicorn.Config(
         web,
-        http=BoundedHttp,
         ssl_certfile=home.certificate("api"),
         ssl_keyfile=home.key("api"),
         ssl_ciphers=TLS_1_2_CIPHERS,
@@ -87,7 +83,7 @@ async def _serve(web: FastAPI, home: Home, settings: ServerSettings) -> None:
         listening = socket.create_server((settings.api.host, settings.api.port), backlog=512)
     except OSError as error:
         raise ConfigError(f"cannot listen on {settings.api.host}:{settings.api.port}: {error.strerror}") from error
-    server = _Server(config)
+    server = _Server(config, bounded(settings.api))
     serving = asyncio.get_running_loop().create_task(server.serve([listening]))
     log.info("serving", url=f"https://{settings.api.public_host}:{settings.api.port}")
     try:
@@ -98,54 +94,7 @@ async def _serve(web: FastAPI, home: Home, settings: ServerSettings) -> None:
         raise
 
 
-class BoundedHttp(HttpToolsProtocol):
-    """HTTP/1.1 as uvicorn speaks it, to clients that send the head of a request in time and not without end.
-
-    Neither httptools nor uvicorn bounds either; a client without a key could fill the memory.
-    """
-
-    _head_bytes = 0
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._await_head()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._deadline is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._give_up()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._await_head()
-
-    def on_headers_complete(self) -> None:
-        self._head_arrived()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._head_arrived()
-        super().connection_lost(exc)
-
-    def _await_head(self) -> None:
-        self._head_arrived()
-        self._head_bytes = 0
-        self._deadline = self.loop.call_later(HEAD_S, self._give_up)
-
-    def _head_arrived(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _give_up(self) -> None:
-        self._head_arrived()
-        self.transport.abort()
-
-
-class _Server(uvicorn.Server):
+class _Server(BoundedServer):
     """Leaves the signals to whoever runs it."""
 
     @contextmanager
