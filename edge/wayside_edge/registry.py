@@ -28,6 +28,7 @@ class SensorSettings:
 
 
 DRIVERS: Mapping[str, str] = {
+    "ads1115": "wayside_edge.drivers.ads1115",
     "bme280": "wayside_edge.drivers.bme280",
     "host": "wayside_edge.drivers.host",
     "replay": "wayside_edge.drivers.replay",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from wayside_edge import registry
+from wayside_edge.drivers.ads1115 import Ads1115, Ads1115Channel, Ads1115Settings
 from wayside_edge.drivers.bme280 import Bme280, Bme280Settings
 from wayside_edge.drivers.host import Host, HostSettings
 from wayside_edge.drivers.replay import Replay, ReplaySettings
@@ -17,8 +18,9 @@ from wayside_edge.hal.system import System
 from wayside_edge.pipeline.batcher import Batcher
 from wayside_edge.pipeline.settings import BatchSettings
 from wayside_edge.ports import Driver
+from wayside_firmware.board import chips
 from wayside_firmware.board.air import State
-from wayside_firmware.board.chip import Fault
+from wayside_firmware.board.chip import SIGNALS, Fault
 from wayside_testkit.sensing import Bench, Board, finish
 
 
@@ -52,6 +54,20 @@ def on_spi(bench: Bench, driver: Driver) -> Case:
     )
 
 
+def plugged(name: str, build: Callable[[Bench], Driver]) -> Callable[[Path], Case]:
+    """The case of a driver on the model of its name, at its usual I2C address."""
+
+    def case(_tmp_path: Path) -> Case:
+        bench = Bench()
+        bench.signals.update({signal: swing(0.0) for signal, swing in SIGNALS.items()})
+        model = chips.load(name)
+        assert model.address is not None
+        bench.put(model.address, model.build(bench.around))
+        return on_i2c(bench, model.address, build(bench))
+
+    return case
+
+
 def bme280(_tmp_path: Path) -> Case:
     board = Board(State(20.0, 100_000.0, 50.0))
     driver = Bme280(Bme280Settings(), "main", board)
@@ -75,7 +91,15 @@ def replay(tmp_path: Path) -> Case:
     return Case(Replay(settings), lambda: file.rename(away), lambda: away.rename(file))
 
 
-CASES = {"bme280": bme280, "host": host, "replay": replay}
+CASES = {
+    "ads1115": plugged(
+        "ads1115",
+        lambda bench: Ads1115(Ads1115Settings(channels=[Ads1115Channel(name="in", input="0")]), "main", bench),
+    ),
+    "bme280": bme280,
+    "host": host,
+    "replay": replay,
+}
 
 
 @pytest.fixture(params=CASES)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from wayside_firmware.board.chip import Model
 
 MODELS: Mapping[str, str] = {
+    "ads1115": "wayside_firmware.board.chips.ads1115",
     "bme280": "wayside_firmware.board.chips.bme280",
 }
 """The module of each model."""
