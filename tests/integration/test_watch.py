@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from wayside_server.api.service import create_app
-from wayside_server.console import listings
+from wayside_server.console import listings, pages
 from wayside_server.console.pages import console_router
 from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool
@@ -96,17 +96,38 @@ async def test_pages_show_it_all_in_steps(
         await add_refusals(pool, "broker: no certificate", at(number * DAY_S), number, f"<i>number {number}</i>")
         await add_dead_letter(pool, "boiler-7", b"\x00\xff{", "malformed", f"<i>number {number}</i>")
     for path in ("/incidents", "/refused", "/devices/boiler-7/dead-letters"):
-        text, pages = "", 0
+        text, shown = "", 0
         onward: str | None = path
         while onward is not None:
             answer = await client.get(onward)
             assert answer.status_code == 200
             text += answer.text
-            pages += 1
+            shown += 1
             _, found, rest = answer.text.partition(f'<p><a href="{path}?')
             onward = f"{path}?{rest.partition(chr(34))[0]}" if found else None
-        assert pages == 3
+        assert shown == 3
         assert [text.count(f"&lt;i&gt;number {number}&lt;/i&gt;") for number in range(5)] == [1] * 5
     assert "0000  00 ff 7b                 ..{" in text
     assert (await client.get("/refused", params={"after": "AAAA"})).status_code == 400
     assert (await client.get("/devices/kiln-2/dead-letters")).status_code == 404
+
+
+async def test_a_device_of_many_series_is_shown_a_page_at_a_time(pool: Pool, client: httpx.AsyncClient) -> None:
+    device = await add_device(pool, "boiler-7")
+    async with pool.connection() as conn:
+        await conn.execute(
+            "WITH made AS (INSERT INTO series (device_id, name, unit)"
+            " SELECT %s, 'series-' || lpad(i::text, 4, '0'), '1' FROM generate_series(1, 4096) AS i RETURNING id)"
+            " INSERT INTO latest (series_id, ts, value) SELECT id, now(), 1.5 FROM made",
+            [device],
+        )
+    for path in ("/devices/boiler-7/now", "/devices/boiler-7"):
+        first = (await client.get(path)).text
+        assert first.count("series-0") == pages.SHOWN_SERIES
+        assert len(first) < 50_000
+        assert '<a href="/devices/boiler-7?series=2">More series</a>' in first
+        last = (await client.get(path, params={"series": 41})).text
+        assert last.count("series-") == 4096 - 40 * pages.SHOWN_SERIES
+        assert "More series" not in last
+        assert '<a href="/devices/boiler-7?series=40">Series before</a>' in last
+    assert 'hx-get="/devices/boiler-7/now?series=41"' in last

@@ -16,6 +16,10 @@ from wayside_server.errors import NotFoundError, UnauthorizedError
 STATIC = Path(__file__).parent / "static"
 PAGE = 100
 SHOWN_INCIDENTS = 5
+SHOWN_SERIES = 100
+"""On one page, which is asked for every two seconds."""
+
+SeriesPage = Annotated[int, Query(ge=1, le=10_000)]
 """On the page of a device, which is about what it measures."""
 
 
@@ -77,6 +81,15 @@ def _add_pages(router: APIRouter, reading: Reading) -> None:
             "more": shown[-1].name if len(found) > PAGE else None,
         }
 
+    async def device_now(name: str, series: int) -> dict[str, Any]:
+        latest = await reading.latest(name, skip=(series - 1) * SHOWN_SERIES, limit=SHOWN_SERIES + 1)
+        return {
+            "account": await reading.account(name),
+            "latest": latest[:SHOWN_SERIES],
+            "series": series,
+            "more_series": len(latest) > SHOWN_SERIES,
+        }
+
     @router.get("/")
     @requires(Permission.READ)
     async def show_devices(
@@ -93,20 +106,20 @@ def _add_pages(router: APIRouter, reading: Reading) -> None:
 
     @router.get("/devices/{name}")
     @requires(Permission.READ)
-    async def show_device(request: Request, name: str) -> Response:
+    async def show_device(request: Request, name: str, series: SeriesPage = 1) -> Response:
         try:
             device = await reading.device(name)
         except NotFoundError as error:
             return page(request, "refused.html", status=404, reason=str(error))
-        account, latest = await reading.account(name), await reading.latest(name)
         incidents = await reading.incidents(name, before_id=LAST_ID, limit=SHOWN_INCIDENTS)
-        return page(request, "device.html", device=device, account=account, latest=latest, incidents=incidents)
+        now = await device_now(name, series)
+        return page(request, "device.html", device=device, incidents=incidents, **now)
 
     @router.get("/devices/{name}/now")
     @requires(Permission.READ)
-    async def show_device_now(request: Request, name: str) -> Response:
-        device, account, latest = await reading.device(name), await reading.account(name), await reading.latest(name)
-        return page(request, "device_now.html", device=device, account=account, latest=latest)
+    async def show_device_now(request: Request, name: str, series: SeriesPage = 1) -> Response:
+        device = await reading.device(name)
+        return page(request, "device_now.html", device=device, **await device_now(name, series))
 
     @router.get("/docs")
     @requires(Permission.READ)

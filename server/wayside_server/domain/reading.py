@@ -208,8 +208,8 @@ class Reading(Protocol):
     async def series(self, device: str) -> Sequence[Series]:
         """The series of a device, by name and unit."""
 
-    async def latest(self, device: str) -> Sequence[Sample]:
-        """The newest sample of each series by event time, by name and unit."""
+    async def latest(self, device: str, *, skip: int = 0, limit: int | None = None) -> Sequence[Sample]:
+        """The newest sample of each series by event time, by name and unit: `limit` of them, behind `skip`."""
 
     async def history(self, query: HistoryQuery) -> Sequence[Sample]:
         """Up to `query.limit` samples; fewer mean that there are no more."""

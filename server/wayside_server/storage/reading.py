@@ -78,11 +78,11 @@ class PostgresReading:
         await self.device(device)
         return [Series(**row) for row in await self._rows("series", {"device": device, "names": []})]
 
-    async def latest(self, device: str) -> Sequence[Sample]:
+    async def latest(self, device: str, *, skip: int = 0, limit: int | None = None) -> Sequence[Sample]:
         await self.device(device)
         return [
             Sample(Series(row["id"], row["name"], row["unit"]), row["ts"], _value(row))
-            for row in await self._rows("latest", {"device": device})
+            for row in await self._rows("latest", {"device": device, "skip": skip, "limit": limit})
         ]
 
     async def history(self, query: HistoryQuery) -> Sequence[Sample]:

@@ -49,7 +49,8 @@ ORDER BY s.name COLLATE "C", s.unit COLLATE "C";
 SELECT s.id, s.name, s.unit, l.ts, l.value, l.value_json
 FROM latest l JOIN series s ON s.id = l.series_id JOIN device d ON d.id = s.device_id
 WHERE d.name = %(device)s
-ORDER BY s.name COLLATE "C", s.unit COLLATE "C";
+ORDER BY s.name COLLATE "C", s.unit COLLATE "C"
+OFFSET %(skip)s LIMIT %(limit)s;
 
 -- name: history_ascending
 -- Samples may share series and time, so a page begins at a time and skips the rows of it that were given.
