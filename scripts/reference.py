@@ -20,6 +20,7 @@ from wayside_edge import config, registry
 from wayside_edge.hal.buses import BUS_KINDS
 from wayside_edge.ports import DriverKind
 from wayside_firmware import __main__ as firmware_command
+from wayside_firmware.board.build import BoardSettings
 from wayside_server import __main__ as server_command
 from wayside_server.config import ServerSettings
 from wayside_shared import batch, cbor, clock, identifiers, layout, plain, session, text, topics, units
@@ -199,6 +200,12 @@ def agent_configuration() -> str:
     ]
     for kind, settings in BUS_KINDS.items():
         parts += [f"## A bus of kind `{kind}`\n", "Further keys of its `[[bus]]`.\n", table(head, _settings(settings))]
+    parts += [
+        "## A bus of kind `simulated` or `simulated-spi`\n",
+        "A bus with simulated chips instead of real ones; it comes with `wayside[firmware]`. `wayside-fw board` prints "
+        "a configuration of one. Each chip is a `[[bus.chips]]`. Further keys of its `[[bus]]`.\n",
+        table(head, _settings(BoardSettings)),
+    ]
     for kind, module in sorted(registry.DRIVERS.items()):
         driver: DriverKind = importlib.import_module(module).KIND
         rows = _settings(driver.settings)
@@ -256,12 +263,12 @@ def _command(parser: argparse.ArgumentParser, depth: int) -> Iterator[str]:
             rows.append(_option(parser, action))
     if depth == 2:
         yield f"## {parser.prog}\n\n{parser.description}\n"
+    if rows:
+        yield table(("argument", "meaning"), rows)
     for about, sub in inner:
         if not any(isinstance(action, argparse._SubParsersAction) for action in sub._actions):
             yield f"### `{sub.prog}`\n\n{about[:1].upper()}{about[1:]}.\n"
         yield from _command(sub, depth + 1)
-    if rows:
-        yield table(("argument", "meaning"), rows)
 
 
 def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> tuple[str, str]:

@@ -4,10 +4,12 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from wayside_edge import config
 from wayside_edge.errors import ConfigError, WaysideError
+from wayside_shared.commands import with_version
 from wayside_shared.errors import EXIT_CONFIG
 
 DEFAULT_CONFIG = Path("/etc/wayside/edge.toml")
@@ -35,8 +37,16 @@ def _sample_config(options: argparse.Namespace) -> int:
 
 def _check_config(options: argparse.Namespace) -> int:
     settings = config.load(options.config)
-    print(f"{options.config} is right: {len(settings.sensor)} sensors on {len(settings.bus)} buses")
+    sensors, buses = _counted(len(settings.sensor), "sensor", "s"), _counted(len(settings.bus), "bus", "es")
+    print(f"{options.config} is right: {sensors}, {buses}")
+    credentials = importlib.import_module("wayside_edge.uplink.credentials")
+    credentials.check(settings.uplink, datetime.now(UTC))
+    print(f"{settings.uplink.device} has what it needs to connect to {settings.uplink.host}:{settings.uplink.port}")
     return 0
+
+
+def _counted(count: int, noun: str, plural: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else plural}"
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -62,25 +72,34 @@ _COMMANDS = {
 
 def parser() -> argparse.ArgumentParser:
     """The command line, for the reference page too."""
-    whole = argparse.ArgumentParser(prog="wayside-edge", description="Measure, keep and deliver every sample.")
+    whole = with_version(
+        argparse.ArgumentParser(prog="wayside-edge", description="Measure, keep and deliver every sample.")
+    )
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in (("run", "measure and deliver until stopped"), ("check-config", "say whether a file is right")):
         command = commands.add_parser(name, help=text)
-        command.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"{DEFAULT_CONFIG}")
+        _add_config(command)
     sample = commands.add_parser("sample-config", help="print a commented configuration file")
     sample.add_argument("kind", nargs="*", metavar="KIND", help="kinds of sensor to show; without any, their names")
     enroll = commands.add_parser("enroll", help="get this device its certificate with a one-time token")
     enroll.add_argument("url", metavar="URL", help="address of the server, https://…")
     enroll.add_argument("token", metavar="TOKEN", help="from: wayside-server token create")
-    enroll.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"{DEFAULT_CONFIG}")
+    _add_config(enroll)
     enroll.add_argument(
         *("--dir", "--directory"),
         dest="directory",
         type=Path,
         default=DEFAULT_CONFIG.parent,
-        help=f"where key and certificate go; {DEFAULT_CONFIG.parent}",
+        metavar="DIR",
+        help="where key and certificate go (%(default)s)",
     )
     return whole
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="the agent's configuration (%(default)s)"
+    )
 
 
 if __name__ == "__main__":

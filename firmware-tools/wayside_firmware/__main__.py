@@ -15,6 +15,7 @@ from wayside_firmware.demo.children import adopt_orphans, end_leftovers
 from wayside_firmware.demo.place import place_of, remove_stale
 from wayside_firmware.demo.run import Outcome, demonstrate
 from wayside_firmware.demo.screen import Screen
+from wayside_shared.commands import with_version
 from wayside_shared.errors import EXIT_CONFIG, ConfigError, WaysideError
 
 EXIT_INTERRUPTED = 130
@@ -32,29 +33,41 @@ def wayside() -> int:
 
 def firmware_parser() -> argparse.ArgumentParser:
     """The parser of wayside-fw."""
-    parser = argparse.ArgumentParser(prog="wayside-fw", description="Simulated boards and tools around firmware.")
+    parser = with_version(
+        argparse.ArgumentParser(prog="wayside-fw", description="Simulated boards and tools around firmware.")
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     board = commands.add_parser("board", help="print an agent's configuration of a simulated board")
-    board.add_argument("--places", type=int, choices=range(1, len(PLACES) + 1), default=len(PLACES), help="chips on it")
-    board.add_argument("--hurry", type=_positive, default=1.0, metavar="N", help="run its weather N times faster")
+    board.add_argument(
+        "--places", type=int, choices=range(1, len(PLACES) + 1), default=len(PLACES), help="chips on it (%(default)s)"
+    )
+    board.add_argument(
+        "--hurry", type=_positive, default=1.0, metavar="N", help="run its weather N times faster (%(default)g)"
+    )
     board.set_defaults(command=_board)
     air = commands.add_parser("air", help="print the simulated air of a place, as CSV")
     air.add_argument("place", choices=PLACES, help="where")
-    air.add_argument("--seed", type=int, default=1, metavar="N", help="chooses the weather")
-    air.add_argument("--hours", type=_positive, default=24.0, metavar="H", help="how far to look ahead")
-    air.add_argument("--step", type=_positive, default=600.0, metavar="SECONDS", help="from one line to the next")
+    air.add_argument("--seed", type=int, default=1, metavar="N", help="chooses the weather (%(default)s)")
+    air.add_argument("--hours", type=_positive, default=24.0, metavar="H", help="how far to look ahead (%(default)g)")
+    air.add_argument(
+        "--step", type=_positive, default=600.0, metavar="SECONDS", help="from one line to the next (%(default)g)"
+    )
     air.set_defaults(command=_air)
     return parser
 
 
 def demo_parser() -> argparse.ArgumentParser:
     """The parser of wayside."""
-    parser = argparse.ArgumentParser(prog="wayside", description="Telemetry that accounts for every sample.")
+    parser = with_version(
+        argparse.ArgumentParser(prog="wayside", description="Telemetry that accounts for every sample.")
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="run the whole system on this machine")
-    demo.add_argument("--for", dest="seconds", type=_positive, metavar="SECONDS", help="end by itself after so long")
+    demo.add_argument(
+        "--for", dest="seconds", type=_positive, metavar="SECONDS", help="end by itself after so long (when stopped)"
+    )
     demo.add_argument("--json", action="store_true", help="end with the account as one JSON object in the last line")
-    demo.add_argument("--dir", type=Path, metavar="DIR", help="a new folder to work in; it stays afterwards")
+    demo.add_argument("--dir", type=Path, metavar="DIR", help="a new folder to work in, which stays (a temporary one)")
     demo.set_defaults(command=_demo)
     return parser
 

@@ -19,6 +19,7 @@ from wayside_server.identity import installation
 from wayside_server.identity.home import DEFAULT_HOME, Home
 from wayside_server.identity.keys import LINK_LIFE
 from wayside_server.supervise import until_stopped
+from wayside_shared.commands import with_version
 from wayside_shared.errors import EXIT_CONFIG
 
 EXIT_TRANSIENT = 75
@@ -132,11 +133,17 @@ def parser() -> argparse.ArgumentParser:
     """The command line, for the reference page too."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--home", type=Path, default=DEFAULT_HOME, help="the installation's folder (%(default)s)")
-    whole = argparse.ArgumentParser(prog="wayside-server", description="The server of Wayside.")
+    whole = with_version(argparse.ArgumentParser(prog="wayside-server", description="The server of Wayside."))
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
     init = commands.add_parser("init", parents=[shared], help="make CA, certificates, broker configuration, settings")
-    init.add_argument("--host", action="append", default=[], metavar="NAME", help="name or address of this server")
+    init.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name or address of this server; may be repeated (those of this machine)",
+    )
     init.add_argument("--listen", metavar="ADDRESS", help=f"listen on this address only ({config.ANY_ADDRESS})")
     init.add_argument("--broker-port", type=int, metavar="N", help="the broker's TLS port (8883)")
     init.add_argument("--api-port", type=int, metavar="N", help="the API's TLS port (8443)")
@@ -153,7 +160,9 @@ def _add_identity(commands: Any, shared: argparse.ArgumentParser) -> None:
     tokens = commands.add_parser("token", help="one-time enrolment tokens").add_subparsers(required=True)
     token = tokens.add_parser("create", parents=[shared], help="print a new token")
     token.add_argument("--name", metavar="DEVICE", help="the device's name; made up when not given")
-    token.add_argument("--hours", type=_positive, metavar="H", help="how long it is good")
+    token.add_argument(
+        "--hours", type=_positive, metavar="H", help="how long it is good (24, or enrolment.token_hours)"
+    )
     token.set_defaults(command=_token)
 
     keys = commands.add_parser("api-key", help="API keys").add_subparsers(required=True)
@@ -177,7 +186,9 @@ def _add_roles(commands: Any, shared: argparse.ArgumentParser) -> None:
     run = commands.add_parser("run", parents=[shared], help="every role, and PostgreSQL if no URL is set")
     run.set_defaults(command=_role(lambda home, settings, _: app.run_all(home, settings)))
     ingest = commands.add_parser("ingest", parents=[shared], help="one ingest session")
-    ingest.add_argument("--instance", type=int, choices=range(1, 9), default=1, help="each that runs needs its own")
+    ingest.add_argument(
+        "--instance", type=int, choices=range(1, 9), default=1, help="each that runs needs its own (%(default)s)"
+    )
     ingest.set_defaults(command=_role(lambda home, settings, options: app.run_ingest(home, settings, options.instance)))
     api = commands.add_parser("api", parents=[shared], help="REST API, console and enrolment")
     api.set_defaults(command=_role(lambda home, settings, _: app.run_api(home, settings)))

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from math import isfinite
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from wayside_shared import cbor
 from wayside_shared.batch import MAX_MESSAGE_BYTES, MAX_SAMPLES, MAX_SERIES
-from wayside_shared.clock import NS_PER_MS, NS_PER_S, NS_PER_US, check_range
+from wayside_shared.clock import EARLIEST_NS, LATEST_NS, NS_PER_MS, NS_PER_S, NS_PER_US, check_range
 from wayside_shared.columns import Block
 from wayside_shared.errors import RejectedError
 from wayside_shared.identifiers import check_series_name
@@ -182,6 +182,11 @@ def _read_entry(entry: object, device: str, now_ns: int) -> Iterator[Record]:
 
 
 def _json_time(ts: object) -> int:
+    if type(ts) in (int, float) and EARLIEST_NS <= cast("float", ts) * NS_PER_S < LATEST_NS:
+        # As milliseconds that would be a day of early 1970, which is never right.
+        raise RejectedError(
+            RejectCode.TIME_OUT_OF_RANGE, "ts looks like seconds; it must be milliseconds since 1970: multiply by 1000"
+        )
     if type(ts) is int:
         return ts * NS_PER_MS
     if type(ts) is float:

@@ -1,6 +1,8 @@
 """The agent's configuration file and the command that checks it."""
 
+import dataclasses
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,12 @@ from wayside_edge import config, registry
 from wayside_edge.__main__ import main
 from wayside_edge.config import parse
 from wayside_edge.errors import ConfigError
+from wayside_edge.uplink.placement import place_uplink
+from wayside_edge.uplink.settings import UplinkSettings
 from wayside_shared.errors import EXIT_CONFIG
+from wayside_testkit.credentials import Credentials, CredentialsFactory
+
+pytest_plugins = ["wayside_testkit.credentials"]
 
 UPLINK = '[uplink]\nhost = "h"\ndevice = "d-1"\n'
 BUS = '[[bus]]\nname = "main"\nkind = "i2c"\nnumber = 1\n'
@@ -76,9 +83,82 @@ def test_a_missing_file_ends_with_78(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "No such file" in capsys.readouterr().err
 
 
-def test_sample_config_passes_check_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["sample-config"]) == 0
-    file = tmp_path / "edge.toml"
-    file.write_text(capsys.readouterr().out)
+def configured(folder: Path, who: Credentials, more: str = "") -> Path:
+    """A configuration whose `[uplink]` names the files of `who`."""
+    file = folder / "edge.toml"
+    uplink = UplinkSettings(
+        host="broker.example", device=who.name, ca_file=who.ca_file, cert_file=who.cert_file, key_file=who.key_file
+    )
+    file.write_text(place_uplink(config.sample(), uplink, "sample") + more)
+    return file
+
+
+def test_sample_config_passes_check_config(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], credentials: CredentialsFactory
+) -> None:
+    file = configured(tmp_path, credentials.device("boiler-7"))
     assert main(["check-config", "--config", str(file)]) == 0
-    assert "is right: 1 sensors" in capsys.readouterr().out
+    assert capsys.readouterr().out == (
+        f"{file} is right: 1 sensor, 0 buses\nboiler-7 has what it needs to connect to broker.example:8883\n"
+    )
+
+
+def missing(who: Credentials) -> Credentials:
+    who.cert_file.unlink()
+    return who
+
+
+def expired(who: Credentials) -> Credentials:
+    who.cert_file.write_bytes(
+        CredentialsFactory(who.cert_file.parent).device("boiler-7", days=-1).cert_file.read_bytes()
+    )
+    return who
+
+
+def other_name(who: Credentials) -> Credentials:
+    return dataclasses.replace(who, name="boiler-8")
+
+
+def other_key(who: Credentials) -> Credentials:
+    return dataclasses.replace(who, key_file=CredentialsFactory(who.cert_file.parent).device("boiler-7").key_file)
+
+
+def no_key(who: Credentials) -> Credentials:
+    who.key_file.write_text("-----BEGIN NONSENSE-----")
+    return who
+
+
+def no_ca(who: Credentials) -> Credentials:
+    who.ca_file.write_text("")
+    return who
+
+
+def unreadable(who: Credentials) -> Credentials:
+    return dataclasses.replace(who, ca_file=who.ca_file.parent)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (missing, "is missing; correct 'cert_file', or enrol this device: wayside-edge enroll https://"),
+        (expired, "expired on 20"),
+        (other_name, "is the certificate of boiler-7, not of boiler-8"),
+        (other_key, "is not the key of"),
+        (no_key, "holds no private key"),
+        (no_ca, "holds no certificate; correct 'ca_file', or type: wayside-edge enroll https://"),
+        (unreadable, "cannot read"),
+    ],
+)
+def test_check_config_says_what_is_wrong_with_the_files_and_what_to_type(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    credentials: CredentialsFactory,
+    spoil: Callable[[Credentials], Credentials],
+    said: str,
+) -> None:
+    file = configured(tmp_path, spoil(credentials.device("boiler-7")))
+    assert main(["check-config", "--config", str(file)]) == EXIT_CONFIG
+    captured = capsys.readouterr()
+    assert "is right: 1 sensor, 0 buses" in captured.out
+    assert said in captured.err
+    assert captured.err.count("\n") == 1

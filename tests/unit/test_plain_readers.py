@@ -331,3 +331,14 @@ def test_too_many_samples_are_refused() -> None:
     with pytest.raises(RejectedError) as caught:
         to_blocks(Record("a", "1", NOW + i * 1000, 1.0) for i in range(MAX_SAMPLES + 1))
     assert caught.value.code == RejectCode.TOO_LARGE
+
+
+@pytest.mark.parametrize("ts", [1_790_000_000, 1_790_000_000.25, 946_684_800])
+def test_a_time_in_seconds_gets_a_hint(ts: float) -> None:
+    with pytest.raises(RejectedError, match=r"ts looks like seconds.*multiply by 1000") as refused:
+        plain({"ts": ts, "values": {"t": 1}})
+    assert refused.value.code is RejectCode.TIME_OUT_OF_RANGE
+
+
+def test_the_first_milliseconds_that_can_be_meant_are_no_seconds() -> None:
+    assert plain({"ts": 946_684_800_000, "values": {"t": 1}})[0].time_ns == 946_684_800 * S

@@ -1,10 +1,12 @@
 """`[uplink]` is written into files that people wrote; nothing else in them changes."""
 
+import json
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from wayside_edge import config
 from wayside_edge.errors import ConfigError
 from wayside_edge.uplink.placement import place_uplink
 from wayside_edge.uplink.settings import UplinkSettings
@@ -58,3 +60,24 @@ def test_only_the_six_keys_change(text: str) -> None:
 def test_what_cannot_be_edited_by_line_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"edge\.toml"):
         place_uplink(text, UPLINK, "edge.toml")
+
+
+def test_values_stand_under_their_own_comments() -> None:
+    lines = place_uplink(config.sample(), UPLINK, "edge.toml").splitlines()
+    for key, comment in (
+        ("host", "# Broker's host name"),
+        ("port", "# Broker's TLS port"),
+        ("ca_file", "# PEM file of the CA"),
+        ("key_file", "# PEM file of this device's private key"),
+    ):
+        (at,) = [number for number, line in enumerate(lines) if line.lstrip("# ").startswith(f"{key} =")]
+        assert lines[at] == f"{key} = {json.dumps(OWN[key], ensure_ascii=False)}"
+        assert lines[at - 1].startswith(comment)
+    assert len(lines) == len(config.sample().splitlines())
+
+
+def test_a_sentence_that_looks_like_a_setting_stays() -> None:
+    text = "[uplink]\n# host = the old broker until May\n# port = 1883\n"
+    result = place_uplink(text, UPLINK, "edge.toml")
+    assert "# host = the old broker until May" in result.splitlines()
+    assert "# port = 1883" not in result

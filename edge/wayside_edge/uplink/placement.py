@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from collections.abc import Mapping
 
 from wayside_edge.errors import ConfigError
 from wayside_edge.uplink.settings import UplinkSettings
@@ -22,7 +23,7 @@ def place_uplink(text: str, uplink: UplinkSettings, source: str) -> str:
     Raises:
         ConfigError: the file is not TOML, or its `[uplink]` has a form that cannot be edited by line.
     """
-    values = {
+    values: dict[str, str | int] = {
         "host": uplink.host,
         "port": uplink.port,
         "device": uplink.device,
@@ -31,17 +32,13 @@ def place_uplink(text: str, uplink: UplinkSettings, source: str) -> str:
         "key_file": str(uplink.key_file),
     }
     before = _parsed(text, source)
-    # JSON's texts and numbers are TOML's too.
-    own = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
     lines = text.splitlines()
     start = next((number for number, line in enumerate(lines) if _HEADER.match(line)), None)
     if start is None:
-        placed = [*lines, *([""] if lines else []), "[uplink]", *own]
+        placed = [*lines, *([""] if lines else []), "[uplink]", *_filled([], values)]
     else:
         end = next((n for n in range(start + 1, len(lines)) if _ANY_HEADER.match(lines[n])), len(lines))
-        assigned = re.compile(rf"\s*({'|'.join(values)})\s*=")
-        kept = [line for line in lines[start + 1 : end] if not assigned.match(line)]
-        placed = [*lines[: start + 1], *own, *kept, *lines[end:]]
+        placed = [*lines[: start + 1], *_filled(lines[start + 1 : end], values), *lines[end:]]
     result = "\n".join(placed) + "\n"
     table = before.get("uplink", {})
     wanted = before | {"uplink": (table if isinstance(table, dict) else {}) | values}
@@ -52,6 +49,32 @@ def place_uplink(text: str, uplink: UplinkSettings, source: str) -> str:
     if not same:
         raise ConfigError("cannot edit [uplink] here: write it as a section of its own, one key a line", source=source)
     return result
+
+
+def _filled(section: list[str], values: Mapping[str, str | int]) -> list[str]:
+    """`section` with `values`, each where its key stands, or stands commented out, and so under its own comment; those
+    without a place come first."""
+    homeless: list[str] = []
+    filled = list(section)
+    for key, value in values.items():
+        # JSON's texts and numbers are TOML's too.
+        line = f"{key} = {json.dumps(value, ensure_ascii=False)}"
+        places = [n for n, old in enumerate(filled) if re.match(rf"\s*{key}\s*=", old)]
+        places = places or [n for n, old in enumerate(filled) if _is_commented(key, old)]
+        if places:
+            filled[places[0]] = line
+        else:
+            homeless.append(line)
+    return [*homeless, *filled]
+
+
+def _is_commented(key: str, line: str) -> bool:
+    """Whether `line` is an assignment to `key` as a comment, and not a sentence that looks like one."""
+    assignment = line.strip().removeprefix("#")
+    try:
+        return line.strip().startswith("#") and tomllib.loads(assignment).keys() == {key}
+    except tomllib.TOMLDecodeError:
+        return False
 
 
 def _parsed(text: str, source: str) -> dict[str, object]:
