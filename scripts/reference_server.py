@@ -172,7 +172,8 @@ def metrics(note: str) -> str:
             note,
             intro,
             table(("metric", "type", "labels", "meaning"), rows),
-            "`channel` is the part of the topic behind the device's name. `kind` is one of the kinds of refusals.\n",
+            "`channel` is the part of the topic behind the device's name. `kind` of what was refused is one of the "
+            "kinds below, of incidents what `/api/v1/incidents` shows.\n",
             "## Kinds of refusals\n",
             "The same in `/api/v1/refusals` and on the console's page Refused, where they are counted by day and "
             "outlive a restart.\n",

@@ -29,6 +29,10 @@ ISSUED = Counter("wayside_certificates_issued", "Device certificates issued.")
 
 _PKCS7 = "application/pkcs7-mime; smime-type=certs-only"
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="wayside enrolment"'}
+_PKCS10_BODY = {
+    "content": {"application/pkcs10": {"schema": {"type": "string", "contentEncoding": "base64"}}},
+    "required": True,
+}
 _REFUSED = problems(
     {
         400: "The certificate request cannot be signed.",
@@ -92,7 +96,7 @@ def enrolment_router(
         response_class=Response,
         responses=bytes_of(_PKCS7) | _REFUSED,
         summary="A certificate for a request (RFC 7030 section 4.2)",
-        openapi_extra={"requestBody": {"content": {"application/pkcs10": {}}, "required": True}},
+        openapi_extra={"requestBody": _PKCS10_BODY},
     )
     @requires(Permission.PUBLIC)
     async def simple_enroll(request: Request) -> Response:
