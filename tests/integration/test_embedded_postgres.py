@@ -1,4 +1,5 @@
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -119,3 +120,27 @@ def test_programs_that_the_account_cannot_reach_are_copied_and_no_folder_is_open
     output, _ = child.communicate(timeout=30)
     assert output.startswith(b"postgres (PostgreSQL) 18")
     assert closed.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders to others")
+def test_a_folder_of_another_account_is_refused_with_the_fix(server: EmbeddedPostgres, folder: Path) -> None:
+    server.start()
+    server.stop()
+    data = folder / "postgres" / "data"
+    account = data.owner()
+    os.chown(data, 54_321, -1)
+    with pytest.raises(ConfigError) as caught:
+        server.start()
+    assert str(caught.value) == (
+        f"{data} belongs to 54321, and PostgreSQL would run as {account}; run wayside-server as 54321, "
+        f"or type: sudo chown -R {account}: {data}"
+    )
+    os.chown(data, pwd.getpwnam(account).pw_uid, -1)
+    folder.chmod(0o755)
+    os.seteuid(54_321)
+    try:
+        with pytest.raises(ConfigError, match=r"it belongs to root; run wayside-server as root, or choose another"):
+            EmbeddedPostgres(folder / "postgres").start()
+    finally:
+        os.seteuid(0)
+    server.start()

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -95,6 +96,7 @@ class EmbeddedPostgres:
         program = find_program()
         self._acquire()
         try:
+            self._check_owner(program)
             self._end_leftovers()
             self._initialise(program)
             self._launch(program)
@@ -137,9 +139,13 @@ class EmbeddedPostgres:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise ConfigError(
-                f"{self._directory}: {error.strerror}; choose a data directory that can be written"
-            ) from error
+            # os.path, for a Path raises when the folder above cannot be entered.
+            if os.path.exists(self._directory) and self._directory.stat().st_uid != os.geteuid():  # noqa: PTH110
+                owner = _account(self._directory.stat().st_uid)
+                reason = f"it belongs to {owner}; run wayside-server as {owner}, or choose another data directory"
+            else:
+                reason = "choose a data directory that can be written"
+            raise ConfigError(f"{self._directory}: {error.strerror}; {reason}") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -148,6 +154,19 @@ class EmbeddedPostgres:
             raise ConfigError(
                 f"{self._directory} is in use by another wayside-server; stop it, or choose another data directory"
             ) from error
+
+    def _check_owner(self, program: Program) -> None:
+        """PostgreSQL runs on a folder of its own account only."""
+        if not self._data.exists():
+            return
+        found = self._data.stat().st_uid
+        wanted = os.geteuid() if program.uid is None else program.uid
+        if found != wanted:
+            owner, account = _account(found), _account(wanted)
+            raise ConfigError(
+                f"{self._data} belongs to {owner}, and PostgreSQL would run as {account}; run wayside-server as "
+                f"{owner}, or type: sudo chown -R {account}: {self._data}"
+            )
 
     def _end_leftovers(self) -> None:
         """Ends processes of a previous run: without their parent they would hold the data folder for ever."""
@@ -224,6 +243,14 @@ class EmbeddedPostgres:
         elif "incompatible" in output:
             fix = "start the version of wayside that made it, or restore a dump into a new data directory"
         return ConfigError(f"PostgreSQL does not start in {self._directory}: {reason}; {fix}")
+
+
+def _account(uid: int) -> str:
+    """The name of an account, or its number when it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _wait_child(process: "subprocess.Popen[bytes]", patience_s: float) -> None:
