@@ -1,9 +1,12 @@
 """What one device may take up, against a real PostgreSQL: beyond it all is refused, told and counted."""
 
+import asyncio
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from prometheus_client import REGISTRY
 
@@ -21,6 +24,7 @@ from wayside_server.storage.admission import KnownSeries
 from wayside_server.storage.database import Pool
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.reading import PostgresReading
+from wayside_server.storage.schema import migrate, read_migrations
 from wayside_shared.batch import Counters, Drop
 from wayside_shared.plain import JSON_TYPE
 from wayside_shared.rejects import DropReason, RejectCode
@@ -257,3 +261,49 @@ async def test_samples_in_a_batch_with_lying_counters_are_stored_and_the_lie_is_
 async def test_a_full_outbox_is_believed(store: PostgresIngest, reading: PostgresReading) -> None:
     await store.settle([hello(Counters(70, 1_000_000, 1, 0))])
     assert (await reading.account("boiler-7")).pending == 1_000_000
+
+
+async def test_sessions_that_run_at_once_keep_the_limits_together(pool: Pool, reading: PostgresReading) -> None:
+    """Two sessions hold messages of the same devices, in other orders; neither waits for the other for ever."""
+    limits = DeviceLimits(series=5, epochs=7)
+    stores = [PostgresIngest(pool, "test", limits) for _ in range(2)]
+    names = ["boiler-7", "boiler-8"]
+
+    async def send(store: PostgresIngest, mine: int) -> None:
+        for number in range(10):
+            devices = [Device(name, epoch=epoch(2 * number + mine)) for name in names]
+            items = [one.item(column(f"s{mine}.{number}", [1.0])) for one in devices]
+            await store.settle(items if mine else items[::-1])
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        for mine, store in enumerate(stores):
+            tasks.create_task(send(store, mine))
+    counts = "SELECT count(*) FROM {} GROUP BY device_id"
+    assert await query(pool, counts.format("series")) == [(5,)] * 2
+    assert await query(pool, counts.format("stream")) == [(7,)] * 2
+    for name in names:
+        account = await reading.account(name)
+        assert (account.accepted, account.stored) == (20, 5)
+        assert account.rejected == {"too_many_series": 2, "too_many_epochs": 13}
+        assert adds_up(account)
+
+
+async def test_what_an_older_server_repeated_becomes_one_row(empty_database: str, tmp_path: Path) -> None:
+    for migration in read_migrations():
+        if migration.number < 4:
+            (tmp_path / migration.name).write_text(migration.text)
+    await migrate(empty_database, folder=tmp_path)
+    async with await psycopg.AsyncConnection.connect(empty_database, autocommit=True) as conn:
+        await conn.execute(
+            "INSERT INTO incident (kind, detail, created_at)"
+            " SELECT 'server behind', 'number ' || i, now() - i * interval '1 day' FROM generate_series(1, 3) AS i"
+        )
+        await conn.execute(
+            "INSERT INTO dead_letter (device, topic, code, detail, raw)"
+            " SELECT 'boiler-7', 't', 'malformed', '', raw FROM unnest(ARRAY['a', 'a', 'b']::bytea[]) AS raw"
+        )
+        await migrate(empty_database)
+        incidents = await conn.execute("SELECT count, last_at > created_at, detail FROM incident")
+        assert await incidents.fetchall() == [(3, True, "number 1")]
+        letters = await conn.execute("SELECT raw, size, count, sha256 = sha256(raw) FROM dead_letter ORDER BY raw")
+        assert await letters.fetchall() == [(b"a", 1, 2, True), (b"b", 1, 1, True)]

@@ -3,11 +3,11 @@
 ALTER TABLE incident
     ADD COLUMN count   bigint NOT NULL DEFAULT 1,
     ADD COLUMN last_at timestamptz NOT NULL DEFAULT now();
-UPDATE incident i SET count = t.count, last_at = t.last_at
-FROM (SELECT min(id) AS id, count(*) AS count, max(created_at) AS last_at FROM incident GROUP BY device_id, kind) t
-WHERE i.id = t.id;
+UPDATE incident i SET count = t.count, last_at = i.created_at, created_at = t.created_at
+FROM (SELECT device_id, kind, count(*) AS count, min(created_at) AS created_at FROM incident GROUP BY device_id, kind) t
+WHERE i.kind = t.kind AND i.device_id IS NOT DISTINCT FROM t.device_id;
 DELETE FROM incident i USING incident o
-WHERE o.id < i.id AND o.kind = i.kind AND o.device_id IS NOT DISTINCT FROM i.device_id;
+WHERE o.kind = i.kind AND o.device_id IS NOT DISTINCT FROM i.device_id AND (o.last_at, o.id) > (i.last_at, i.id);
 CREATE UNIQUE INDEX incident_kind ON incident (device_id, kind) NULLS NOT DISTINCT;
 COMMENT ON COLUMN incident.count IS 'how often it happened, between created_at and last_at; detail is the last one''s';
 
@@ -18,9 +18,13 @@ ALTER TABLE dead_letter
     ADD COLUMN count   bigint NOT NULL DEFAULT 1,
     ADD COLUMN last_at timestamptz NOT NULL DEFAULT now(),
     ADD COLUMN summed  boolean NOT NULL DEFAULT false;
-UPDATE dead_letter SET size = octet_length(raw), sha256 = sha256(raw), last_at = received_at;
+UPDATE dead_letter SET size = octet_length(raw), sha256 = sha256(raw);
+UPDATE dead_letter d SET count = t.count, last_at = t.last_at
+FROM (SELECT device, code, sha256, count(*) AS count, max(received_at) AS last_at
+      FROM dead_letter GROUP BY device, code, sha256) t
+WHERE (d.device, d.code, d.sha256) = (t.device, t.code, t.sha256);
 DELETE FROM dead_letter d USING dead_letter o
-WHERE o.id < d.id AND o.device = d.device AND o.code = d.code AND o.sha256 = d.sha256;
+WHERE (d.device, d.code, d.sha256) = (o.device, o.code, o.sha256) AND o.id < d.id;
 CREATE UNIQUE INDEX dead_letter_same ON dead_letter (device, code, sha256) WHERE NOT summed;
 CREATE UNIQUE INDEX dead_letter_summed ON dead_letter (device, code) WHERE summed;
 COMMENT ON COLUMN dead_letter.raw IS 'null when the device had used up its quota of bytes';
