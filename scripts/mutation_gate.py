@@ -41,6 +41,7 @@ class Mutation:
 
 
 STORE, ROWS = "edge/wayside_edge/outbox/store.py", "edge/wayside_edge/outbox/sqlite.py"
+SCHEMA = "edge/wayside_edge/outbox/schema.py"
 INGEST, SESSION = "server/wayside_server/ingest/service.py", "server/wayside_server/ingest/mqtt.py"
 
 MUTATIONS = (
@@ -109,7 +110,7 @@ MUTATIONS = (
     Mutation(
         "no AUTOINCREMENT",
         [
-            Change(ROWS, "    seq INTEGER PRIMARY KEY AUTOINCREMENT,\n", "    seq INTEGER PRIMARY KEY,\n"),
+            Change(SCHEMA, "    seq INTEGER PRIMARY KEY AUTOINCREMENT,\n", "    seq INTEGER PRIMARY KEY,\n"),
             Change(
                 ROWS,
                 "SELECT seq FROM sqlite_sequence WHERE name = 'batch'",

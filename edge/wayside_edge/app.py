@@ -36,8 +36,12 @@ from wayside_edge.health.events import (
     DropDeclared,
     Journal,
     OutboxAway,
+    OutboxMended,
+    OutboxSalvaged,
     RecordingResumed,
 )
+from wayside_edge.outbox.salvage import Salvaged
+from wayside_edge.outbox.soundness import Mended
 from wayside_edge.outbox.store import DurableOutbox
 from wayside_edge.ports import Appended, ClosedBatch, Status
 from wayside_edge.uplink.mqtt import MqttTransport
@@ -85,7 +89,7 @@ class _Agent:
         self._journal = Journal()
         self._clock = SystemClock(settings.clock)
         self._buses = Buses(settings.bus)
-        self._store = DurableOutbox(settings.outbox, self._clock, self._dropped)
+        self._store = DurableOutbox(settings.outbox, self._clock, self._dropped, self._salvaged, self._mended)
         self._accepting = _Accepting(self._store)
         self._acquisition = Acquisition(
             *(settings, self._buses, self._clock, self._accepting), journal=self._journal, recorded=self._recorded
@@ -185,6 +189,12 @@ class _Agent:
 
     def _dropped(self, seqs: Sequence[int], samples: int, reason: DropReason) -> None:
         self._journal.emit(DropDeclared(len(seqs), samples, reason.meaning))
+
+    def _salvaged(self, found: Salvaged) -> None:
+        self._journal.emit(OutboxSalvaged(str(found.aside), found.saved, len(found.gone)))
+
+    def _mended(self, found: Mended) -> None:
+        self._journal.emit(OutboxMended(found.unsettled, found.clocks, found.sums))
 
 
 def _first(group: BaseExceptionGroup[ConfigError]) -> ConfigError:

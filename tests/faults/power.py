@@ -19,6 +19,7 @@ from random import Random
 
 from faults.processes import Program, module
 from wayside_edge.outbox.sqlite import connect
+from wayside_edge.outbox.wal import holds_lost_commits
 
 EXT4_IOC_SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = 2
@@ -90,6 +91,9 @@ def cut_power(folder: Path, count: int, random: Random) -> Cuts:
 def _numbers(path: Path) -> set[int]:
     if not path.exists():
         return set()
+    if holds_lost_commits(path):
+        message = "what a power cut leaves is taken for damage"
+        raise RuntimeError(message)
     connection = connect(path, IMAGE_MB << 20)
     try:
         return {seq for (seq,) in connection.execute("SELECT seq FROM batch")}

@@ -94,6 +94,34 @@ class OutboxAway(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxSalvaged(Event):
+    """The outbox file was damaged; what was intact went into a new one, the rest is declared dropped."""
+
+    level = logging.ERROR
+    line = (
+        "the outbox was damaged and is now {aside}: {saved} batches saved, {gone} declared lost, a new epoch begins;"
+        " replace the card"
+    )
+    aside: str
+    saved: int
+    gone: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMended(Event):
+    """Something beside the batches no longer matched its hash and was put right; no batch is lost."""
+
+    level = logging.WARNING
+    line = (
+        "the outbox was damaged beside its batches: {unsettled} are sent again, {clocks} clock maps forgotten,"
+        " {sums} sums reckoned anew; replace the card"
+    )
+    unsettled: int
+    clocks: int
+    sums: int
+
+
+@dataclass(frozen=True, slots=True)
 class DropDeclared(Event):
     """Accepted samples were given up; the server is told like of any sample."""
 

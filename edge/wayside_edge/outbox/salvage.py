@@ -14,19 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from wayside_edge.outbox import core, recorded
-from wayside_edge.outbox.sqlite import HASHED, PENDING, SqliteRows, connect, row_hash, sync_folder
+from wayside_edge.outbox.schema import HASHED, PENDING, row_hash, seal
+from wayside_edge.outbox.sqlite import SqliteRows, connect, sync_folder
+from wayside_edge.outbox.wal import read_log, rolled_forward
 from wayside_shared.batch import MAX_SAMPLES
 from wayside_shared.rejects import DropReason
 
 MAX_GAP = 10_000
 """More numbers than an outbox ever misses: a counter that claims so is damaged itself."""
-_HEADER_BYTES = 100
-_MAGIC = b"SQLite format 3\x00"
-_COLUMNS = (
-    *("seq", *HASHED, "body", "hash", "digest", "state", "settled_ns", "code"),
-    *("stands_epoch", "stands_seq", "stands_before"),
-)
-_BOOT = ("boot_id", "after_ns", "boottime_ns", "wall_ns", "clock_state", "err_ms")
+_COLUMNS = ("seq", *HASHED, "body", "hash", "digest", "state", "settled_ns", "code", "seal")
+_BOOT = ("boot_id", "after_ns", "boottime_ns", "wall_ns", "clock_state", "err_ms", "seal")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM batch NOT INDEXED"  # noqa: S608
 
 
@@ -54,56 +51,8 @@ class _Found:
     epochs: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     last: int = 0
     known_ns: int = 0
-    boots: dict[bytes, tuple[int | None, ...]] = field(default_factory=dict)
+    boots: dict[bytes, tuple[Any, ...]] = field(default_factory=dict)
     recorded: dict[str, int] = field(default_factory=dict)
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether `error` says that the file, and not the disk or the moment, is at fault."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, sqlite3.DatabaseError) and code is not None and code & 0xFF in _DAMAGE
-
-
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def connect_sound(path: Path, max_bytes: int) -> sqlite3.Connection:
-    """`connect`, and a look, without reading bodies, at what the delivery of all rows rests on.
-
-    An index that disagrees with its table is built anew.
-
-    Raises:
-        sqlite3.DatabaseError, TypeError, ValueError: as `connect`; or the file is damaged (see `is_damage`).
-    """
-    connection = connect(path, max_bytes)
-    try:
-        table = connection.execute("SELECT count(*), total(seq) FROM batch NOT INDEXED").fetchone()
-        indexed = [connection.execute(sql).fetchone() for sql in _INDEXED]
-        if table != tuple(sum(column) for column in zip(*indexed, strict=True)):
-            connection.execute("REINDEX")
-        SqliteRows(connection, 0).current()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-_INDEXED = (
-    "SELECT count(*), total(seq) FROM batch INDEXED BY batch_pending WHERE state = 0",
-    "SELECT count(*), total(seq) FROM batch INDEXED BY batch_settled WHERE state <> 0",
-)
-
-
-def header_is_sound(path: Path) -> bool:
-    """Whether the file begins as SQLite's do: damage there shows as any error, or as a file that cannot be written."""
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-    if not header:
-        return True
-    fixed = header[18:20] in (b"\x01\x01", b"\x02\x02") and header[21:24] == b"\x40\x20\x20"
-    # Until the first checkpoint the schema stands in the write-ahead log only, and these two are zero.
-    written = header[44:48] in (bytes(4), b"\0\0\0\x04") and header[56:60] in (bytes(4), b"\0\0\0\x01")
-    return header[:16] == _MAGIC and fixed and written
 
 
 def salvage(path: Path, max_bytes: int) -> Salvaged:
@@ -118,7 +67,7 @@ def salvage(path: Path, max_bytes: int) -> Salvaged:
     Raises:
         sqlite3.Error, OSError: the disk does not take the new file.
     """
-    new = path.with_suffix(".salvaged")
+    new = path.with_suffix(".salvaging")
     _unlink(new)
     found = _read(path)
     with closing(connect(new, max_bytes)) as target:
@@ -130,13 +79,32 @@ def salvage(path: Path, max_bytes: int) -> Salvaged:
     aside = path.with_suffix(".damaged")
     _unlink(aside)
     os.link(path, aside)
-    for suffix in ("-wal", "-shm"):
-        old = Path(f"{path}{suffix}")
-        if old.exists():
-            old.replace(f"{aside}{suffix}")
-    new.replace(path)
+    with suppress(FileNotFoundError):
+        os.link(f"{path}-wal", f"{aside}-wal")
     sync_folder(path.parent)
+    new.replace(_done(path))
+    finish(path)
     return Salvaged(aside, len(found.rows), gone)
+
+
+def finish(path: Path) -> None:
+    """Put the new file in the place of the damaged one, if there is one; a crash may have come between.
+
+    The log of the damaged file must not stand beside the new one, nor the damaged one without it: the new file has
+    its name from the moment on from which only these steps are left.
+    """
+    new = _done(path)
+    if new.exists():
+        sync_folder(path.parent)
+        for suffix in ("-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        sync_folder(path.parent)
+        new.replace(path)
+        sync_folder(path.parent)
+
+
+def _done(path: Path) -> Path:
+    return path.with_suffix(".salvaged")
 
 
 def _fill(target: sqlite3.Connection, found: _Found) -> Sequence[core.Head]:
@@ -149,7 +117,8 @@ def _fill(target: sqlite3.Connection, found: _Found) -> Sequence[core.Head]:
         own = [row for row in rows.values() if row["epoch"] == epoch]
         accepted, upto = epochs.get(epoch, (0, own[0]["first_seq"] - 1))
         accepted = max(accepted, *(row["before"] + row["n"] for row in own), 0)
-        target.execute("INSERT INTO epoch VALUES (?, ?, ?, ?, ?)", (number, epoch, own[0]["first_seq"], accepted, upto))
+        fields = (epoch, own[0]["first_seq"], accepted, upto)
+        target.execute("INSERT INTO epoch VALUES (?, ?, ?, ?, ?, ?)", (number, *fields, seal(*fields)))
     columns = ("epoch_id", *_COLUMNS)
     marks = ", ".join("?" * len(columns))
     for row in rows.values():
@@ -169,7 +138,7 @@ def _fill(target: sqlite3.Connection, found: _Found) -> Sequence[core.Head]:
     }
     target.executemany("UPDATE tally SET value = ? WHERE name = ?", [(v, name) for name, v in tallies.items()])
     boots = [(boot_id, *values) for boot_id, values in found.boots.items()]
-    target.executemany(f"INSERT INTO seen_boot ({', '.join(_BOOT)}) VALUES (?, ?, ?, ?, ?, ?)", boots)  # noqa: S608
+    target.executemany(f"INSERT INTO seen_boot ({', '.join(_BOOT)}) VALUES (?, ?, ?, ?, ?, ?, ?)", boots)  # noqa: S608
     target.execute(recorded.SCHEMA)
     recorded.note(target, found.recorded)
     into = SqliteRows(target, 0)
@@ -187,18 +156,25 @@ def _missing(
     if not known:
         return []
     gone: list[core.Head] = []
-    epoch = rows[known[0]]["epoch"]
-    before = rows[known[0]]["before"]
-    begin = min(known[0], epochs.get(epoch, (0, known[0]))[1] + 1)
-    for seq in range(max(begin, known[0] - MAX_GAP), highest + 1):
+    epoch, before = rows[known[0]]["epoch"], rows[known[0]]["before"]
+    begin = max(min(known[0], epochs.get(epoch, (0, known[0]))[1] + 1), known[0] - MAX_GAP)
+    for seq in [*known, highest + 1]:
         row = rows.get(seq)
+        after = epochs.get(epoch, (before, 0))[0] if row is None or row["epoch"] != epoch else row["before"]
+        first = max(begin, epochs.get(epoch, (0, 0))[1] + 1)
+        gone += _run(epoch, range(first, seq), before, after - before)
+        begin = seq + 1
         if row is not None:
             epoch, before = row["epoch"], row["before"] + row["n"]
-        elif seq > epochs.get(epoch, (0, 0))[1]:
-            after = rows.get(seq + 1)
-            n = after["before"] - before if after is not None and after["epoch"] == epoch else 0
-            gone.append(core.Head(seq, epoch, before, min(max(n, 0), MAX_SAMPLES), 0, False))
     return gone
+
+
+def _run(epoch: bytes, numbers: range, before: int, samples: int) -> Iterator[core.Head]:
+    """Rows that are gone one after the other: what they held together is known, and is dealt out evenly."""
+    for place, seq in enumerate(numbers):
+        share = min(max(samples, 0) // (len(numbers) - place), MAX_SAMPLES)
+        yield core.Head(seq, epoch, before, share, 0, False)
+        before, samples = before + share, samples - share
 
 
 def _read(path: Path) -> _Found:
@@ -222,8 +198,8 @@ def _intact_rows(source: sqlite3.Connection) -> Iterator[dict[str, Any]]:
     for values in _readable(source):
         row = dict(zip(_COLUMNS, values, strict=True))
         if row_hash(row["seq"], [row[name] for name in HASHED], row["body"]) == row["hash"]:
-            if row["settled_ns"] is None or row["state"] not in (0, 1, 2):
-                row["state"] = PENDING
+            if seal(row["seq"], row["state"], row["settled_ns"], row["code"]) != row["seal"]:
+                row.update(state=PENDING, settled_ns=None, code=None, seal=None)
             yield row
 
 
@@ -240,8 +216,8 @@ def _readable(source: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
                 seen.add(values[0])
                 yield values
             return
-    low, high = ends
-    for seq in range(low + 1, high if high - low < MAX_GAP else low + MAX_GAP):
+    low, high = ends[0], ends[1] or _last_seq(source) + 1
+    for seq in range(low + 1, high if low < high < low + MAX_GAP else low + MAX_GAP):
         with suppress(sqlite3.Error):
             for values in source.execute(f"{_SELECT} WHERE seq = ?", (seq,)):
                 if seq not in seen:
@@ -249,42 +225,52 @@ def _readable(source: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
 
 
 def _sources(path: Path) -> Iterator[sqlite3.Connection]:
-    """The file as it stands; then, in case its first page is what is damaged, with a fresh one in its place."""
+    """Views of the file, the one that knows most first; rows that only a later one has are taken from there.
+
+    With all of its log that is intact, where SQLite would stop at the first frame that is not; as it stands; and, in
+    case its first page is what is damaged, with a fresh one in its place.
+    """
+    if read_log(path).frames:
+        yield from _view(path.with_suffix(".rolled"), rolled_forward(path))
     yield _reading(path)
-    fresh, mended = path.with_suffix(".fresh"), path.with_suffix(".mended")
+    fresh, log = path.with_suffix(".fresh"), Path(f"{path}-wal")
     _unlink(fresh)
     connect(fresh, 1 << 20).close()
     content = bytearray(path.read_bytes())
     page = bytearray(fresh.read_bytes()[:4096])
+    _unlink(fresh)
     page[28:32] = (len(content) // len(page)).to_bytes(4, "big")
     content[: len(page)] = page
-    _unlink(mended)
-    mended.write_bytes(content)
-    log = Path(f"{path}-wal")
-    if log.exists():
-        Path(f"{mended}-wal").write_bytes(log.read_bytes())
+    yield from _view(path.with_suffix(".mended"), content, log.read_bytes() if log.exists() else b"")
+
+
+def _view(path: Path, content: bytes | bytearray, log: bytes = b"") -> Iterator[sqlite3.Connection]:
+    """A database of `content` and `log` at `path`, as long as it is read."""
+    _unlink(path)
+    path.write_bytes(content)
+    if log:
+        Path(f"{path}-wal").write_bytes(log)
     try:
-        yield _reading(mended)
+        yield _reading(path)
     finally:
-        _unlink(fresh)
-        _unlink(mended)
+        _unlink(path)
 
 
 def _epochs(source: sqlite3.Connection) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """(accepted, acked_upto) of each epoch that can be read."""
+    """(accepted, acked_upto) of each epoch that can be read and matches its hash."""
     with suppress(sqlite3.Error):
-        for epoch, accepted, upto in source.execute("SELECT epoch, accepted, acked_upto FROM epoch ORDER BY id"):
-            if isinstance(epoch, bytes) and isinstance(accepted, int) and isinstance(upto, int):
-                yield epoch, (accepted, upto)
+        for row in source.execute("SELECT epoch, first_seq, accepted, acked_upto, seal FROM epoch ORDER BY id"):
+            if seal(*row[:4]) == row[4]:
+                yield row[0], (row[2], row[3])
 
 
-def _boots(source: sqlite3.Connection) -> Iterator[tuple[bytes, tuple[int | None, ...]]]:
-    """The boots that can be read, oldest first: without them samples of a boot without a clock have no time."""
+def _boots(source: sqlite3.Connection) -> Iterator[tuple[bytes, tuple[Any, ...]]]:
+    """The boots that can be read and match their hash, oldest first: without them samples of a boot without a clock
+    have no time."""
     with suppress(sqlite3.Error):
-        for boot_id, after_ns, *clock in source.execute(f"SELECT {', '.join(_BOOT)} FROM seen_boot ORDER BY id"):  # noqa: S608
-            sound = isinstance(boot_id, bytes) and all(isinstance(value, int) for value in (after_ns, *clock))
-            if sound or (isinstance(after_ns, int) and clock == [None] * len(clock)):
-                yield boot_id, (after_ns, *clock)
+        for row in source.execute(f"SELECT {', '.join(_BOOT)} FROM seen_boot ORDER BY id"):  # noqa: S608
+            if seal(*row[:-1]) == row[-1]:
+                yield row[0], row[1:]
 
 
 def _known_ns(source: sqlite3.Connection) -> int:
@@ -303,7 +289,9 @@ def _last_seq(source: sqlite3.Connection) -> int:
 
 
 def _reading(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None)
+    # Who may write puts the log into the file as the last to close it; who may not cannot read a file without a log.
+    mode = "ro" if Path(f"{path}-wal").exists() else "rw"
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
     connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
     return connection
 

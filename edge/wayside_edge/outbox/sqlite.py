@@ -13,6 +13,7 @@ from pathlib import Path
 from wayside_edge.errors import OutboxError
 from wayside_edge.outbox.bracket import Boot
 from wayside_edge.outbox.core import ROW_OVERHEAD_BYTES, CorruptRowError, Head
+from wayside_edge.outbox.schema import DELIVERED, HASHED, PENDING, QUARANTINED, SCHEMA, SIZE, TALLIES, row_hash, seal
 from wayside_edge.ports import ClosedBatch, EpochState, StoredBatch
 from wayside_shared.batch import MAX_SAMPLES
 from wayside_shared.clock import ClockMap, ClockState
@@ -20,71 +21,6 @@ from wayside_shared.identifiers import EPOCH_BYTES
 from wayside_shared.ranges import Ranges
 from wayside_shared.session import DIGEST_BYTES
 
-PENDING, DELIVERED, QUARANTINED = 0, 1, 2
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS epoch (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    epoch BLOB NOT NULL UNIQUE,
-    first_seq INTEGER NOT NULL,
-    accepted INTEGER NOT NULL DEFAULT 0,
-    acked_upto INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS batch (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    epoch_id INTEGER NOT NULL,
-    epoch BLOB NOT NULL,
-    first_seq INTEGER NOT NULL,
-    before INTEGER NOT NULL,
-    n INTEGER NOT NULL,
-    tombstone INTEGER NOT NULL,
-    stands_epoch BLOB,
-    stands_seq INTEGER,
-    stands_before INTEGER,
-    boot_id BLOB NOT NULL,
-    boottime_ns INTEGER NOT NULL,
-    wall_ns INTEGER NOT NULL,
-    clock_state INTEGER NOT NULL,
-    err_ms INTEGER NOT NULL,
-    body BLOB NOT NULL,
-    digest BLOB NOT NULL,
-    hash BLOB NOT NULL,
-    state INTEGER NOT NULL DEFAULT 0,
-    settled_ns INTEGER,
-    code TEXT
-);
-CREATE INDEX IF NOT EXISTS batch_pending ON batch (seq, epoch_id) WHERE state = 0;
-CREATE INDEX IF NOT EXISTS batch_settled ON batch (seq) WHERE state <> 0;
-CREATE TABLE IF NOT EXISTS seen_boot (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    boot_id BLOB NOT NULL UNIQUE,
-    after_ns INTEGER NOT NULL,
-    boottime_ns INTEGER,
-    wall_ns INTEGER,
-    clock_state INTEGER,
-    err_ms INTEGER
-);
-CREATE TABLE IF NOT EXISTS tally (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-"""
-# A row says by itself which stream it belongs to, under its hash: damage to the epochs cannot send it under another's.
-# AUTOINCREMENT is load-bearing: without it a drained table starts again at 1, and the server would take new batches
-# for old ones.
-
-HASHED = (
-    "epoch",
-    "first_seq",
-    "before",
-    "n",
-    "tombstone",
-    "boot_id",
-    "boottime_ns",
-    "wall_ns",
-    "clock_state",
-    "err_ms",
-)
-"""What the hash covers besides number and body."""
-_SIZE = f"length(body) + {ROW_OVERHEAD_BYTES}"
-_TALLIES = ("running_ns", "used_bytes", "settled_bytes", "known_ns")
 KEPT_BOOTS = 10_000
 """Ten starts a day for three years take about a megabyte; a batch older than that goes with what its board believed."""
 
@@ -113,8 +49,8 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         page_size = int(_pragma(connection, "page_size"))
         connection.execute(f"PRAGMA max_page_count={max(max_bytes // page_size, 64)}")
         _assert_durable(connection)
-        connection.executescript(_SCHEMA)
-        for name in _TALLIES:
+        connection.executescript(SCHEMA)
+        for name in TALLIES:
             connection.execute("INSERT OR IGNORE INTO tally VALUES (?, 0)", (name,))
         if connection.execute("SELECT 1 FROM epoch").fetchone() is None:
             SqliteRows(connection, 0).begin_epoch()
@@ -153,26 +89,32 @@ class SqliteRows:
 
     def begin_epoch(self) -> None:
         seq = self.next_seq()
+        fields = (self._new_epoch(), seq, 0, seq - 1)
         self._db.execute(
-            "INSERT INTO epoch (epoch, first_seq, acked_upto) VALUES (?, ?, ?)", (self._new_epoch(), seq, seq - 1)
+            "INSERT INTO epoch (epoch, first_seq, accepted, acked_upto, seal) VALUES (?, ?, ?, ?, ?)",
+            (*fields, seal(*fields)),
         )
 
     def insert(self, batch: ClosedBatch, *, stands_for: Head | None = None, tombstone: bool = False) -> int:
-        epoch_id, epoch, first_seq, before = self._db.execute(
-            "SELECT id, epoch, first_seq, accepted FROM epoch ORDER BY id DESC LIMIT 1"
+        epoch_id, epoch, first_seq, before, upto = self._db.execute(
+            "SELECT id, epoch, first_seq, accepted, acked_upto FROM epoch ORDER BY id DESC LIMIT 1"
         ).fetchone()
         seq = self.next_seq()
         clock = batch.clock
         stamps = (clock.boottime_ns, clock.wall_ns, int(clock.state), clock.err_ms)
         stands = (None,) * 3 if stands_for is None else (stands_for.epoch, stands_for.seq, stands_for.before)
-        hashed = (epoch, first_seq, before, batch.n, int(tombstone), batch.boot_id, *stamps)
+        hashed = (epoch, first_seq, before, batch.n, int(tombstone), batch.boot_id, *stamps, *stands)
         digest = hashlib.sha256(batch.body).digest()[:DIGEST_BYTES]
         self._db.execute(
-            f"INSERT INTO batch (seq, epoch_id, {', '.join(HASHED)}, stands_epoch, stands_seq, stands_before,"  # noqa: S608
-            " body, digest, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (seq, epoch_id, *hashed, *stands, batch.body, digest, row_hash(seq, hashed, batch.body)),
+            f"INSERT INTO batch (seq, epoch_id, {', '.join(HASHED)}, body, digest, hash)"  # noqa: S608
+            f" VALUES (?, ?, {'?, ' * len(HASHED)}?, ?, ?)",
+            (seq, epoch_id, *hashed, batch.body, digest, row_hash(seq, hashed, batch.body)),
         )
-        self._db.execute("UPDATE epoch SET accepted = accepted + ? WHERE id = ?", (batch.n, epoch_id))
+        accepted = before + batch.n
+        self._db.execute(
+            "UPDATE epoch SET accepted = ?, seal = ? WHERE id = ?",
+            (accepted, seal(epoch, first_seq, accepted, upto), epoch_id),
+        )
         self._count("used_bytes", len(batch.body) + ROW_OVERHEAD_BYTES)
         return seq
 
@@ -181,7 +123,7 @@ class SqliteRows:
         if found is None:
             return None
         *fields, body, digest = found
-        epoch, first_seq, before, n, tombstone, boot_id, boottime_ns, wall_ns, state, err_ms = fields
+        epoch, first_seq, before, n, tombstone, boot_id, boottime_ns, wall_ns, state, err_ms, *_ = fields
         if row_hash(seq, fields, body) != digest:
             named = epoch if isinstance(epoch, bytes) and len(epoch) == EPOCH_BYTES else self.current().epoch
             raise CorruptRowError(self._damaged(seq, named, bool(tombstone)))
@@ -194,7 +136,7 @@ class SqliteRows:
 
     def pending(self, at_least: int, limit: int) -> Sequence[Head]:
         found = self._db.execute(
-            f"SELECT seq, epoch, before, n, {_SIZE}, tombstone FROM batch"  # noqa: S608
+            f"SELECT seq, epoch, before, n, {SIZE}, tombstone FROM batch"  # noqa: S608
             " WHERE state = 0 AND seq >= ? ORDER BY seq LIMIT ?",
             (at_least, limit),
         )
@@ -214,22 +156,26 @@ class SqliteRows:
         return min((found for found in (own, declared) if found is not None), default=None)
 
     def note_upto(self, epoch: bytes, upto: int) -> None:
-        self._db.execute("UPDATE epoch SET acked_upto = ? WHERE epoch = ?", (upto, epoch))
+        found = self._db.execute("SELECT first_seq, accepted FROM epoch WHERE epoch = ?", (epoch,)).fetchone()
+        if found is not None:
+            self._db.execute(
+                "UPDATE epoch SET acked_upto = ?, seal = ? WHERE epoch = ?", (upto, seal(epoch, *found, upto), epoch)
+            )
 
     def settle(self, epoch: bytes, numbers: Iterable[tuple[int, bytes]]) -> Sequence[int]:
         delivered: list[int] = []
         gained = 0
         for seq, digest in numbers:
             found = self._db.execute(
-                f"SELECT state, digest, {_SIZE} FROM batch WHERE seq = ? AND epoch = ?",  # noqa: S608
+                f"SELECT state, digest, {SIZE} FROM batch WHERE seq = ? AND epoch = ?",  # noqa: S608
                 (seq, epoch),
             ).fetchone()
             if found is None or found[0] == QUARANTINED or (digest and digest != found[1]):
                 continue
             if found[0] == PENDING:
                 self._db.execute(
-                    f"UPDATE batch SET state = {DELIVERED}, settled_ns = ? WHERE seq = ?",  # noqa: S608
-                    (self._running_ns, seq),
+                    f"UPDATE batch SET state = {DELIVERED}, settled_ns = ?, seal = ? WHERE seq = ?",  # noqa: S608
+                    (self._running_ns, seal(seq, DELIVERED, self._running_ns, None), seq),
                 )
                 gained += found[2]
             delivered.append(seq)
@@ -238,7 +184,7 @@ class SqliteRows:
 
     def unsettle(self, epoch: bytes, above: int, but: Ranges) -> Sequence[int]:
         found = self._db.execute(
-            f"SELECT seq, {_SIZE} FROM batch WHERE state = {DELIVERED} AND seq > ?"  # noqa: S608
+            f"SELECT seq, {SIZE} FROM batch WHERE state = {DELIVERED} AND seq > ?"  # noqa: S608
             " AND epoch_id = (SELECT id FROM epoch WHERE epoch = ?)",
             (above, epoch),
         ).fetchall()
@@ -256,16 +202,16 @@ class SqliteRows:
 
     def quarantine(self, seq: int, code: str) -> None:
         found = self._db.execute(
-            f"UPDATE batch SET state = {QUARANTINED}, settled_ns = ?, code = ?"  # noqa: S608
-            f" WHERE seq = ? AND state = 0 RETURNING {_SIZE}",
-            (self._running_ns, code, seq),
+            f"UPDATE batch SET state = {QUARANTINED}, settled_ns = ?, code = ?, seal = ?"  # noqa: S608
+            f" WHERE seq = ? AND state = 0 RETURNING {SIZE}",
+            (self._running_ns, code, seal(seq, QUARANTINED, self._running_ns, code), seq),
         ).fetchall()
         self._count("settled_bytes", sum(size for (size,) in found))
 
     def remove(self, seqs: Iterable[int]) -> None:
         freed = settled = 0
         for seq in seqs:
-            for size, state in self._db.execute(f"DELETE FROM batch WHERE seq = ? RETURNING {_SIZE}, state", (seq,)):  # noqa: S608
+            for size, state in self._db.execute(f"DELETE FROM batch WHERE seq = ? RETURNING {SIZE}, state", (seq,)):  # noqa: S608
                 freed += size
                 settled += size if state != PENDING else 0
         self._count("used_bytes", -freed)
@@ -273,7 +219,7 @@ class SqliteRows:
 
     def delivered(self, limit: int) -> Sequence[tuple[int, int, int]]:
         return self._db.execute(
-            f"SELECT seq, {_SIZE}, settled_ns FROM batch WHERE state <> 0 ORDER BY seq LIMIT ?",  # noqa: S608
+            f"SELECT seq, {SIZE}, settled_ns FROM batch WHERE state <> 0 ORDER BY seq LIMIT ?",  # noqa: S608
             (limit,),
         ).fetchall()
 
@@ -302,28 +248,34 @@ class SqliteRows:
         self._db.execute("UPDATE tally SET value = ? WHERE name = 'known_ns'", (wall_ns,))
 
     def see_boot(self, boot_id: bytes) -> None:
+        after_ns = self.known_ns()
         seen = self._db.execute(
-            "INSERT INTO seen_boot (boot_id, after_ns) VALUES (?, ?) ON CONFLICT (boot_id) DO NOTHING",
-            (boot_id, self.known_ns()),
+            "INSERT INTO seen_boot (boot_id, after_ns, seal) VALUES (?, ?, ?) ON CONFLICT (boot_id) DO NOTHING",
+            (boot_id, after_ns, seal(boot_id, after_ns, None, None, None, None)),
         )
         if seen.rowcount:
             self._db.execute("DELETE FROM seen_boot WHERE id <= ?", (int(seen.lastrowid or 0) - KEPT_BOOTS,))
 
     def note_boot(self, boot_id: bytes, clock: ClockMap) -> None:
         self.see_boot(boot_id)
+        (after_ns,) = self._db.execute("SELECT after_ns FROM seen_boot WHERE boot_id = ?", (boot_id,)).fetchone()
+        known = (clock.boottime_ns, clock.wall_ns, int(clock.state), clock.err_ms)
         self._db.execute(
-            "UPDATE seen_boot SET boottime_ns = ?, wall_ns = ?, clock_state = ?, err_ms = ?"
+            "UPDATE seen_boot SET boottime_ns = ?, wall_ns = ?, clock_state = ?, err_ms = ?, seal = ?"
             " WHERE boot_id = ? AND clock_state IS NOT ?",
-            (clock.boottime_ns, clock.wall_ns, int(clock.state), clock.err_ms, boot_id, int(ClockState.SYNCED)),
+            (*known, seal(boot_id, after_ns, *known), boot_id, int(ClockState.SYNCED)),
         )
 
     def boot_clock(self, boot_id: bytes) -> ClockMap | None:
+        """As `Rows` says; None too when it no longer matches its hash."""
         found = self._db.execute(
-            "SELECT boottime_ns, wall_ns, clock_state, err_ms FROM seen_boot"
+            "SELECT boottime_ns, wall_ns, clock_state, err_ms, after_ns, seal FROM seen_boot"
             " WHERE boot_id = ? AND clock_state IS NOT NULL",
             (boot_id,),
         ).fetchone()
-        return None if found is None else ClockMap(found[0], found[1], ClockState(found[2]), found[3])
+        if found is None or seal(boot_id, found[4], *found[:4]) != found[5]:
+            return None
+        return ClockMap(found[0], found[1], ClockState(found[2]), found[3])
 
     def boots(self) -> Sequence[Boot]:
         # The bare columns come from the row that has the maximum (SQLite, "Bare columns in an aggregate query").
@@ -354,19 +306,6 @@ class SqliteRows:
         ).fetchone()
         before, after = int(found[0] or 0), int(found[1] or 0)
         return Head(seq, epoch, before, min(max(after - before, 0), MAX_SAMPLES), 0, tombstone)
-
-
-def row_hash(seq: int, fields: Sequence[object], body: object) -> bytes | None:
-    """The hash of a row, `fields` as named by `HASHED`; None when they have not even their types any more.
-
-    SQLite types values, not columns: damage can turn a body into a text or a number into nothing.
-    """
-    wanted = (bytes, int, int, int, int, bytes, int, int, int, int)
-    if not isinstance(body, bytes) or any(type(f) is not t for f, t in zip(fields, wanted, strict=True)):
-        return None
-    digest = hashlib.blake2b(body, digest_size=16)
-    digest.update(repr((seq, *fields)).encode())
-    return digest.digest()
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> str | int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import logging
 import os
 import shutil
 import sqlite3
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from wayside_edge.errors import ConfigError, OutboxError
-from wayside_edge.outbox import core, recorded, salvage
+from wayside_edge.outbox import core, recorded, salvage, soundness
 from wayside_edge.outbox.settings import MIB, OutboxSettings
 from wayside_edge.outbox.sqlite import SqliteRows, connect
 from wayside_edge.ports import Appended, Clock, ClosedBatch, EpochState, Loaded, Settled, Status, StoredBatch
@@ -23,8 +22,6 @@ from wayside_shared.rejects import DropReason
 from wayside_shared.session import Ack, ServerHello
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 _DISK_FULL = "the disk is full; free some space, collection goes on by itself"
 _GROWTH = 1.25
@@ -45,6 +42,8 @@ class DurableOutbox:
         settings: `[outbox]`.
         clock: boot time, for the age of delivered rows.
         on_drop: told of every declared drop: numbers, samples, reason.
+        on_salvage: told when a damaged file was replaced.
+        on_mend: told when something beside the batches was damaged and put right.
     """
 
     def __init__(
@@ -52,10 +51,14 @@ class DurableOutbox:
         settings: OutboxSettings,
         clock: Clock,
         on_drop: Callable[[Sequence[int], int, DropReason], None] = lambda *_: None,
+        on_salvage: Callable[[salvage.Salvaged], None] = lambda _: None,
+        on_mend: Callable[[soundness.Mended], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._on_drop = on_drop
+        self._on_salvage = on_salvage
+        self._on_mend = on_mend
         self._limits = core.Limits(
             quota_bytes=settings.quota_mb * MIB,
             tail_bytes=int(settings.quota_mb * MIB * settings.tail_share),
@@ -248,7 +251,7 @@ class DurableOutbox:
         try:
             yield
         except sqlite3.Error as error:
-            self._damaged = self._damaged or salvage.is_damage(error)
+            self._damaged = self._damaged or soundness.is_damage(error)
             if self._db is not None:
                 self._db.close()
                 self._db = None
@@ -270,27 +273,29 @@ class DurableOutbox:
             return self._connect_sound()
         except sqlite3.OperationalError as error:
             # SQLite needs a little space to open a file at all; what opens for draining takes no new samples.
-            if salvage.is_damage(error) or not self._release_ballast():
+            if soundness.is_damage(error) or not self._release_ballast():
                 raise
             return self._connect_sound()
 
     def _connect_sound(self) -> sqlite3.Connection:
         """A connection to a file that has been looked over; a damaged one is replaced by what is intact in it."""
         path, max_bytes = self._settings.path, int(self._limits.quota_bytes * _GROWTH)
+        salvage.finish(path)
         if not self._damaged:
             try:
-                return salvage.connect_sound(path, max_bytes)
+                connection, mended = soundness.connect_sound(path, max_bytes)
             except (sqlite3.DatabaseError, TypeError, ValueError) as error:
-                broken = salvage.is_damage(error) or not salvage.header_is_sound(path)
+                broken = soundness.is_damage(error) or not soundness.header_is_sound(path)
                 if isinstance(error, sqlite3.DatabaseError) and not broken:
                     raise
+            else:
+                if mended != soundness.Mended(0, 0, 0):
+                    self._on_mend(mended)
+                return connection
         salvaged = salvage.salvage(path, max_bytes)
         self._damaged = False
         self._numbered_anew = self._opened_ns > 0
-        log.error(
-            "outbox %s was damaged and is now %s: %d batches saved, %d declared lost, a new epoch begins",
-            *(path, salvaged.aside, salvaged.saved, len(salvaged.gone)),
-        )
+        self._on_salvage(salvaged)
         if salvaged.gone:
             gone = salvaged.gone
             self._on_drop([head.seq for head in gone], sum(head.n for head in gone), DropReason.CORRUPT)

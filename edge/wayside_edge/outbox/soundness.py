@@ -1,0 +1,132 @@
+"""Whether an outbox file can be believed, and what beside its batches can be made anew."""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from wayside_edge.outbox.schema import PENDING, SIZE, seal
+from wayside_edge.outbox.sqlite import connect
+from wayside_edge.outbox.wal import holds_lost_commits
+
+_HEADER_BYTES = 100
+_MAGIC = b"SQLite format 3\x00"
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class LostCommitsError(sqlite3.DatabaseError):
+    """The write-ahead log holds transactions that SQLite does not read."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What was damaged beside batches and has been put right.
+
+    Args:
+        unsettled: batches whose delivery can no longer be believed; they are sent again, which the server notices.
+        clocks: clock maps of boots that were forgotten: the batches of these boots go with their own.
+        sums: running sums that were reckoned anew.
+    """
+
+    unsettled: int
+    clocks: int
+    sums: int
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether `error` says that the file, and not the disk or the moment, is at fault."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, sqlite3.DatabaseError) and code is not None and code & 0xFF in _DAMAGE
+
+
+def connect_sound(path: Path, max_bytes: int) -> tuple[sqlite3.Connection, Mended]:
+    """`connect`, and a look, without reading bodies, at what the delivery of all rows rests on.
+
+    An index that disagrees with its table is built anew, and what is told by `Mended` is put right.
+
+    Raises:
+        sqlite3.DatabaseError, TypeError, ValueError: as `connect`; or the file is damaged (see `is_damage`).
+    """
+    if path.exists() and holds_lost_commits(path):
+        # Before SQLite opens it, for that would write over them.
+        message = "the write-ahead log is damaged"
+        raise LostCommitsError(message)
+    connection = connect(path, max_bytes)
+    try:
+        _check_epochs(connection)
+        mended = _mend(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection, mended
+
+
+def header_is_sound(path: Path) -> bool:
+    """Whether the file begins as SQLite's do: damage there shows as any error, or as a file that cannot be written."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    if not header:
+        return True
+    fixed = header[18:20] in (b"\x01\x01", b"\x02\x02") and header[21:24] == b"\x40\x20\x20"
+    # Until the first checkpoint the schema stands in the write-ahead log only, and these two are zero.
+    written = header[44:48] in (bytes(4), b"\0\0\0\x04") and header[56:60] in (bytes(4), b"\0\0\0\x01")
+    return header[:16] == _MAGIC and fixed and written
+
+
+def _check_epochs(connection: sqlite3.Connection) -> None:
+    """Numbers and counts of what is accepted from now on rest on these; only the batches can tell them anew."""
+    for row in connection.execute("SELECT epoch, first_seq, accepted, acked_upto, seal FROM epoch"):
+        if seal(*row[:4]) != row[4]:
+            message = "an epoch no longer matches its hash"
+            raise ValueError(message)
+
+
+def _mend(connection: sqlite3.Connection) -> Mended:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        unsettled = _unsettle_unsealed(connection)
+        for where, index in (("state = 0", "batch_pending"), ("state <> 0", "batch_settled")):
+            sums = [
+                connection.execute(f"SELECT count(*), total(seq) FROM batch {how} WHERE {where}").fetchone()  # noqa: S608
+                for how in ("NOT INDEXED", f"INDEXED BY {index}")
+            ]
+            if sums[0] != sums[1]:
+                connection.execute("REINDEX")
+        mended = Mended(unsettled, _forget_unsealed_clocks(connection), _reckon_sums(connection))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return mended
+
+
+def _unsettle_unsealed(connection: sqlite3.Connection) -> int:
+    settled = connection.execute("SELECT seq, state, settled_ns, code, seal FROM batch NOT INDEXED WHERE state <> 0")
+    wrong = [(row[0],) for row in settled if seal(*row[:4]) != row[4]]
+    connection.executemany(
+        f"UPDATE batch SET state = {PENDING}, settled_ns = NULL, code = NULL, seal = NULL WHERE seq = ?",  # noqa: S608
+        wrong,
+    )
+    return len(wrong)
+
+
+def _forget_unsealed_clocks(connection: sqlite3.Connection) -> int:
+    known = connection.execute(
+        "SELECT id, boot_id, after_ns, boottime_ns, wall_ns, clock_state, err_ms, seal FROM seen_boot"
+    )
+    wrong = [(row[0],) for row in known if seal(*row[1:7]) != row[7]]
+    connection.executemany("DELETE FROM seen_boot WHERE id = ?", wrong)
+    return len(wrong)
+
+
+def _reckon_sums(connection: sqlite3.Connection) -> int:
+    """A sum that is too high would give up batches for room that is there."""
+    wrong = 0
+    for name, where in (("used_bytes", "true"), ("settled_bytes", "state <> 0")):
+        (held,) = connection.execute(f"SELECT coalesce(sum({SIZE}), 0) FROM batch WHERE {where}").fetchone()  # noqa: S608
+        wrong += connection.execute(
+            "UPDATE tally SET value = ? WHERE name = ? AND value IS NOT ?", (held, name, held)
+        ).rowcount
+    return wrong
