@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import pytest
@@ -14,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import NameOID
+from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from wayside_server.identity.authority import create_authority, read_request
@@ -198,6 +200,36 @@ async def test_a_device_cannot_publish_outside_its_channels(broker: Broker, cred
                 await late.subscribe(f"wayside/1/+/{channel}", qos=1)
             await intruder.publish("wayside/1/intruder/up", b"mark", qos=1)
             assert await next_topics(late, "wayside/1/intruder/up") == ["wayside/1/intruder/up"]
+
+
+async def test_a_foreign_publication_is_refused_to_its_sender_and_told_nobody_else(
+    broker: Broker, credentials: CredentialsFactory
+) -> None:
+    reasons: list[int] = []
+    async with (
+        connected(broker, credentials.service(1)) as service,
+        connected(broker, credentials.device("intruder")) as intruder,
+    ):
+        await service.subscribe("$SYS/broker/log/#", qos=1)
+        await service.subscribe("wayside/1/+/up", qos=1)
+        inner: Any = intruder._client.on_publish
+
+        def note(client: object, data: object, mid: int, reason: ReasonCode, properties: object) -> None:
+            reasons.append(reason.value)
+            inner(client, data, mid, reason, properties)
+
+        intruder._client.on_publish = note
+        await intruder.publish("wayside/1/boiler-7/up", b"forged", qos=1)
+        await intruder.publish("wayside/1/intruder/up", b"mark", qos=1)
+        seen = []
+        async with asyncio.timeout(REFUSED_S):
+            async for message in service.messages:
+                seen.append(bytes(message.payload))
+                if seen[-1] == b"mark":
+                    break
+    assert reasons == [0x87, 0]
+    # A broker that one day logs it where ingest can read it makes decision 0012 out of date.
+    assert [line for line in seen if b"boiler-7" in line or line == b"forged"] == []
 
 
 async def test_a_will_reaches_only_ones_own_topic(broker: Broker, credentials: CredentialsFactory) -> None:

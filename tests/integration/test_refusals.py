@@ -28,11 +28,13 @@ async def refusals(pool: Pool, *kinds: str) -> dict[str, int]:
             await asyncio.sleep(0.1)
 
 
-def transport(broker: Broker, who: Credentials, ca_file: Path | None = None) -> MqttTransport:
+def transport(
+    broker: Broker, who: Credentials, ca_file: Path | None = None, device: str | None = None
+) -> MqttTransport:
     settings = UplinkSettings(
         host=broker.host,
         port=broker.port,
-        device=who.name,
+        device=device or who.name,
         ca_file=ca_file or who.ca_file,
         cert_file=who.cert_file,
         key_file=who.key_file,
@@ -81,3 +83,27 @@ async def test_a_name_that_is_connected_twice_is_told_and_counted(
         assert "uplink lost" in caplog.text
         await edge.accept([2.0])
         await edge.delivered()
+
+
+async def test_topics_of_another_device_are_not_given_and_counted(
+    tmp_path: Path, broker: Broker, credentials: CredentialsFactory, pool: Pool
+) -> None:
+    who, other = credentials.device("boiler-7"), credentials.device("boiler-8")
+    async with (
+        server_side(broker, credentials.service(), pool),
+        edge_side(tmp_path / "outbox.db", broker, other) as edge,
+    ):
+        await edge.accept([1.0])
+        await edge.delivered()
+        # An agent that was given the certificate of another board, or its configuration.
+        mistaken = await transport(broker, who, device="boiler-8").connect()
+        try:
+            found = await refusals(pool, "broker: foreign topic")
+        finally:
+            await mistaken.close()
+        await edge.accept([2.0])
+        await edge.delivered()
+    assert found == {"broker: foreign topic": 2}
+    async with pool.connection() as connection:
+        row = await (await connection.execute("SELECT last_detail FROM refusal")).fetchone()
+    assert row == ("boiler-7 1 wayside/1/boiler-8/hello/server",)

@@ -17,6 +17,10 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "broker: no certificate": "A client without a certificate: a scanner, or a device that was never enrolled.",
         "broker: TLS older than 1.3": "A client that speaks nothing newer than TLS 1.2.",
         "broker: failed handshake": "A connection that was no TLS, or broke off in the handshake.",
+        "broker: foreign topic": (
+            "A subscription outside the topics of the device's own name, which yields nothing: an agent whose "
+            "`uplink.device` is not the name in its certificate, or a curious client."
+        ),
         "broker: name connected twice": (
             "A second connection with the certificate of a connected device, which is thrown out: a cloned card, or "
             "an agent that came back before its old connection was given up."

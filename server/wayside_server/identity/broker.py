@@ -118,6 +118,7 @@ def _global(plan: BrokerPlan) -> list[tuple[str, str]]:
         ("log_type error", "Refused certificates and failed handshakes."),
         ("log_type warning", ""),
         ("log_type notice", "Connects and disconnects."),
+        ("log_type subscribe", "Who asks for topics of others gets nothing, and is counted."),
     ]
 
 

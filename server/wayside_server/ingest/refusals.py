@@ -1,6 +1,10 @@
 """What the broker refuses, read from its log: counted, so that an operator sees it without reading logs."""
 
+import re
 from collections import Counter
+
+from wayside_server.identity.authority import RESERVED_PREFIX
+from wayside_shared.topics import Channel, topic
 
 _KINDS = (
     ("certificate verify failed", "broker: untrusted certificate"),
@@ -12,10 +16,24 @@ _KINDS = (
 )
 """Pieces of mosquitto's and OpenSSL's messages (2.0 and 2.1; 3.0 to 3.5), most telling first."""
 
+_SUBSCRIPTION = re.compile(r"\d+: ([a-z0-9][a-z0-9-]{2,62}) [012] (.+)", re.DOTALL)
+"""Mosquitto's line on a subscription: client id, QoS, filter. Its other lines begin with a capital."""
+FOREIGN = "broker: foreign topic"
+
 
 def kind_of(line: str) -> str | None:
     """What kind of refusal `line` of the broker's log tells of; None for anything else."""
+    subscription = _SUBSCRIPTION.fullmatch(line)
+    if subscription is not None:
+        # The filter is the client's own words, so it is not looked through for the broker's.
+        return FOREIGN if _is_foreign(subscription[1], subscription[2]) else None
     return next((kind for piece, kind in _KINDS if piece in line), None)
+
+
+def _is_foreign(client: str, wanted: str) -> bool:
+    """Whether `client` gets nothing for the filter `wanted`, or not only what is its own."""
+    below_own_name = topic(client, Channel.ACK).removesuffix(Channel.ACK.value)
+    return not client.startswith(RESERVED_PREFIX) and not wanted.startswith(below_own_name)
 
 
 class RefusalTally:
