@@ -31,6 +31,8 @@ DRIVERS: Mapping[str, str] = {
     "ads1115": "wayside_edge.drivers.ads1115",
     "bme280": "wayside_edge.drivers.bme280",
     "host": "wayside_edge.drivers.host",
+    "mcp3008": "wayside_edge.drivers.mcp3008",
+    "mpu6050": "wayside_edge.drivers.mpu6050",
     "replay": "wayside_edge.drivers.replay",
 }
 """The module of each kind of driver; it has a `DriverKind` named `KIND`."""

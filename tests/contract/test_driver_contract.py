@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,6 +12,8 @@ from wayside_edge import registry
 from wayside_edge.drivers.ads1115 import Ads1115, Ads1115Channel, Ads1115Settings
 from wayside_edge.drivers.bme280 import Bme280, Bme280Settings
 from wayside_edge.drivers.host import Host, HostSettings
+from wayside_edge.drivers.mcp3008 import Mcp3008, Mcp3008Channel, Mcp3008Settings
+from wayside_edge.drivers.mpu6050 import Mpu6050, Mpu6050Settings
 from wayside_edge.drivers.replay import Replay, ReplaySettings
 from wayside_edge.drivers.replay.settings import ReplayColumn
 from wayside_edge.errors import BusError, SensorError
@@ -20,7 +23,7 @@ from wayside_edge.pipeline.settings import BatchSettings
 from wayside_edge.ports import Driver
 from wayside_firmware.board import chips
 from wayside_firmware.board.air import State
-from wayside_firmware.board.chip import SIGNALS, Fault
+from wayside_firmware.board.chip import SIGNALS, Fault, I2cChip, SpiChip
 from wayside_testkit.sensing import Bench, Board, finish
 
 
@@ -55,14 +58,16 @@ def on_spi(bench: Bench, driver: Driver) -> Case:
 
 
 def plugged(name: str, build: Callable[[Bench], Driver]) -> Callable[[Path], Case]:
-    """The case of a driver on the model of its name, at its usual I2C address."""
+    """The case of a driver on the model of its name, at its usual I2C address, or on SPI when it has none."""
 
     def case(_tmp_path: Path) -> Case:
         bench = Bench()
         bench.signals.update({signal: swing(0.0) for signal, swing in SIGNALS.items()})
         model = chips.load(name)
-        assert model.address is not None
-        bench.put(model.address, model.build(bench.around))
+        if model.address is None:
+            bench.put_spi(0, cast(SpiChip, model.build(bench.around)))
+            return on_spi(bench, build(bench))
+        bench.put(model.address, cast(I2cChip, model.build(bench.around)))
         return on_i2c(bench, model.address, build(bench))
 
     return case
@@ -98,6 +103,11 @@ CASES = {
     ),
     "bme280": bme280,
     "host": host,
+    "mcp3008": plugged(
+        "mcp3008",
+        lambda bench: Mcp3008(Mcp3008Settings(channels=[Mcp3008Channel(input="0", name="level")]), "spi", bench),
+    ),
+    "mpu6050": plugged("mpu6050", lambda bench: Mpu6050(Mpu6050Settings(fifo_rate_hz=100), "main", bench)),
     "replay": replay,
 }
 

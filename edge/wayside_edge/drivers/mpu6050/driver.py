@@ -1,0 +1,238 @@
+"""The driver of the MPU-6050.
+
+Source: InvenSense, MPU-6000 and MPU-6050 Register Map and Descriptions, RM-MPU-6000A-00, revision 4.2 (August 2013),
+by the decimal numbers of its registers: 25 to 28 (rate, filter, ranges), 35 and 114 to 116 (FIFO), 56 and 58
+(interrupts), 59 to 72 (measurements), 106 and 107 (user control, power), 117 (identity); MPU-6000 and MPU-6050 Product
+Specification, PS-MPU-6000A-00, revision 3.4, section 6 (accuracy, start-up times).
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from math import ceil, log10
+
+from wayside_edge.drivers.mpu6050.settings import (
+    ACCELERATION_RANGES_G,
+    BANDWIDTHS_HZ,
+    ROTATION_RANGES_DPS,
+    Mpu6050Settings,
+    Parts,
+)
+from wayside_edge.errors import BusError, SensorError
+from wayside_edge.hal.registers import registers
+from wayside_edge.ports import BusProvider, DriverKind, I2cBus, Quantity, Reading, Registers, Steps
+from wayside_shared.quality import Quality
+
+SMPLRT_DIV, FIFO_EN, INT_ENABLE, INT_STATUS = 0x19, 0x23, 0x38, 0x3A
+USER_CTRL, PWR_MGMT_1, FIFO_R_W, WHO_AM_I = 0x6A, 0x6B, 0x74, 0x75
+CHIP_ID = 0x68
+SISTERS = {0x70: "an MPU-6500", 0x71: "an MPU-9250", 0x73: "an MPU-9255", 0x12: "an ICM-20602", 0x98: "an ICM-20689"}
+"""Identities of chips that are sold on the same boards; their temperature has another formula, some FIFOs differ
+(Linux, drivers/iio/imu/inv_mpu6050/inv_mpu_iio.h)."""
+DEVICE_RESET, CLOCK_OF_X_GYROSCOPE = 0x80, 0x01
+FIFO_ON, FIFO_RESET = 0x40, 0x04
+FIFO_OVERFLOW, DATA_READY = 0x10, 0x01
+PARTS_BITS = {Parts.ACCELERATION: 0x08, Parts.ROTATION: 0x70, Parts.BOTH: 0x78}
+STARTUP_S = 0.1
+"""Longest start-up for register access after power-on or reset (product specification, section 6)."""
+SETTLE_S = 0.1
+"""The gyroscope takes 30 ms until its zero is within 1 deg/s (product specification, section 6.1)."""
+POLLS = 10
+CLOCK_HZ = 1000
+"""Samples are taken at 1 kHz / (1 + SMPLRT_DIV) while the filter is on (register 25)."""
+FIFO_BYTES = 1024
+"""Whose oldest are overwritten when it is full (register 116)."""
+PIECE_BYTES = 252
+"""Bytes read at once, whole samples of 6 and of 12 bytes: 6 ms at 400 kHz, then the others on the bus have a turn."""
+GRAVITY = 9.80665
+"""m/s² of standard gravity (BIPM, CGPM 1901)."""
+LSB_PER_G, LSB_PER_DPS = (16384, 8192, 4096, 2048), (131.0, 65.5, 32.8, 16.4)
+"""By AFS_SEL and FS_SEL (registers 59 to 64 and 67 to 72)."""
+MIN_C, MAX_C = -40.0, 85.0
+AXES = ("x", "y", "z")
+
+
+class Mpu6050:
+    """An MPU-6050 on an I2C bus.
+
+    Args:
+        settings: its settings.
+        bus: name of the bus it is on.
+        buses: where to get that bus from.
+    """
+
+    def __init__(self, settings: Mpu6050Settings, bus: str, buses: BusProvider) -> None:
+        self._settings = settings
+        self._bus_name = bus
+        self._buses = buses
+        self._chip: Registers | None = None
+        self._lost = False
+        acceleration = ACCELERATION_RANGES_G.index(settings.acceleration_range_g)
+        rotation = ROTATION_RANGES_DPS.index(settings.rotation_range_dps)
+        self._rate_hz = settings.fifo_rate_hz or CLOCK_HZ
+        self._setup = bytes(
+            (
+                CLOCK_HZ // self._rate_hz - 1,
+                BANDWIDTHS_HZ.index(settings.bandwidth_hz) + 1,
+                rotation << 3,
+                acceleration << 3,
+            )
+        )
+        linear = _series("acceleration", "m/s2", GRAVITY / LSB_PER_G[acceleration])
+        angular = _series("rotation", "deg/s", 1 / LSB_PER_DPS[rotation])
+        self._all = (*linear, *angular)
+        collected = {Parts.BOTH: self._all, Parts.ACCELERATION: linear, Parts.ROTATION: angular}
+        self._collected = collected[settings.fifo_parts]
+
+    def start(self) -> Steps[None]:
+        """See `Driver`. Resets the chip; takes 0.2 s. What its FIFO held is lost, and said so in the next samples."""
+        self._lost = self._chip is not None and bool(self._settings.fifo_rate_hz)
+        self._chip = chip = registers(self._buses, self._bus_name, address=self._settings.address)
+        self._check_identity(chip)
+        chip.write(PWR_MGMT_1, bytes((DEVICE_RESET,)))
+        yield STARTUP_S
+        if chip.read(PWR_MGMT_1, 1)[0] & DEVICE_RESET:
+            raise self._error("did not finish its reset; check its supply", Quality.NOT_READY)
+        chip.write(PWR_MGMT_1, bytes((CLOCK_OF_X_GYROSCOPE,)))
+        chip.write(SMPLRT_DIV, self._setup)
+        kept = chip.read(SMPLRT_DIV, len(self._setup))
+        if kept != self._setup:
+            raise self._error(f"does not keep its settings ({kept.hex()} for {self._setup.hex()}); check its supply")
+        chip.write(INT_ENABLE, bytes((FIFO_OVERFLOW | DATA_READY,)))
+        yield SETTLE_S
+        if self._settings.fifo_rate_hz:
+            chip.write(FIFO_EN, bytes((PARTS_BITS[self._settings.fifo_parts],)))
+            self._restart_fifo(chip)
+
+    def read(self) -> Steps[Sequence[Reading]]:
+        """See `Driver`. With a FIFO: all samples since the read before, oldest first, and the temperature now."""
+        if self._chip is None:
+            raise self._error("was not started")
+        if self._settings.fifo_rate_hz:
+            return (yield from self._burst(self._chip))
+        return (yield from self._once(self._chip))
+
+    def close(self) -> None:
+        """See `Driver`."""
+        if self._chip is not None:
+            with suppress(BusError):  # a chip that is away cannot be put to sleep, and need not be
+                self._chip.write(PWR_MGMT_1, bytes((0x40 | CLOCK_OF_X_GYROSCOPE,)))
+        self._chip = None
+
+    def _check_identity(self, chip: Registers) -> None:
+        identity = chip.read(WHO_AM_I, 1)[0]
+        if identity != CHIP_ID:
+            other = SISTERS.get(identity, "no MPU-6050")
+            what = f"is {other}: identity 0x{identity:02x} instead of 0x{CHIP_ID:02x}; fit an MPU-6050"
+            raise self._error(what, Quality.WRONG_CHIP)
+
+    def _once(self, chip: Registers) -> Steps[Sequence[Reading]]:
+        for _ in range(POLLS):
+            self._check_kept(chip.read(SMPLRT_DIV, len(self._setup)) == self._setup)
+            block = chip.read(INT_STATUS, 15)
+            if block[0] & DATA_READY:
+                return [*self._samples(block[1:7] + block[9:], self._all, [0]), self._temperature(block[7:9])]
+            yield 2 / CLOCK_HZ
+        self._check_kept(not chip.read(PWR_MGMT_1, 1)[0] & 0x40)
+        raise self._error("has made no new measurement; check its supply", Quality.NOT_READY)
+
+    def _burst(self, chip: Registers) -> Steps[Sequence[Reading]]:
+        size = 2 * len(self._collected)
+        count = self._waiting(chip)
+        for _ in range(POLLS):
+            if count >= size:
+                break
+            yield 2 / self._rate_hz
+            count = self._waiting(chip)
+        else:
+            raise self._error("collects no samples; check its supply", Quality.NOT_READY)
+        data = b""
+        left = count // size * size
+        while left:
+            piece = min(left, PIECE_BYTES)
+            data += chip.read(FIFO_R_W, piece)
+            left -= piece
+            if left:
+                yield 0.0
+        block = chip.read(INT_STATUS, 9)
+        temperature = self._temperature(block[7:9])
+        after = self._waiting(chip)
+        if block[0] & FIFO_OVERFLOW or count >= FIFO_BYTES:
+            # Its oldest bytes were overwritten, perhaps while they were read: where a sample begins is not known.
+            self._restart_fifo(chip)
+            self._lost = True
+            return [temperature]
+        samples = len(data) // size
+        period_ns = 10**9 // self._rate_hz
+        # The youngest that is left lies half a period back on average; never 0, which would mean the read's own time.
+        ages = [(after // size + place) * period_ns + period_ns // 2 for place in range(samples - 1, -1, -1)]
+        return [*self._samples(data, self._collected, ages), temperature]
+
+    def _waiting(self, chip: Registers) -> int:
+        """Bytes in the FIFO, checked together with what a dip of the supply would have reset."""
+        block = chip.read(USER_CTRL, 10)
+        self._check_kept(block[0] & FIFO_ON == FIFO_ON and block[1] == CLOCK_OF_X_GYROSCOPE)
+        count: int = struct.unpack(">H", block[8:])[0]
+        return count
+
+    def _check_kept(self, kept: bool) -> None:
+        if not kept:
+            raise self._error("lost its settings: did its power fail?", Quality.POWER_LOST)
+
+    def _restart_fifo(self, chip: Registers) -> None:
+        chip.write(USER_CTRL, b"\x00")  # FIFO_RESET only works while FIFO_EN is 0 (register 106)
+        chip.write(USER_CTRL, bytes((FIFO_RESET,)))
+        chip.write(USER_CTRL, bytes((FIFO_ON,)))
+        chip.read(INT_STATUS, 1)
+
+    def _samples(self, data: bytes, series: "tuple[_Series, ...]", ages: Sequence[int]) -> Iterator[Reading]:
+        """Readings of `data`, which has a 16-bit number for each of `series` at each of `ages`."""
+        after_loss, self._lost = self._lost, False
+        raws = iter(struct.unpack(f">{len(data) // 2}h", data))
+        for age_ns in ages:
+            for name, unit, scale, decimals in series:
+                raw = next(raws)
+                quality = Quality.GOOD if -32768 < raw < 32767 else Quality.CLIPPED
+                if after_loss:
+                    quality = Quality.OVERRUN
+                yield Reading(name, raw * scale, unit, decimals=decimals, age_ns=age_ns, quality=quality)
+            after_loss = False
+
+    def _temperature(self, data: bytes) -> Reading:
+        celsius = struct.unpack(">h", data)[0] / 340 + 36.53  # registers 65 and 66
+        if not MIN_C - 5 <= celsius <= MAX_C + 10:
+            raise self._error(f"gives {celsius:.2f} °C, outside of what it can measure", Quality.OUT_OF_RANGE)
+        return Reading("temperature", celsius, "Cel", decimals=3)
+
+    def _error(self, what: str, quality: Quality = Quality.INVALID) -> SensorError:
+        where = self._chip.where if self._chip is not None else f"bus {self._bus_name}"
+        return SensorError(f"{where}: the chip {what}", quality)
+
+
+_Series = tuple[str, str, float, int]
+"""Name, unit, size of one step, and digits that tell steps apart."""
+
+
+def _series(name: str, unit: str, step: float) -> tuple[_Series, ...]:
+    digits = ceil(-log10(step / 2))
+    return tuple((f"{name}_{axis}", unit, step, digits) for axis in AXES)
+
+
+def _identify(bus: I2cBus, address: int) -> bool:
+    return bus.write_read(address, bytes((WHO_AM_I,)), 1)[0] == CHIP_ID
+
+
+KIND = DriverKind(
+    title="InvenSense MPU-6050: acceleration, rotation and temperature",
+    settings=Mpu6050Settings,
+    build=Mpu6050,
+    families=("i2c",),
+    quantities=(
+        Quantity("acceleration_*", "m/s2", -160.0, 160.0, "±0.05 g (x, y), ±0.08 g (z) at zero, ±3 %"),
+        Quantity("rotation_*", "deg/s", -2000.0, 2000.0, "±20 deg/s at zero, ±3 %"),
+        Quantity("temperature", "Cel", MIN_C, MAX_C, "±1 °C from its own line"),
+    ),
+    addresses=(0x68, 0x69),
+    identify=_identify,
+)
+"""Accuracies: product specification, sections 6.1 and 6.2 (initial tolerance and zero output)."""
