@@ -18,12 +18,13 @@ from wayside_server.storage.embedded import EmbeddedPostgres
 
 async def run(home: Home, instance: int, trap: Trap) -> None:
     """Ingest until the trap springs."""
-    broker = load(home).broker
+    settings = load(home)
+    broker = settings.broker
     name = service_name(instance)
     address = BrokerAddress(broker.host, broker.port, name, home.ca_file, home.certificate(name), home.key(name))
-    parts = ingest_parts(trap)
+    store, session = ingest_parts(trap)
     async with new_pool(EmbeddedPostgres(home.postgres).conninfo) as pool:
-        await Ingest(partial(parts["session"], address), parts["store"](pool, "trapped"), SystemRandom()).run()
+        await Ingest(partial(session, address), store(pool, "trapped", settings.limits), SystemRandom()).run()
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ The traps stand in subclasses and wrappers, so the product's code knows nothing 
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wayside_edge.outbox.sqlite import SqliteRows
 from wayside_edge.outbox.store import DurableOutbox
@@ -13,6 +13,10 @@ from wayside_edge.ports import Appended, ClosedBatch, Connection, Incoming, Outg
 from wayside_shared import topics
 from wayside_shared.session import Ack
 from wayside_shared.topics import Channel
+
+if TYPE_CHECKING:
+    from wayside_server.ingest.mqtt import BrokerSession
+    from wayside_server.storage.ingest import PostgresIngest
 
 T = TypeVar("T")
 
@@ -130,7 +134,7 @@ class _TrappedConnection:
         await self._connection.close()
 
 
-def ingest_parts(trap: Trap) -> Mapping[str, Any]:
+def ingest_parts(trap: Trap) -> "tuple[type[PostgresIngest], type[BrokerSession]]":
     """The store and session of ingest as classes with traps; imported here, for agents need none of the server."""
     from wayside_server.domain.ingest import Item, Settlement
     from wayside_server.ingest.mqtt import BrokerSession
@@ -167,4 +171,4 @@ def ingest_parts(trap: Trap) -> Mapping[str, Any]:
             super().acknowledge(packet_id)
             trap.at("after PUBACK")
 
-    return {"store": TrappedStore, "session": TrappedSession}
+    return TrappedStore, TrappedSession
