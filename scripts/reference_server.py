@@ -22,6 +22,7 @@ _STATUS_FIXES = {
     "413": "Send less.",
     "422": "The detail names the parameter and what it takes.",
     "429": "Wait as long as `Retry-After` says.",
+    "500": "Report it with the lines of the log.",
     "503": "Wait as long as `Retry-After` says; the service goes on by itself.",
 }
 

@@ -209,8 +209,8 @@ async def test_metrics_are_shown_with_a_key_and_the_schema_names_every_route(cli
     assert "wayside_something_total 1.0" in (await client.get("/metrics")).text
     paths = (await client.get("/openapi.json")).json()["paths"]
     assert "/api/v1/devices/{device}/telemetry/export" in paths
-    assert sorted(paths["/healthz"]["get"]["responses"]) == ["200", "422"]
-    assert sorted(paths["/api/v1/devices"]["get"]["responses"]) == ["200", "400", "401", "422", "503"]
+    assert sorted(paths["/healthz"]["get"]["responses"]) == ["200", "422", "500"]
+    assert sorted(paths["/api/v1/devices"]["get"]["responses"]) == ["200", "400", "401", "422", "500", "503"]
 
 
 async def test_live_samples_arrive_and_resume_where_they_were(pool: Pool, app: FastAPI, keys: Keys) -> None:

@@ -21,6 +21,7 @@ class Problem(BaseModel):
     title: str = Field(description="the status in words")
     status: int
     detail: str = Field(description="one sentence that names the fix")
+    instance: str | None = Field(default=None, description="with 500 only: what the log has of this failure")
 
 
 def problems(meanings: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
@@ -90,6 +91,7 @@ def _common(route: APIRoute, operation: Mapping[str, Any]) -> Iterator[tuple[int
     if any(place == "path" for place, _ in places):
         yield 404, "There is no such device, series or dead letter."
     yield 422, "A parameter is unknown or cannot be understood."
+    yield 500, "A failure that nobody expected; the log has it under the `instance` of the answer."
     if route.path != "/healthz":
         yield 503, "The database is away; try again after Retry-After seconds."
 
