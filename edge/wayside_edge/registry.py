@@ -31,6 +31,8 @@ DRIVERS: Mapping[str, str] = {
     "ads1115": "wayside_edge.drivers.ads1115",
     "bme280": "wayside_edge.drivers.bme280",
     "host": "wayside_edge.drivers.host",
+    "ina219": "wayside_edge.drivers.ina219",
+    "ina226": "wayside_edge.drivers.ina226",
     "mcp3008": "wayside_edge.drivers.mcp3008",
     "mpu6050": "wayside_edge.drivers.mpu6050",
     "replay": "wayside_edge.drivers.replay",

@@ -12,6 +12,8 @@ from wayside_edge import registry
 from wayside_edge.drivers.ads1115 import Ads1115, Ads1115Channel, Ads1115Settings
 from wayside_edge.drivers.bme280 import Bme280, Bme280Settings
 from wayside_edge.drivers.host import Host, HostSettings
+from wayside_edge.drivers.ina219 import Ina219, Ina219Settings
+from wayside_edge.drivers.ina226 import Ina226, Ina226Settings
 from wayside_edge.drivers.mcp3008 import Mcp3008, Mcp3008Channel, Mcp3008Settings
 from wayside_edge.drivers.mpu6050 import Mpu6050, Mpu6050Settings
 from wayside_edge.drivers.replay import Replay, ReplaySettings
@@ -108,6 +110,8 @@ CASES = {
         lambda bench: Mcp3008(Mcp3008Settings(channels=[Mcp3008Channel(input="0", name="level")]), "spi", bench),
     ),
     "mpu6050": plugged("mpu6050", lambda bench: Mpu6050(Mpu6050Settings(fifo_rate_hz=100), "main", bench)),
+    "ina219": plugged("ina219", lambda bench: Ina219(Ina219Settings(), "main", bench)),
+    "ina226": plugged("ina226", lambda bench: Ina226(Ina226Settings(), "main", bench)),
     "replay": replay,
 }
 

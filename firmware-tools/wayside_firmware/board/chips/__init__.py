@@ -8,6 +8,8 @@ from wayside_firmware.board.chip import Model
 MODELS: Mapping[str, str] = {
     "ads1115": "wayside_firmware.board.chips.ads1115",
     "bme280": "wayside_firmware.board.chips.bme280",
+    "ina219": "wayside_firmware.board.chips.ina219",
+    "ina226": "wayside_firmware.board.chips.ina226",
     "mcp3008": "wayside_firmware.board.chips.mcp3008",
     "mpu6050": "wayside_firmware.board.chips.mpu6050",
 }
