@@ -24,6 +24,9 @@ class SensorSettings:
     kind: str = setting("Kind of sensor: the driver that reads it.", sample="host")
     interval_s: float = setting("Time from one read to the next, in seconds.", 1.0, minimum=0.001, maximum=86_400.0)
     bus: str | None = setting("Name of the bus it is on, for chips.", None)
+    deadline_s: float = setting(
+        "Most that a read may take, in seconds: one that takes longer has failed.", 10.0, minimum=0.01, maximum=3600.0
+    )
     options: Table = remainder("Settings of the driver.")
 
 
@@ -57,8 +60,8 @@ def load(name: str) -> DriverKind | None:
     return point.load() if point is not None else None
 
 
-def build(sensor: SensorSettings, buses: BusProvider) -> Driver:
-    """The driver that `sensor` describes, not started.
+def build(sensor: SensorSettings, buses: BusProvider) -> tuple[Driver, DriverKind]:
+    """The driver that `sensor` describes, not started, and its kind.
 
     Raises:
         ConfigError: its kind or one of its keys is unknown, a value is wrong, or a bus is missing, superfluous or of
@@ -74,7 +77,7 @@ def build(sensor: SensorSettings, buses: BusProvider) -> Driver:
         raise sensor.options.error(f"a sensor of kind {sensor.kind} is on no bus; remove 'bus'", "bus")
     if sensor.bus is not None and buses.family(sensor.bus) not in kind.families:
         raise sensor.options.error(f"a {sensor.kind} needs a bus of family {wanted}, and {sensor.bus!r} is none", "bus")
-    return kind.build(from_table(kind.settings, sensor.options), sensor.bus or "", buses)
+    return kind.build(from_table(kind.settings, sensor.options), sensor.bus or "", buses), kind
 
 
 def _installed() -> "Mapping[str, EntryPoint]":

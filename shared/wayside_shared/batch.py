@@ -7,14 +7,10 @@ envelope carries what may differ from one transmission to the next. Decoding the
 """
 
 import hashlib
-import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
-from itertools import pairwise
-from math import isfinite
-from typing import Any, TypeAlias
+from typing import Any
 
 import cbor2
 
@@ -22,11 +18,13 @@ from wayside_shared import cbor
 from wayside_shared.clock import ClockMap, ClockState
 from wayside_shared.errors import RejectedError
 from wayside_shared.identifiers import BOOT_ID_BYTES, EPOCH_BYTES, check_series_name, is_device_id
+from wayside_shared.quality import FIRST_ABSENT
 from wayside_shared.rejects import DropReason, RejectCode
 from wayside_shared.text import MAX_TEXT_BYTES as MAX_TEXT_BYTES
-from wayside_shared.text import check_json_text, check_text, check_texts
+from wayside_shared.text import check_texts
 from wayside_shared.ticks import encode_times
 from wayside_shared.units import check_unit
+from wayside_shared.values import Kind, Scalar, encode_values
 
 CONTENT_TYPE = "application/vnd.wayside.batch+cbor"
 VERSION = 1
@@ -44,24 +42,6 @@ MAX_DROPPED_BATCHES = 10_000
 
 MAX_SPAN_NS = 1 << 61
 """73 years between the first and the last sample of a batch: any differences of differences fit in 64 bits."""
-MAX_EXACT = 1 << 53
-"""Integers up to here are exact as 64-bit floats, so scaled values return exactly."""
-MAX_DECIMALS = 9
-
-Scalar: TypeAlias = float | int | bool | str
-
-
-class Kind(IntEnum):
-    """How a column's values are encoded; the number travels."""
-
-    SCALED = 0
-    """Numbers as deltas of integers, times a power of ten."""
-    FLOAT = 1
-    """Numbers as 64-bit floats: the escape for what does not scale."""
-    BOOLEAN = 2
-    TEXT = 3
-    JSON = 4
-    """Any JSON value, each as its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +64,31 @@ class Column:
     times_ns: Sequence[int]
     values: Sequence[Scalar]
     json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The samples of one series in one batch that are not simply good.
+
+    A quality below `quality.FIRST_ABSENT` speaks of the value that a column has at the same time; one from there on is
+    itself a sample, without a value.
+
+    Args:
+        name: the series.
+        unit: its UCUM code.
+        times_ns: boot times in nanoseconds, one a quality.
+        qualities: codes of `Quality`, 1 to 255.
+    """
+
+    name: str
+    unit: str
+    times_ns: Sequence[int]
+    qualities: Sequence[int]
+
+    @property
+    def absent(self) -> int:
+        """How many samples without a value there are."""
+        return sum(quality >= FIRST_ABSENT for quality in self.qualities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +170,8 @@ class Message:
         return hashlib.sha256(self.body).digest()
 
 
-def encode_body(columns: Sequence[Column], drops: Sequence[Drop] = ()) -> bytes:
-    """The deflated body for `columns` and `drops`.
+def encode_body(columns: Sequence[Column], drops: Sequence[Drop] = (), marks: Sequence[Marks] = ()) -> bytes:
+    """The deflated body for `columns`, `drops` and `marks`.
 
     Raises:
         ValueError: a server would refuse it: a column is empty, ragged or of mixed kinds, a number is not finite, a
@@ -174,12 +179,16 @@ def encode_body(columns: Sequence[Column], drops: Sequence[Drop] = ()) -> bytes:
     """
     times: dict[tuple[int, ...], int] = {}
     encoded: list[list[Any]] = []
-    _check_body(columns, drops)
-    t0 = min((min(column.times_ns) for column in columns), default=0)
+    _check_body(columns, drops, marks)
+    parts: list[Column | Marks] = [*columns, *marks]
+    t0 = min((min(part.times_ns) for part in parts), default=0)
     for column in columns:
-        key = tuple(column.times_ns)
-        index = times.setdefault(key, len(times))
-        encoded.append([column.name, column.unit, index, *_encode_values(column)])
+        index = times.setdefault(tuple(column.times_ns), len(times))
+        encoded.append([column.name, column.unit, index, *encode_values(column.name, column.values, json=column.json)])
+    for mark in marks:
+        index = times.setdefault(tuple(mark.times_ns), len(times))
+        codes = cbor2.CBORTag(cbor.UINT8, bytes(mark.qualities))
+        encoded.append([mark.name, mark.unit, index, int(Kind.QUALITY), codes])
     fields: dict[int, Any] = {0: t0, 1: [encode_times(key, t0) for key in times], 2: encoded}
     if drops:
         fields[3] = [[drop.epoch, drop.first_seq, list(drop.counts), drop.reason.value] for drop in drops]
@@ -296,84 +305,36 @@ def _integers(parts: list[Any], size: int, label: str) -> list[int]:
     return parts
 
 
-def _check_body(columns: Sequence[Column], drops: Sequence[Drop]) -> None:
-    if len(columns) > MAX_SERIES or sum(len(column.values) for column in columns) > MAX_SAMPLES:
+def _check_head(name: str, unit: str, times_ns: Sequence[int], held: Sequence[object]) -> None:
+    if not held or len(times_ns) != len(held):
+        raise ValueError(f"column {name!r} is empty or ragged")
+    try:
+        check_series_name(name)
+        check_unit(unit)
+    except RejectedError as error:
+        raise ValueError(error.detail) from error
+
+
+def _check_body(columns: Sequence[Column], drops: Sequence[Drop], marks: Sequence[Marks]) -> None:
+    parts: list[Column | Marks] = [*columns, *marks]
+    samples = sum(len(column.values) for column in columns) + sum(mark.absent for mark in marks)
+    if len(parts) > MAX_SERIES or samples > MAX_SAMPLES:
         raise ValueError(f"a batch holds at most {MAX_SAMPLES} samples in {MAX_SERIES} columns")
     for column in columns:
-        if not column.values or len(column.times_ns) != len(column.values):
-            raise ValueError(f"column {column.name!r} is empty or ragged")
-        try:
-            check_series_name(column.name)
-            check_unit(column.unit)
-        except RejectedError as error:
-            raise ValueError(error.detail) from error
+        _check_head(column.name, column.unit, column.times_ns, column.values)
+    for mark in marks:
+        _check_head(mark.name, mark.unit, mark.times_ns, mark.qualities)
     try:
         check_texts((column.json, column.values) for column in columns if type(column.values[0]) is str)
     except RejectedError as error:
         raise ValueError(error.detail) from error
-    ends = [end for column in columns for end in (min(column.times_ns), max(column.times_ns))]
-    if columns and not (max(ends) - min(ends) <= MAX_SPAN_NS and max(map(abs, ends)) <= cbor.MAX_UINT):
+    if any(not 0 < quality < 256 for mark in marks for quality in mark.qualities):
+        raise ValueError("a mark is no quality, or that of a good sample")
+    ends = [end for part in parts for end in (min(part.times_ns), max(part.times_ns))]
+    if parts and not (max(ends) - min(ends) <= MAX_SPAN_NS and max(map(abs, ends)) <= cbor.MAX_UINT):
         raise ValueError("the times lie more than 73 years apart, or beyond 2**62 nanoseconds")
     if sum(len(drop.counts) for drop in drops) > MAX_DROPPED_BATCHES:
         raise ValueError(f"drops of more than {MAX_DROPPED_BATCHES} batches in one body")
     for drop in drops:
         if not drop.counts:
             raise ValueError("a drop names no batch")
-
-
-def _encode_values(column: Column) -> list[Any]:
-    values = column.values
-    kinds = {type(value) for value in values}
-    if kinds <= {int, float}:
-        if not _are_finite(values):  # type: ignore[arg-type]
-            raise ValueError(f"column {column.name!r} holds a number that is no finite 64-bit float")
-        return _encode_numbers(values)  # type: ignore[arg-type]
-    if kinds == {bool}:
-        return [int(Kind.BOOLEAN), cbor2.CBORTag(cbor.UINT8, bytes(values))]  # type: ignore[arg-type]
-    if kinds == {str}:
-        try:
-            texts = [check_json_text(value) if column.json else check_text(value) for value in values]
-        except RejectedError as error:
-            raise ValueError(f"column {column.name!r}: {error.detail}") from error
-        return [int(Kind.JSON if column.json else Kind.TEXT), texts]
-    raise ValueError(f"column {column.name!r} mixes {sorted(kind.__name__ for kind in kinds)}")
-
-
-def _are_finite(values: Iterable[float]) -> bool:
-    try:
-        return all(map(isfinite, values))
-    except OverflowError:
-        return False
-
-
-def _encode_numbers(values: Sequence[float]) -> list[Any]:
-    scaled = _scale(values)
-    if scaled is None:
-        return [int(Kind.FLOAT), cbor2.CBORTag(cbor.FLOAT64_LE, struct.pack(f"<{len(values)}d", *values))]
-    exponent, integers = scaled
-    deltas = [b - a for a, b in pairwise(integers)]
-    return [int(Kind.SCALED), exponent, integers[0], cbor.typed_array(deltas) if any(deltas) else None]
-
-
-def _scale(values: Sequence[float]) -> tuple[int, list[int]] | None:
-    """`(exponent, integers)` so that integer * 10**exponent is each value exactly; None when there is none."""
-    decimals = 0
-    for value in values:
-        if type(value) is float:
-            decimals = max(decimals, _decimals(value))
-        if decimals > MAX_DECIMALS or abs(value) > MAX_EXACT:
-            return None
-    power = 10**decimals
-    integers = [round(value * power) for value in values]
-    if any(
-        abs(integer) > MAX_EXACT or integer / power != value for integer, value in zip(integers, values, strict=True)
-    ):
-        return None
-    return -decimals, integers
-
-
-def _decimals(value: float) -> int:
-    """Digits behind the point in the shortest decimal form of `value`; none or fewer when it ends before the point."""
-    mantissa, _, power = repr(value).partition("e")
-    fraction = mantissa.partition(".")[2]
-    return (0 if fraction == "0" else len(fraction)) - int(power or 0)

@@ -12,22 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wayside_shared import cbor
-from wayside_shared.batch import (
-    MAX_DROPPED_BATCHES,
-    MAX_EXACT,
-    MAX_SAMPLES,
-    MAX_SERIES,
-    Drop,
-    Kind,
-    Message,
-    inflate,
-)
+from wayside_shared.batch import MAX_DROPPED_BATCHES, MAX_SAMPLES, MAX_SERIES, Drop, Message, inflate
 from wayside_shared.clock import LATEST_NS, NS_PER_US, ClockMap, check_range
 from wayside_shared.errors import RejectedError
 from wayside_shared.identifiers import EPOCH_BYTES, check_series_name
+from wayside_shared.quality import FIRST_ABSENT
 from wayside_shared.rejects import DropReason, RejectCode
 from wayside_shared.text import check_json_text, check_text, check_texts, to_json
 from wayside_shared.units import check_unit
+from wayside_shared.values import MAX_EXACT, Kind
 
 Times: TypeAlias = NDArray[np.int64]
 Numbers: TypeAlias = NDArray[np.float64]
@@ -44,14 +37,16 @@ _FAR_NS = 4_000_000_000_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Samples of one series: either numbers or JSON texts, one for each time.
+    """Samples of one series: numbers, JSON texts or qualities, one for each time.
 
     Args:
         name: the series.
         unit: its UCUM code.
         times_us: UTC microseconds, shape (n,).
         numbers: finite values, shape (n,); None for other kinds.
-        texts: JSON texts (booleans, strings, documents); None for numbers.
+        texts: JSON texts (booleans, strings, documents); None for other kinds.
+        qualities: codes of `Quality`, shape (n,); those below `FIRST_ABSENT` speak of samples in other blocks, the
+            others are samples without a value; None for other kinds.
     """
 
     name: str
@@ -59,9 +54,15 @@ class Block:
     times_us: Times
     numbers: Numbers | None = None
     texts: list[str] | None = None
+    qualities: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.times_us)
+
+    @property
+    def samples(self) -> int:
+        """How many samples it adds."""
+        return len(self) if self.qualities is None else int(np.count_nonzero(self.qualities >= FIRST_ABSENT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Body:
     @property
     def samples(self) -> int:
         """How many samples there are in all."""
-        return sum(len(block) for block in self.blocks)
+        return sum(block.samples for block in self.blocks)
 
 
 _Part = TypeVar("_Part", Times, Block)
@@ -95,9 +96,11 @@ def decode_body(message: Message) -> Body:
     if len(series) > MAX_SERIES or len(columns) > len(series):
         raise RejectedError(RejectCode.MALFORMED, f"{len(series)} series with {len(columns)} time columns")
     check_texts((item[3] == Kind.JSON, item[4]) for item in series if type(item) is list and _has_texts(item))
-    # Each time column is used, so neither they nor the series hold more than n: no few bytes can ask for a gigabyte.
-    times = _within(message.envelope.n, (_decode_times(item, t0, message.envelope.clock) for item in columns))
-    blocks = _within(message.envelope.n, (_decode_series(item, times) for item in series))
+    # Each time column is used, and each sample is marked once at most, so neither they nor the series hold more than
+    # 2 n: no few bytes can ask for a gigabyte.
+    most = 2 * message.envelope.n
+    times = _within(most, (_decode_times(item, t0, message.envelope.clock) for item in columns))
+    blocks = _within(most, (_decode_series(item, times) for item in series))
     drops = [_decode_drop(item) for item in cbor.field(fields, 3, list, "drops")] if 3 in fields else []
     if sum(len(drop.counts) for drop in drops) > MAX_DROPPED_BATCHES:
         raise RejectedError(RejectCode.TOO_LARGE, f"drops of more than {MAX_DROPPED_BATCHES} batches in one message")
@@ -111,14 +114,14 @@ def _has_texts(item: list[Any]) -> bool:
     return len(item) > 4 and type(item[4]) is list
 
 
-def _within(n: int, parts: Iterable[_Part]) -> list[_Part]:
-    """`parts` as a list, built one by one until they hold more than `n` samples, which is refused."""
+def _within(most: int, parts: Iterable[_Part]) -> list[_Part]:
+    """`parts` as a list, built one by one until they hold more than `most` entries, which is refused."""
     kept: list[_Part] = []
-    left = n
+    left = most
     for part in parts:
         left -= len(part)
         if left < 0:
-            raise _wrong_count(n)
+            raise _wrong_count(most // 2)
         kept.append(part)
     return kept
 
@@ -211,6 +214,8 @@ def _decode_series(item: Any, times: list[Times]) -> Block:
             return Block(name, unit, moments, numbers=_finite(np.frombuffer(raw, "<f8")))
         case Kind.BOOLEAN, [cbor2.CBORTag(tag=cbor.UINT8, value=bytes(raw))] if len(raw) == n and set(raw) <= {0, 1}:
             return Block(name, unit, moments, texts=["true" if flag else "false" for flag in raw])
+        case Kind.QUALITY, [cbor2.CBORTag(tag=cbor.UINT8, value=bytes(raw))] if len(raw) == n and 0 not in raw:
+            return Block(name, unit, moments, qualities=np.frombuffer(raw, np.uint8))
         case Kind.TEXT, [list(texts)] if len(texts) == n:
             return Block(name, unit, moments, texts=[to_json(check_text(text)) for text in texts])
         case Kind.JSON, [list(texts)] if len(texts) == n:

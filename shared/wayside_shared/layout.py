@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from wayside_shared import batch, session
 from wayside_shared.clock import ClockMap
 from wayside_shared.topics import Channel
+from wayside_shared.values import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +147,14 @@ SERIES = Layout(
     batch.Column,
 )
 KINDS = {
-    batch.Kind.SCALED: "`exponent` (−18 to 18), `first`, `deltas` (typed array of n − 1, or null when all are 0): each "
+    Kind.SCALED: "`exponent` (−18 to 18), `first`, `deltas` (typed array of n − 1, or null when all are 0): each "
     "running sum times 10**exponent is a value, of at most 2**53 before scaling",
-    batch.Kind.FLOAT: "a typed array of n 64-bit floats (tag 86), all finite",
-    batch.Kind.BOOLEAN: "a typed array of n bytes (tag 64), each 0 or 1",
-    batch.Kind.TEXT: "an array of n texts",
-    batch.Kind.JSON: "an array of n texts, each a JSON document",
+    Kind.FLOAT: "a typed array of n 64-bit floats (tag 86), all finite",
+    Kind.BOOLEAN: "a typed array of n bytes (tag 64), each 0 or 1",
+    Kind.TEXT: "an array of n texts",
+    Kind.JSON: "an array of n texts, each a JSON document",
+    Kind.QUALITY: "a typed array of n bytes (tag 64), each a quality but 0. One below 64 speaks of the value "
+    "that another entry of the series has at that time; one from 64 on is a sample without a value, and counts in `n`",
 }
 """What follows the kind in a series."""
 DROP = Layout(

@@ -8,8 +8,9 @@ from wayside_server.domain.ingest import Batch, Item
 from wayside_server.domain.limits import DeviceLimits
 from wayside_server.storage.database import Pool
 from wayside_server.storage.ingest import PostgresIngest
-from wayside_shared.batch import Drop
+from wayside_shared.batch import Drop, Marks
 from wayside_shared.plain import JSON_TYPE
+from wayside_shared.quality import Quality
 from wayside_shared.rejects import DropReason, RejectCode
 from wayside_testkit.batches import Device, column, received
 
@@ -123,6 +124,24 @@ async def test_all_kinds_of_values_are_kept(store: PostgresIngest, pool: Pool) -
         pool, "SELECT s.name, v.value FROM sample_value v JOIN series s ON s.id = series_id ORDER BY 1, ts"
     )
     assert rows == [("door", True), ("door", False), ("note", "grüß dich"), ("note", "=1+1")]
+
+
+async def test_qualities_are_kept_and_absent_samples_count(store: PostgresIngest, pool: Pool) -> None:
+    times = column("t", [0.0, 0.0, 0.0]).times_ns
+    marks = [Marks("t", "Cel", times, [Quality.CLIPPED, Quality.ABSENT, Quality.CHECKSUM])]
+    settlement = await store.settle([Device().item(column("t", [20.0]), marks=marks)])
+    assert settlement.stored == 3
+    assert await query(pool, "SELECT n, stored FROM ingest_batch, stream") == [(3, 3)]
+    assert await query(pool, "SELECT quality FROM sample_quality ORDER BY ts") == [(1,), (64,), (66,)]
+    assert await query(pool, "SELECT value, quality, quality_ts > ts FROM latest") == [(20.0, 66, True)]
+
+
+async def test_a_series_may_begin_with_absent_samples(store: PostgresIngest, pool: Pool) -> None:
+    device = Device()
+    await store.settle([device.item(marks=[Marks("t", "Cel", column("t", [0.0]).times_ns, [Quality.ABSENT])])])
+    assert await query(pool, "SELECT ts, value, quality FROM latest") == [(None, None, 64)]
+    await store.settle([device.item(column("t", [7.0], start_s=5))])
+    assert await query(pool, "SELECT value, quality_ts < ts FROM latest") == [(7.0, True)]
 
 
 async def test_plain_messages_keep_one_sample_for_each_series_and_time(store: PostgresIngest, pool: Pool) -> None:

@@ -8,16 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wayside_shared import topics
-from wayside_shared.batch import (
-    MAX_EXACT,
-    MAX_SPAN_NS,
-    Column,
-    Counters,
-    Drop,
-    Scalar,
-    decode_message,
-    encode_message,
-)
+from wayside_shared.batch import MAX_SPAN_NS, Column, Counters, Drop, decode_message, encode_message
 from wayside_shared.clock import EARLIEST_NS, LATEST_NS, ClockMap, ClockState
 from wayside_shared.rejects import DropReason, RejectCode
 from wayside_shared.session import (
@@ -33,6 +24,7 @@ from wayside_shared.session import (
     encode_device_hello,
     encode_server_hello,
 )
+from wayside_shared.values import MAX_EXACT, Scalar
 from wayside_testkit import wire
 
 UINTS = st.integers(0, (1 << 62) - 1)

@@ -15,14 +15,12 @@ from wayside_shared import cbor
 from wayside_shared.batch import (
     MAX_BODY_BYTES,
     MAX_DROPPED_BATCHES,
-    MAX_EXACT,
     MAX_MESSAGE_BYTES,
     MAX_SAMPLES,
     MAX_SERIES,
     MAX_SPAN_NS,
     Column,
     Drop,
-    Kind,
     Message,
     decode_message,
     encode_body,
@@ -33,6 +31,7 @@ from wayside_shared.columns import decode_body
 from wayside_shared.errors import RejectedError
 from wayside_shared.rejects import DropReason, RejectCode
 from wayside_shared.text import MAX_JSON_VALUES, MAX_TEXTS
+from wayside_shared.values import MAX_EXACT, Kind
 from wayside_testkit import wire
 
 

@@ -5,9 +5,10 @@ import pytest
 from wayside_edge.pipeline.batcher import Batcher
 from wayside_edge.pipeline.settings import BatchSettings
 from wayside_edge.ports import ABSOLUTE, ClosedBatch, Reading
-from wayside_shared.batch import MAX_SERIES, Envelope, Message, Scalar
+from wayside_shared.batch import MAX_SERIES, Envelope, Message
 from wayside_shared.clock import ClockMap, ClockState
 from wayside_shared.columns import Block, decode_body
+from wayside_shared.values import Scalar
 
 BOOT = b"b" * 16
 WALL_NS = 1_700_000_000 * 10**9

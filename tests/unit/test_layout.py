@@ -16,6 +16,7 @@ from wayside_shared.session import (
     encode_device_hello,
     encode_server_hello,
 )
+from wayside_shared.values import Kind
 from wayside_testkit import wire
 
 COUNTERS = wire.envelope(0).counters
@@ -73,4 +74,4 @@ def test_a_layout_is_what_is_written(item: layout.Layout, written: Any) -> None:
 
 
 def test_every_kind_is_described() -> None:
-    assert set(layout.KINDS) == set(layout.batch.Kind)
+    assert set(layout.KINDS) == set(Kind)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from wayside_server.domain.ingest import Item, Raw
 from wayside_server.ingest.decode import decode
-from wayside_shared.batch import CONTENT_TYPE, Column, Counters, Drop, Envelope, encode_body, encode_message
+from wayside_shared.batch import CONTENT_TYPE, Column, Counters, Drop, Envelope, Marks, encode_body, encode_message
 from wayside_shared.clock import NS_PER_S, NS_PER_US, ClockMap, ClockState
 from wayside_shared.topics import Channel, topic
 
@@ -37,9 +37,10 @@ class Device:
     accepted: int = 0
     sent: dict[int, bytes] = field(default_factory=dict)
 
-    def message(self, *columns: Column, drops: Sequence[Drop] = ()) -> bytes:
+    def message(self, *columns: Column, drops: Sequence[Drop] = (), marks: Sequence[Marks] = ()) -> bytes:
         """The next batch as the bytes of its message; `sent` keeps it by number."""
-        return self._next(sum(len(c.values) for c in columns), encode_body(columns, drops))
+        n = sum(len(c.values) for c in columns) + sum(mark.absent for mark in marks)
+        return self._next(n, encode_body(columns, drops, marks))
 
     def broken(self) -> Item:
         """The next batch as ingest sees it: one sample, whose series has a name that no encoder would let through."""
@@ -54,9 +55,9 @@ class Device:
         self.sent[self.seq] = encode_message(envelope, body)
         return self.sent[self.seq]
 
-    def item(self, *columns: Column, drops: Sequence[Drop] = ()) -> Item:
+    def item(self, *columns: Column, drops: Sequence[Drop] = (), marks: Sequence[Marks] = ()) -> Item:
         """The next batch as ingest sees it."""
-        return received(self.name, self.message(*columns, drops=drops))
+        return received(self.name, self.message(*columns, drops=drops, marks=marks))
 
 
 def received(device: str, payload: bytes, content_type: str = CONTENT_TYPE, *, channel: Channel = Channel.UP) -> Item:

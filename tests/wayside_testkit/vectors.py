@@ -14,7 +14,7 @@ from typing import Any
 import cbor2
 
 from wayside_shared import batch, plain, session
-from wayside_shared.batch import Column, Counters, Drop, Envelope
+from wayside_shared.batch import Column, Counters, Drop, Envelope, Marks
 from wayside_shared.clock import ClockMap, ClockState
 from wayside_shared.columns import decode_body
 from wayside_shared.errors import RejectedError
@@ -81,7 +81,8 @@ def _encode_batch(given: Any) -> bytes:
         envelope["counters"] = Counters(**envelope["counters"])
     columns = [Column(**column) for column in given["columns"]]
     drops = [_drop(drop) for drop in given["drops"]]
-    return batch.encode_message(Envelope(**envelope), batch.encode_body(columns, drops))
+    marks = [Marks(**mark) for mark in given.get("marks", [])]
+    return batch.encode_message(Envelope(**envelope), batch.encode_body(columns, drops, marks))
 
 
 def _read_batch(data: bytes) -> Any:
@@ -91,8 +92,15 @@ def _read_batch(data: bytes) -> Any:
         {"name": block.name, "unit": block.unit, "times_us": block.times_us.tolist(), "numbers": _numbers(block)}
         | ({"texts": block.texts} if block.texts is not None else {})
         for block in body.blocks
+        if block.qualities is None
     ]
-    return {"envelope": asdict(message.envelope), "blocks": blocks, "drops": [asdict(drop) for drop in body.drops]}
+    marks = [
+        {"name": m.name, "unit": m.unit, "times_us": m.times_us.tolist(), "qualities": m.qualities.tolist()}
+        for m in body.blocks
+        if m.qualities is not None
+    ]
+    drops = [asdict(drop) for drop in body.drops]
+    return {"envelope": asdict(message.envelope), "blocks": blocks, "drops": drops, "marks": marks}
 
 
 def _numbers(block: Any) -> list[float] | None:

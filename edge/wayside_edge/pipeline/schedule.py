@@ -55,3 +55,26 @@ class Backoff:
     def succeeded(self) -> None:
         """Begin with the shortest pause again."""
         self.failures = 0
+
+
+class Lateness:
+    """How much later than their ticks reads began, counted in steps that double."""
+
+    def __init__(self) -> None:
+        self.worst_ns = 0
+        self._counts = [0] * 64
+
+    def add(self, late_ns: int) -> None:
+        """Count a read that began `late_ns` nanoseconds after its tick."""
+        self.worst_ns = max(self.worst_ns, late_ns)
+        self._counts[max(late_ns, 0).bit_length()] += 1
+
+    def percentile_ns(self, share: float) -> int:
+        """An upper bound of the lateness of `share` (0 to 1) of the reads: at most twice what it was; 0 without any."""
+        wanted = share * sum(self._counts)
+        seen = 0
+        for bits, count in enumerate(self._counts):
+            seen += count
+            if count and seen >= wanted:
+                return min(1 << bits, self.worst_ns)
+        return 0

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from wayside_edge.ports.buses import BusProvider, I2cBus
-from wayside_shared.batch import Scalar
 from wayside_shared.quality import Quality
+from wayside_shared.values import Scalar
 
 T = TypeVar("T")
 

@@ -34,7 +34,7 @@ from wayside_server.errors import RejectedError
 from wayside_server.storage.admission import KnownSeries, admit_series, admit_streams, lock_devices
 from wayside_server.storage.database import Connection, Pool, connection, fetch
 from wayside_server.storage.dead_letters import bury
-from wayside_server.storage.ingest_group import Group, believed, blocks_of, flat, printable, progress
+from wayside_server.storage.ingest_group import Group, believed, blocks_of, flat, newest, printable, progress
 from wayside_server.storage.partitions import Partitions
 from wayside_server.storage.samples import copy_rows
 from wayside_server.storage.statements import load_statements
@@ -173,6 +173,9 @@ class PostgresIngest:
         texts = flat([(number, block) for number, block in placed if block.texts is not None])
         if texts["series_ids"]:
             await conn.execute(_SQL["add_values"], texts)
+        qualities = flat([(number, block) for number, block in placed if block.qualities is not None])
+        if qualities["series_ids"]:
+            await conn.execute(_SQL["add_qualities"], qualities)
         group.blocks.extend(placed)
 
     async def _store_plain(self, conn: Connection, group: Group, messages: Sequence[Plain]) -> None:
@@ -301,21 +304,12 @@ class PostgresIngest:
         await conn.execute(_SQL["seen"], columns)
 
     async def _keep_latest(self, conn: Connection, group: Group) -> None:
-        newest: dict[int, tuple[int, float | None, str | None]] = {}
-        for number, block in group.blocks:
-            at = int(block.times_us.argmax())
-            time_us = int(block.times_us[at])
-            if number not in newest or newest[number][0] <= time_us:
-                value = None if block.numbers is None else float(block.numbers[at])
-                newest[number] = (time_us, value, None if block.texts is None else block.texts[at])
-        if newest:
-            columns = {
-                "series_ids": list(newest),
-                "times_us": [time_us for time_us, _, _ in newest.values()],
-                "values": [value for _, value, _ in newest.values()],
-                "texts": [text for _, _, text in newest.values()],
-            }
-            await conn.execute(_SQL["latest"], columns)
+        values = newest([(number, block) for number, block in group.blocks if block.qualities is None])
+        if values["series_ids"]:
+            await conn.execute(_SQL["latest"], values)
+        qualities = newest([(number, block) for number, block in group.blocks if block.qualities is not None])
+        if qualities["series_ids"]:
+            await conn.execute(_SQL["latest_quality"], qualities)
 
 
 def _placed(group: Group, item: Item) -> list[tuple[int, Block]]:

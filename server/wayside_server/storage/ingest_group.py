@@ -12,6 +12,7 @@ from wayside_server.domain.limits import IMPOSSIBLE_COUNTERS, DeviceLimits, cont
 from wayside_shared.batch import Counters
 from wayside_shared.clock import ClockState
 from wayside_shared.columns import Block, Body
+from wayside_shared.quality import FIRST_ABSENT
 from wayside_shared.rejects import RejectCode
 
 Series = tuple[int, str, str]
@@ -53,7 +54,7 @@ class Group:
 
     def count_stored(self, batch: Batch, blocks: Sequence[Block]) -> None:
         """Enter what is stored of `batch`, and how its samples were timed."""
-        key, clock, samples = batch.stream, batch.envelope.clock, sum(map(len, blocks))
+        key, clock, samples = batch.stream, batch.envelope.clock, sum(block.samples for block in blocks)
         self.stored[key] += samples
         self.late[key] += older(blocks, batch.raw.received_us - LATE_US)
         if clock.state is ClockState.ESTIMATED:
@@ -85,6 +86,9 @@ def older(blocks: Sequence[Block], than_us: int) -> int:
     counts: dict[int, int] = {}
     total = 0
     for block in blocks:
+        if block.qualities is not None:
+            total += int(np.count_nonzero((block.times_us < than_us) & (block.qualities >= FIRST_ABSENT)))
+            continue
         # The series of a batch mostly share one column of times.
         column = id(block.times_us)
         if column not in counts:
@@ -152,12 +156,31 @@ def believed(group: Group, device: str, counters: Counters, stored: int, limits:
 
 def flat(placed: Sequence[tuple[int, Block]]) -> dict[str, list[Any]]:
     """Blocks as columns of single samples; for the few that do not go through COPY."""
-    columns: dict[str, list[Any]] = {"series_ids": [], "times_us": [], "values": [], "texts": []}
+    columns: dict[str, list[Any]] = {"series_ids": [], "times_us": [], "values": [], "texts": [], "qualities": []}
     for number, block in placed:
         columns["series_ids"].extend([number] * len(block))
         columns["times_us"].extend(block.times_us.tolist())
         columns["values"].extend([] if block.numbers is None else block.numbers.tolist())
         columns["texts"].extend(block.texts or ())
+        columns["qualities"].extend([] if block.qualities is None else block.qualities.tolist())
+    return columns
+
+
+def newest(placed: Sequence[tuple[int, Block]]) -> dict[str, list[Any]]:
+    """The newest sample of each series in `placed`, as columns like those of `flat`."""
+    found: dict[int, tuple[int, Block, int]] = {}
+    for number, block in placed:
+        at = int(block.times_us.argmax())
+        time_us = int(block.times_us[at])
+        if number not in found or found[number][0] <= time_us:
+            found[number] = (time_us, block, at)
+    columns: dict[str, list[Any]] = {"series_ids": [], "times_us": [], "values": [], "texts": [], "qualities": []}
+    for number, (time_us, block, at) in found.items():
+        columns["series_ids"].append(number)
+        columns["times_us"].append(time_us)
+        columns["values"].append(None if block.numbers is None else float(block.numbers[at]))
+        columns["texts"].append(None if block.texts is None else block.texts[at])
+        columns["qualities"].append(None if block.qualities is None else int(block.qualities[at]))
     return columns
 
 

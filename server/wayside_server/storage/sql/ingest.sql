@@ -55,6 +55,11 @@ INSERT INTO sample_value (series_id, ts, value)
 SELECT series_id, timestamptz 'epoch' + us * interval '1 microsecond', value::jsonb
 FROM unnest(%(series_ids)s::int[], %(times_us)s::bigint[], %(texts)s::text[]) AS t (series_id, us, value)
 
+-- name: add_qualities
+INSERT INTO sample_quality (series_id, ts, quality)
+SELECT series_id, timestamptz 'epoch' + us * interval '1 microsecond', quality
+FROM unnest(%(series_ids)s::int[], %(times_us)s::bigint[], %(qualities)s::smallint[]) AS t (series_id, us, quality)
+
 -- name: add_new_samples
 -- For devices without sequence numbers: one sample for each series and time.
 INSERT INTO sample (series_id, ts, value)
@@ -150,7 +155,16 @@ FROM unnest(%(series_ids)s::int[], %(times_us)s::bigint[], %(values)s::float8[],
 ORDER BY series_id
 ON CONFLICT (series_id) DO UPDATE
 SET ts = excluded.ts, value = excluded.value, value_json = excluded.value_json
-WHERE latest.ts <= excluded.ts
+WHERE latest.ts IS NULL OR latest.ts <= excluded.ts
+
+-- name: latest_quality
+INSERT INTO latest (series_id, quality_ts, quality)
+SELECT series_id, timestamptz 'epoch' + us * interval '1 microsecond', quality
+FROM unnest(%(series_ids)s::int[], %(times_us)s::bigint[], %(qualities)s::smallint[]) AS t (series_id, us, quality)
+ORDER BY series_id
+ON CONFLICT (series_id) DO UPDATE
+SET quality_ts = excluded.quality_ts, quality = excluded.quality
+WHERE latest.quality_ts IS NULL OR latest.quality_ts <= excluded.quality_ts
 
 -- name: letters_kept
 SELECT device, count(*), coalesce(sum(octet_length(raw)), 0)::bigint

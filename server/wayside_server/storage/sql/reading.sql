@@ -34,7 +34,9 @@ WHERE s.device_id = ANY(%(ids)s);
 
 -- name: counted
 SELECT (SELECT count(*) FROM sample WHERE series_id IN (SELECT id FROM series WHERE device_id = %(id)s))
-     + (SELECT count(*) FROM sample_value WHERE series_id IN (SELECT id FROM series WHERE device_id = %(id)s)) AS rows,
+     + (SELECT count(*) FROM sample_value WHERE series_id IN (SELECT id FROM series WHERE device_id = %(id)s))
+     + (SELECT count(*) FROM sample_quality
+        WHERE quality >= 64 AND series_id IN (SELECT id FROM series WHERE device_id = %(id)s)) AS rows,
        (SELECT coalesce(sum(b.n), 0)::bigint
         FROM ingest_batch b JOIN stream s ON s.id = b.stream_id
         WHERE s.device_id = %(id)s AND b.outcome = 'stored') AS ledger;
@@ -48,7 +50,7 @@ ORDER BY s.name COLLATE "C", s.unit COLLATE "C";
 -- name: latest
 SELECT s.id, s.name, s.unit, l.ts, l.value, l.value_json
 FROM latest l JOIN series s ON s.id = l.series_id JOIN device d ON d.id = s.device_id
-WHERE d.name = %(device)s
+WHERE d.name = %(device)s AND l.ts IS NOT NULL
 ORDER BY s.name COLLATE "C", s.unit COLLATE "C"
 OFFSET %(skip)s LIMIT %(limit)s;
 

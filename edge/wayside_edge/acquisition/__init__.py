@@ -1,22 +1,24 @@
-"""Reads the sensors and hands batches to the outbox: one task a sensor, one thread a bus.
+"""Reads the sensors and hands batches to the outbox: one lane a bus, with a thread of its own.
 
-A chip that fails waits by itself and is started anew; the others go on. Whatever a driver has read is in exactly one
-place: a batch in memory, accepted by the outbox, or counted as refused.
+A chip that converts leaves its bus to the others, and one that fails waits by itself and is started anew. Whatever a
+driver has read is in exactly one place: a batch in memory, accepted by the outbox, or counted as refused.
 """
 
 import asyncio
 import random
+import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import Final
 
 from wayside_edge import registry
+from wayside_edge.acquisition.course import Course, Outcome
+from wayside_edge.acquisition.lane import Lane
 from wayside_edge.config import AgentSettings
-from wayside_edge.errors import BusError, OutboxError, SensorError
+from wayside_edge.errors import OutboxError
 from wayside_edge.health.events import (
     Journal,
     MemoryFull,
@@ -28,18 +30,21 @@ from wayside_edge.health.events import (
     SensorStalled,
 )
 from wayside_edge.pipeline.batcher import Batcher
-from wayside_edge.pipeline.schedule import Backoff, Ticks
-from wayside_edge.ports import BusProvider, Clock, ClosedBatch, Driver, Outbox, Reading, Resuming, Steps
+from wayside_edge.pipeline.schedule import Backoff, Lateness
+from wayside_edge.ports import BusProvider, Clock, ClosedBatch, Outbox, Resuming
 from wayside_edge.registry import SensorSettings
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
-
-T = TypeVar("T")
+from wayside_shared.quality import Quality
 
 STALL_S: Final = 10.0
 """A call to a driver that takes longer is reported: an I2C adapter gives up after 1 s, and no read makes ten calls."""
 
 MEMORY_SAMPLES: Final = 20_000
 """Samples kept in memory while the outbox takes none: 40 minutes of 8 series at 1 Hz, at most a few MB."""
+
+SPREAD_NS: Final = NS_PER_S
+"""Sensors of one bus are read one after the other within this, or within their interval: all at once they would wait
+for each other."""
 
 CLOSE_S: Final = 2.0
 """How long a stop waits for a driver to leave its chip idle."""
@@ -64,18 +69,6 @@ class AcquisitionCounters:
     produced: int = 0
     accepted: int = 0
     refused: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sensor:
-    settings: SensorSettings
-    driver: Driver
-    executor: ThreadPoolExecutor
-    backoff: Backoff
-
-    @property
-    def interval_ns(self) -> int:
-        return max(round(self.settings.interval_s * NS_PER_S), 1)
 
 
 class Acquisition:
@@ -115,32 +108,34 @@ class Acquisition:
         self._changed = asyncio.Event()
         self._outbox_failing = False
         self._refused_before = 0
-        self._progress = asyncio.Event()
+        self._failing: dict[str, Quality] = {}
         self._complained: set[tuple[str, str]] = set()
-        threads: dict[str, ThreadPoolExecutor] = {}
-        self._sensors = []
-        for sensor in settings.sensor:
-            driver = registry.build(sensor, buses)
-            if isinstance(driver, Resuming):
-                driver.resume_after(partial(recorded, sensor.name))
-            # A name of its own for each sensor without a bus; bus names cannot hold a colon.
-            key = sensor.bus or f"sensor:{sensor.name}"
-            if key not in threads:
-                threads[key] = ThreadPoolExecutor(1, thread_name_prefix=key)
-            self._sensors.append(_Sensor(sensor, driver, threads[key], backoff()))
+        self._room = threading.Event()
+        self._room.set()
+        self._handed = asyncio.Event()
+        self._intervals = {sensor.name: _interval_ns(sensor) for sensor in settings.sensor}
+        self._lanes = self._build_lanes(settings, buses, backoff, recorded)
 
     @property
     def waiting(self) -> int:
         """Samples in memory, not accepted yet."""
         return self._batcher.pending + sum(batch.n for batch in self._closed)
 
+    @property
+    def lateness(self) -> Mapping[str, Lateness]:
+        """How late the reads of each sensor began."""
+        return {course.name: course.lateness for lane in self._lanes for course in lane.courses}
+
     async def run(self) -> None:
         """Read and deliver until cancelled; then every driver is closed. What is in memory stays for `flush`."""
+        self._loop = asyncio.get_running_loop()
+        for lane in self._lanes:
+            lane.start()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._ship())
-                for sensor in self._sensors:
-                    tasks.create_task(self._watch(sensor))
+                tasks.create_task(self._collect())
+                tasks.create_task(self._watch_stalls())
         finally:
             await self._close()
 
@@ -155,43 +150,84 @@ class Acquisition:
                 self.counters.refused["stopped"] += self.waiting
                 self._closed.clear()
 
-    async def _watch(self, sensor: _Sensor) -> None:
-        """Read one sensor for ever, beginning as soon as it has started."""
-        started = False
-        ticks: Ticks | None = None
+    def _build_lanes(
+        self,
+        settings: AgentSettings,
+        buses: BusProvider,
+        backoff: Callable[[], Backoff],
+        recorded: Callable[[str], Mapping[str, int]],
+    ) -> Sequence[Lane]:
+        """A lane for each bus, and one for each sensor that is on none."""
+        sensors: dict[str, list[SensorSettings]] = {}
+        for sensor in settings.sensor:
+            # Bus names cannot hold a colon.
+            sensors.setdefault(sensor.bus or f"sensor:{sensor.name}", []).append(sensor)
+        lanes = []
+        for name, group in sensors.items():
+            courses = []
+            for position, sensor in enumerate(group):
+                driver, kind = registry.build(sensor, buses)
+                if isinstance(driver, Resuming):
+                    driver.resume_after(partial(recorded, sensor.name))
+                course = Course(
+                    *(sensor.name, driver, kind.quantities),
+                    interval_ns=_interval_ns(sensor),
+                    offset_ns=min(_interval_ns(sensor), SPREAD_NS) * position // len(group),
+                    deadline_s=sensor.deadline_s,
+                    backoff=backoff(),
+                    clock=self._clock,
+                )
+                courses.append(course)
+            lanes.append(Lane(name, courses, self._clock, self._wake, self._room))
+        return lanes
+
+    def _wake(self) -> None:
+        """Called from a lane: there are outcomes."""
+        with suppress(RuntimeError):  # a driver that hung came back after the agent had ended
+            self._loop.call_soon_threadsafe(self._handed.set)
+
+    async def _collect(self) -> None:
+        """Take from the lanes what they have read."""
         while True:
-            try:
-                if not started:
-                    await self._finish(sensor, sensor.driver.start)
-                    started = True
-                await self._room()
-                now_ns = self._clock.boottime_ns()
-                ticks = ticks or Ticks(now_ns, sensor.interval_ns)
-                await self._until(ticks.take(now_ns))
-                self.counters.ticks_missed += ticks.missed
-                ticks.missed = 0
-                stamp_ns = self._clock.boottime_ns()
-                readings = await self._finish(sensor, sensor.driver.read)
-            except (BusError, SensorError) as error:
-                started = False
-                await asyncio.sleep(self._failed(sensor, error))
-            else:
-                self._succeeded(sensor)
-                self._add(sensor, readings, stamp_ns)
+            await self._handed.wait()
+            self._handed.clear()
+            self._take()
 
-    def _failed(self, sensor: _Sensor, error: Exception) -> float:
-        self.counters.reads_failed += 1
-        if not sensor.backoff.failures:
-            self._journal.emit(SensorFailing(sensor.settings.name, str(error)))
-        return sensor.backoff.failed()
+    def _take(self) -> None:
+        for lane in self._lanes:
+            for outcome in lane.take():
+                self._note(outcome)
+        self._govern()
 
-    def _succeeded(self, sensor: _Sensor) -> None:
-        self.counters.reads_ok += 1
-        if sensor.backoff.failures:
-            self._journal.emit(SensorRecovered(sensor.settings.name, sensor.backoff.failures))
-            sensor.backoff.succeeded()
+    def _note(self, outcome: Outcome) -> None:
+        self.counters.ticks_missed += outcome.missed
+        if outcome.error is not None:
+            self.counters.reads_failed += 1
+            if self._failing.get(outcome.sensor) != outcome.error.quality:
+                self._failing[outcome.sensor] = outcome.error.quality
+                self._journal.emit(SensorFailing(outcome.sensor, str(outcome.error)))
+        else:
+            self.counters.reads_ok += 1
+            if outcome.failures:
+                self._failing.pop(outcome.sensor, None)
+                self._journal.emit(SensorRecovered(outcome.sensor, outcome.failures))
+        self._add(outcome)
 
-    def _add(self, sensor: _Sensor, readings: Sequence[Reading], stamp_ns: int) -> None:
+    async def _watch_stalls(self) -> None:
+        """Report calls to drivers that do not come back; nothing can end them, and they hold their bus."""
+        told: set[tuple[str, int]] = set()
+        while True:
+            await asyncio.sleep(STALL_S / 2)
+            now_ns = self._clock.boottime_ns()
+            busy = {lane.busy for lane in self._lanes}
+            told &= {step for step in busy if step is not None}
+            for step in busy:
+                if step is not None and step not in told and now_ns - step[1] >= STALL_S * NS_PER_S:
+                    told.add(step)
+                    self._journal.emit(SensorStalled(step[0], STALL_S))
+
+    def _add(self, outcome: Outcome) -> None:
+        readings = outcome.readings
         self.counters.produced += len(readings)
         if self._outbox_failing and self.waiting >= MEMORY_SAMPLES:
             if self.counters.refused["memory_full"] == self._refused_before:
@@ -199,13 +235,24 @@ class Acquisition:
             self.counters.refused["memory_full"] += len(readings)
             return
         due_ns = self._batcher.due_ns
-        for refused in self._batcher.add(sensor.settings.name, readings, stamp_ns, sensor.interval_ns):
+        interval_ns = self._intervals[outcome.sensor]
+        for refused in self._batcher.add(
+            outcome.sensor, readings, outcome.stamp_ns, interval_ns, ended_ns=outcome.ended_ns
+        ):
             self.counters.refused[refused.code.value] += 1
             if (refused.series, refused.code.value) not in self._complained:
                 self._complained.add((refused.series, refused.code.value))
                 self._journal.emit(ReadingRefused(refused.series, refused.code.meaning))
         if self._batcher.due_ns != due_ns:
             self._changed.set()
+
+    def _govern(self) -> None:
+        """Hold the lanes while an outbox that works is behind: a fast recording is held up, where a live reading would
+        be lost to an outbox that fails."""
+        if self.waiting >= MEMORY_SAMPLES and not self._outbox_failing:
+            self._room.clear()
+        else:
+            self._room.set()
 
     async def _ship(self) -> None:
         """Close batches as they fall due and hand them to the outbox, in order, until it takes them."""
@@ -229,23 +276,13 @@ class Acquisition:
             self._outbox_failing = True
             self._refused_before = self.counters.refused["memory_full"]
             self._journal.emit(OutboxRefusing(str(error)))
-        self._wake_waiting()
+        self._govern()
 
     def _taken_by_outbox(self) -> None:
         if self._outbox_failing:
             self._outbox_failing = False
             self._journal.emit(OutboxAccepting(self.counters.refused["memory_full"] - self._refused_before))
-        self._wake_waiting()
-
-    def _wake_waiting(self) -> None:
-        self._progress.set()
-        self._progress = asyncio.Event()
-
-    async def _room(self) -> None:
-        """Wait while an outbox that works is behind: a fast recording is held up, where a live reading would be lost
-        to an outbox that fails."""
-        while self.waiting >= MEMORY_SAMPLES and not self._outbox_failing:
-            await self._progress.wait()
+        self._govern()
 
     async def _append(self, batch: ClosedBatch) -> None:
         """Offer the oldest batch. Once begun this ends with it accepted or not, even when cancelled: a batch of
@@ -279,41 +316,15 @@ class Acquisition:
                 await wake.wait()
         wake.clear()
 
-    async def _finish(self, sensor: _Sensor, function: Callable[[], Steps[T] | T]) -> T:
-        """What a driver's work gives in the end; its bus is free while the chip converts."""
-        outcome = await self._call(sensor, function)
-        while isinstance(outcome, Generator):
-            pause_s, result = await self._call(sensor, partial(_step, outcome))
-            if pause_s is None:
-                return cast(T, result)
-            await asyncio.sleep(pause_s)
-        return outcome
-
-    async def _call(self, sensor: _Sensor, function: Callable[[], T]) -> T:
-        """Call a driver in the thread of its bus. A call that hangs is reported and waited for: it holds the bus."""
-        future = asyncio.get_running_loop().run_in_executor(sensor.executor, function)
-        try:
-            done, _ = await asyncio.wait({future}, timeout=STALL_S)
-            if not done:
-                self._journal.emit(SensorStalled(sensor.settings.name, STALL_S))
-                await asyncio.wait({future})
-        except asyncio.CancelledError:
-            future.cancel()
-            raise
-        return future.result()
-
     async def _close(self) -> None:
-        loop = asyncio.get_running_loop()
-        closing = [loop.run_in_executor(sensor.executor, sensor.driver.close) for sensor in self._sensors]
-        if closing:
-            await asyncio.wait(closing, timeout=CLOSE_S)
-        for sensor in self._sensors:
-            sensor.executor.shutdown(wait=False, cancel_futures=True)
+        """End the lanes; what they still had is taken. A driver that hangs keeps its thread, which ends with us."""
+        for lane in self._lanes:
+            lane.stop()
+        until_s = self._loop.time() + CLOSE_S
+        for lane in self._lanes:
+            await asyncio.to_thread(lane.ended, max(until_s - self._loop.time(), 0.0))
+        self._take()
 
 
-def _step(steps: Steps[T]) -> tuple[float | None, Any]:
-    """Do the next step: the pause after it, or None and the result."""
-    try:
-        return next(steps), None
-    except StopIteration as end:
-        return None, end.value
+def _interval_ns(sensor: SensorSettings) -> int:
+    return max(round(sensor.interval_s * NS_PER_S), 1)

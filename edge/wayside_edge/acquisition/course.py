@@ -1,0 +1,159 @@
+"""The course of one sensor: start, read when due, step by step, and back off when it fails."""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from wayside_edge.errors import BusError, SensorError
+from wayside_edge.pipeline.guard import Guard
+from wayside_edge.pipeline.schedule import Backoff, Lateness, Ticks
+from wayside_edge.ports import Clock, Driver, Quantity, Reading
+from wayside_shared.clock import NS_PER_S
+from wayside_shared.quality import Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a start or a read.
+
+    Args:
+        sensor: its name.
+        stamp_ns: boot time at which it began, in nanoseconds.
+        ended_ns: boot time at which it ended.
+        readings: what was read; without values when there is an `error`.
+        missed: reads left out since the outcome before.
+        failures: how many there were in a row: up to this one when there is an `error`, else before this success.
+        error: why it failed; None when it did not.
+    """
+
+    sensor: str
+    stamp_ns: int
+    ended_ns: int
+    readings: Sequence[Reading]
+    missed: int
+    failures: int
+    error: BusError | SensorError | None = None
+
+
+_PAUSED: Final = object()
+
+
+class Course:
+    """One sensor on its lane. Not for two threads at once.
+
+    Args:
+        name: the sensor's.
+        driver: reads it.
+        quantities: what the driver can give.
+        interval_ns: from one read to the next.
+        offset_ns: how much later than others of the same interval it is read.
+        deadline_s: most that a start or a read may take from its first step to its last.
+        backoff: the pauses after failures.
+        clock: this machine's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        driver: Driver,
+        quantities: Sequence[Quantity],
+        *,
+        interval_ns: int,
+        offset_ns: int,
+        deadline_s: float,
+        backoff: Backoff,
+        clock: Clock,
+    ) -> None:
+        self.name = name
+        self.due_ns = 0
+        """Boot time of the next step."""
+        self.lateness = Lateness()
+        self._driver = driver
+        self._interval_ns = interval_ns
+        self._offset_ns = offset_ns
+        self._deadline_s = deadline_s
+        self._backoff = backoff
+        self._clock = clock
+        self._guard = Guard(quantities)
+        self._ticks: Ticks | None = None
+        self._started = False
+        self._steps: Generator[float, None, Any] | None = None
+        self._began_ns = 0
+        self._known: dict[str, str] = {}
+
+    def advance(self) -> Outcome | None:
+        """Take the step that is due; the outcome when that ended a read, or a start that failed."""
+        try:
+            result = self._step()
+        except (BusError, SensorError) as error:
+            return self._failed(error)
+        if result is _PAUSED:
+            return None
+        if not self._started:
+            self._started = True
+            self._schedule()
+            return None
+        return self._read(self._guard.check(result))
+
+    def close(self) -> None:
+        """Leave the chip idle."""
+        self._steps = None
+        self._driver.close()
+
+    def _step(self) -> Any:
+        now_ns = self._clock.boottime_ns()
+        if self._steps is None:
+            self._begin(now_ns)
+            function: Callable[[], Any] = self._driver.read if self._started else self._driver.start
+            result = function()
+            if not isinstance(result, Generator):
+                return result
+            self._steps = result
+        if now_ns - self._began_ns > self._deadline_s * NS_PER_S:
+            raise SensorError(f"it did not finish within {self._deadline_s:g} s", Quality.NOT_READY)
+        try:
+            pause_s = next(self._steps)
+        except StopIteration as end:
+            self._steps = None
+            return end.value
+        self.due_ns = self._clock.boottime_ns() + round(pause_s * NS_PER_S)
+        return _PAUSED
+
+    def _begin(self, now_ns: int) -> None:
+        self._began_ns = now_ns
+        if self._started:
+            self.lateness.add(now_ns - self.due_ns)
+
+    def _read(self, readings: Sequence[Reading]) -> Outcome:
+        for reading in readings:
+            self._known[reading.name] = reading.unit
+        ended_ns = self._clock.boottime_ns()
+        outcome = Outcome(self.name, self._began_ns, ended_ns, readings, self._missed(), self._backoff.failures)
+        self._backoff.succeeded()
+        self._schedule()
+        return outcome
+
+    def _failed(self, error: BusError | SensorError) -> Outcome:
+        self._steps = None
+        self._started = False
+        now_ns = self._clock.boottime_ns()
+        self.due_ns = now_ns + round(self._backoff.failed() * NS_PER_S)
+        absent = [Reading(name, None, unit, quality=error.quality) for name, unit in self._known.items()]
+        return Outcome(self.name, now_ns, now_ns, absent, self._missed(), self._backoff.failures, error)
+
+    def _schedule(self) -> None:
+        now_ns = self._clock.boottime_ns()
+        if self._ticks is None:
+            self._ticks = Ticks(_whole_ms(now_ns + self._offset_ns), self._interval_ns)
+        self.due_ns = self._ticks.take(now_ns)
+
+    def _missed(self) -> int:
+        if self._ticks is None:
+            return 0
+        missed, self._ticks.missed = self._ticks.missed, 0
+        return missed
+
+
+def _whole_ms(time_ns: int) -> int:
+    """`time_ns` rounded up, so that a read that begins in time has the same stamp distance every time."""
+    return -(-time_ns // 1_000_000) * 1_000_000
