@@ -2,7 +2,7 @@
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup demo test check bench faults mutations lock docs
+.PHONY: setup demo test test-board check bench faults mutations lock docs
 setup:
 	@sh scripts/bootstrap.sh
 
@@ -11,6 +11,10 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+# Real kernel interfaces; the first run builds a kernel (docs/how-to/run-on-a-virtual-board.md).
+test-board: setup
+	@sh scripts/board.sh && $(BIN)/python -m pytest -m board tests/board $(ARGS) || [ $$? -eq 75 ]
 
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

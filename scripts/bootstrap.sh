@@ -5,17 +5,7 @@ cd "$(dirname "$0")/.."
 VENV=.venv
 LOCK=requirements/all.lock
 
-stop() { echo "wayside: $*" >&2; exit 1; }
-
-as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
-
-apt_install() {
-    command -v apt-get >/dev/null 2>&1 || stop "$1 is missing; install it with your system's package manager, then run make again"
-    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null 2>&1 || stop "$1 is missing; type: su -c 'apt-get install $1'"
-    echo "wayside: installing $1 from apt"
-    { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null; } ||
-        stop "could not install $1; type: sudo apt-get update && sudo apt-get install $*"
-}
+. scripts/apt.sh
 
 find_python() {
     for candidate in python3 python3.13 python3.12 python3.11; do
@@ -37,8 +27,7 @@ fi
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
 if ! command -v mosquitto >/dev/null 2>&1; then
     # Debian starts the packaged broker on install; ours is configured and started by itself.
-    if [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null 2>&1; then apt_install mosquitto; else
-        stop "mosquitto is missing; type: su -c 'apt-get install mosquitto'"; fi
+    apt_install mosquitto
 fi
 # spidev comes as source only.
 if ! command -v cc >/dev/null 2>&1 ||

@@ -131,9 +131,11 @@ class Broker:
 
 
 @contextmanager
-def running_broker(directory: Path, credentials: CredentialsFactory, port: int = 0) -> Iterator[Broker]:
-    """A broker that runs within the block."""
-    broker = Broker(directory, credentials, port)
+def running_broker(
+    directory: Path, credentials: CredentialsFactory, port: int = 0, server: Credentials | None = None
+) -> Iterator[Broker]:
+    """A broker that runs within the block; see `Broker`."""
+    broker = Broker(directory, credentials, port, server)
     broker.start()
     try:
         yield broker
