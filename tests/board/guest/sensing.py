@@ -21,7 +21,7 @@ def measure(bus: Mapping[str, Any], sensor: Mapping[str, Any]) -> dict[str, tupl
     bus, sensor = dict(bus), dict(sensor)
     buses = Buses([BusSettings(name="main", kind=bus.pop("kind"), options=Table(bus))])
     kind = sensor.pop("kind")
-    driver = registry.build(SensorSettings(name=kind, kind=kind, bus="main", options=Table(sensor)), buses)
+    driver, _ = registry.build(SensorSettings(name=kind, kind=kind, bus="main", options=Table(sensor)), buses)
     try:
         finish(driver.start(), time.sleep)
         readings = finish(driver.read(), time.sleep)
