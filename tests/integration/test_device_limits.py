@@ -224,6 +224,15 @@ async def test_the_same_message_again_is_counted_in_its_letter(store: PostgresIn
     assert (letter.count, letter.kept, letter.last_at > letter.received_at) == (6, True, True)
 
 
+async def test_the_same_bytes_of_another_content_type_are_another_letter(pool: Pool, reading: PostgresReading) -> None:
+    store = PostgresIngest(pool, "test", DeviceLimits())
+    types = ["text/plain", "text/" + "x" * 60_000, "text/\0plain"]
+    for _ in range(2):
+        await store.settle([received("boiler-7", b"1", one) for one in types])
+    letters = await reading.dead_letters("boiler-7", before_id=99, limit=9)
+    assert sorted((len(one.content_type or ""), one.count) for one in letters) == [(10, 4), (60_005, 2)]
+
+
 # --- counters
 
 

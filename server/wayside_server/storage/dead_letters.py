@@ -13,8 +13,8 @@ from wayside_server.storage.statements import load_statements
 
 _SQL = load_statements("ingest")
 
-_Same: TypeAlias = tuple[str, str, bytes]
-"""Device, code and SHA-256: letters that agree in them are one, counted."""
+_Same: TypeAlias = tuple[str, str, bytes, str]
+"""Device, code, SHA-256 and content type: letters that agree in them are one, counted."""
 
 
 @dataclass(slots=True)
@@ -28,20 +28,23 @@ class _Row:
 async def bury(conn: Connection, group: Group, dead: Sequence[DeadLetter], limits: DeviceLimits) -> None:
     """Set `dead` aside. Their devices must be locked."""
     letters = [(letter, hashlib.sha256(letter.raw.payload).digest()) for letter in dead]
-    same = [(letter.raw.device, letter.code.value, digest) for letter, digest in letters]
+    same = [
+        (letter.raw.device, letter.code.value, digest, printable(letter.raw.content_type) or "")
+        for letter, digest in letters
+    ]
     columns = {
-        "devices": [device for device, _, _ in same],
-        "codes": [code for _, code, _ in same],
-        "digests": [digest for _, _, digest in same],
+        "devices": [device for device, _, _, _ in same],
+        "codes": [code for _, code, _, _ in same],
+        "digests": [digest for _, _, digest, _ in same],
+        "content_types": [content_type for _, _, _, content_type in same],
     }
-    known: set[_Same] = {
-        (device, code, bytes(digest)) for device, code, digest in await fetch(conn, _SQL["letters_known"], columns)
-    }
+    found = await fetch(conn, _SQL["letters_known"], columns)
+    known: set[_Same] = {(device, code, bytes(digest), of_type) for device, code, digest, of_type in found}
     kept = {device: [rows, size] for device, rows, size in await fetch(conn, _SQL["letters_kept"], columns)}
     single: dict[_Same, _Row] = {}
     summed: dict[tuple[str, str], _Row] = {}
     for (letter, digest), key in zip(letters, same, strict=True):
-        device, code, _ = key
+        device, code, _, _ = key
         usage = kept.setdefault(device, [0, 0])
         if key in single:
             single[key].count += 1

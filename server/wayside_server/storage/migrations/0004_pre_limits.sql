@@ -20,12 +20,15 @@ ALTER TABLE dead_letter
     ADD COLUMN summed  boolean NOT NULL DEFAULT false;
 UPDATE dead_letter SET size = octet_length(raw), sha256 = sha256(raw);
 UPDATE dead_letter d SET count = t.count, last_at = t.last_at
-FROM (SELECT device, code, sha256, count(*) AS count, max(received_at) AS last_at
-      FROM dead_letter GROUP BY device, code, sha256) t
-WHERE (d.device, d.code, d.sha256) = (t.device, t.code, t.sha256);
+FROM (SELECT device, code, sha256, content_type, count(*) AS count, max(received_at) AS last_at
+      FROM dead_letter GROUP BY device, code, sha256, content_type) t
+WHERE (d.device, d.code, d.sha256) = (t.device, t.code, t.sha256) AND d.content_type IS NOT DISTINCT FROM t.content_type;
 DELETE FROM dead_letter d USING dead_letter o
-WHERE (d.device, d.code, d.sha256) = (o.device, o.code, o.sha256) AND o.id < d.id;
-CREATE UNIQUE INDEX dead_letter_same ON dead_letter (device, code, sha256) WHERE NOT summed;
+WHERE (d.device, d.code, d.sha256) = (o.device, o.code, o.sha256) AND d.content_type IS NOT DISTINCT FROM o.content_type
+  AND o.id < d.id;
+-- A content type may be too long for an index.
+CREATE UNIQUE INDEX dead_letter_same ON dead_letter (device, code, sha256, md5(coalesce(content_type, '')))
+    WHERE NOT summed;
 CREATE UNIQUE INDEX dead_letter_summed ON dead_letter (device, code) WHERE summed;
 COMMENT ON COLUMN dead_letter.raw IS 'null when the device had used up its quota of bytes';
 COMMENT ON COLUMN dead_letter.count IS 'how often the same bytes were refused, between received_at and last_at';

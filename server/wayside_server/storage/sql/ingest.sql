@@ -171,10 +171,12 @@ SELECT device, count(*), coalesce(sum(octet_length(raw)), 0)::bigint
 FROM dead_letter WHERE device = ANY (%(devices)s) AND NOT summed GROUP BY device
 
 -- name: letters_known
-SELECT d.device, d.code, d.sha256
+SELECT DISTINCT d.device, d.code, d.sha256, coalesce(d.content_type, '')
 FROM dead_letter d
-JOIN unnest(%(devices)s::text[], %(codes)s::text[], %(digests)s::bytea[]) AS t (device, code, sha256)
-    USING (device, code, sha256)
+JOIN unnest(%(devices)s::text[], %(codes)s::text[], %(digests)s::bytea[], %(content_types)s::text[])
+         AS t (device, code, sha256, content_type)
+    ON (d.device, d.code, d.sha256) = (t.device, t.code, t.sha256)
+       AND md5(coalesce(d.content_type, '')) = md5(t.content_type)
 WHERE NOT d.summed
 
 -- name: bury
@@ -182,7 +184,7 @@ INSERT INTO dead_letter (device, topic, content_type, code, detail, raw, size, s
 SELECT * FROM unnest(%(devices)s::text[], %(topics)s::text[], %(content_types)s::text[], %(codes)s::text[],
                      %(details)s::text[], %(raws)s::bytea[], %(sizes)s::int[], %(digests)s::bytea[],
                      %(counts)s::bigint[])
-ON CONFLICT (device, code, sha256) WHERE NOT summed DO UPDATE
+ON CONFLICT (device, code, sha256, md5(coalesce(content_type, ''))) WHERE NOT summed DO UPDATE
 SET count = dead_letter.count + excluded.count, last_at = now()
 
 -- name: bury_summed
