@@ -32,13 +32,17 @@ class SensorSettings:
 
 DRIVERS: Mapping[str, str] = {
     "ads1115": "wayside_edge.drivers.ads1115",
+    "aht20": "wayside_edge.drivers.aht20",
     "bme280": "wayside_edge.drivers.bme280",
+    "bmp280": "wayside_edge.drivers.bme280.bmp280",
     "host": "wayside_edge.drivers.host",
     "ina219": "wayside_edge.drivers.ina219",
     "ina226": "wayside_edge.drivers.ina226",
     "mcp3008": "wayside_edge.drivers.mcp3008",
     "mpu6050": "wayside_edge.drivers.mpu6050",
     "replay": "wayside_edge.drivers.replay",
+    "sht3x": "wayside_edge.drivers.sht3x",
+    "sht4x": "wayside_edge.drivers.sht4x",
 }
 """The module of each kind of driver; it has a `DriverKind` named `KIND`."""
 

@@ -10,7 +10,8 @@ import pytest
 
 from wayside_edge import registry
 from wayside_edge.drivers.ads1115 import Ads1115, Ads1115Channel, Ads1115Settings
-from wayside_edge.drivers.bme280 import Bme280, Bme280Settings
+from wayside_edge.drivers.aht20 import Aht20, Aht20Settings
+from wayside_edge.drivers.bme280 import Bme280, Bme280Settings, Bmp280, Bmp280Settings
 from wayside_edge.drivers.host import Host, HostSettings
 from wayside_edge.drivers.ina219 import Ina219, Ina219Settings
 from wayside_edge.drivers.ina226 import Ina226, Ina226Settings
@@ -18,6 +19,8 @@ from wayside_edge.drivers.mcp3008 import Mcp3008, Mcp3008Channel, Mcp3008Setting
 from wayside_edge.drivers.mpu6050 import Mpu6050, Mpu6050Settings
 from wayside_edge.drivers.replay import Replay, ReplaySettings
 from wayside_edge.drivers.replay.settings import ReplayColumn
+from wayside_edge.drivers.sht3x import Sht3x, Sht3xSettings
+from wayside_edge.drivers.sht4x import Sht4x, Sht4xSettings
 from wayside_edge.errors import BusError, SensorError
 from wayside_edge.hal.system import System
 from wayside_edge.pipeline.batcher import Batcher
@@ -103,16 +106,20 @@ CASES = {
         "ads1115",
         lambda bench: Ads1115(Ads1115Settings(channels=[Ads1115Channel(name="in", input="0")]), "main", bench),
     ),
+    "aht20": plugged("aht20", lambda bench: Aht20(Aht20Settings(), "main", bench)),
     "bme280": bme280,
+    "bmp280": plugged("bmp280", lambda bench: Bmp280(Bmp280Settings(), "main", bench)),
     "host": host,
+    "ina219": plugged("ina219", lambda bench: Ina219(Ina219Settings(), "main", bench)),
+    "ina226": plugged("ina226", lambda bench: Ina226(Ina226Settings(), "main", bench)),
     "mcp3008": plugged(
         "mcp3008",
         lambda bench: Mcp3008(Mcp3008Settings(channels=[Mcp3008Channel(input="0", name="level")]), "spi", bench),
     ),
     "mpu6050": plugged("mpu6050", lambda bench: Mpu6050(Mpu6050Settings(fifo_rate_hz=100), "main", bench)),
-    "ina219": plugged("ina219", lambda bench: Ina219(Ina219Settings(), "main", bench)),
-    "ina226": plugged("ina226", lambda bench: Ina226(Ina226Settings(), "main", bench)),
     "replay": replay,
+    "sht3x": plugged("sht3x", lambda bench: Sht3x(Sht3xSettings(), "main", bench, bench.clock)),
+    "sht4x": plugged("sht4x", lambda bench: Sht4x(Sht4xSettings(), "main", bench, bench.clock)),
 }
 
 

@@ -45,7 +45,7 @@ def test_the_sample_is_right_with_all_comments_taken_away() -> None:
     [
         (
             '[[sensor]]\nname = "a"\nkind = "bmp820"\n',
-            "unknown sensor kind 'bmp820'; did you mean 'bme280'?",
+            "unknown sensor kind 'bmp820'; did you mean 'bmp280'?",
         ),
         ('[[sensor]]\nname = "a"\nkind = "bme280"\n', "'bus' is missing"),
         ('[[sensor]]\nname = "a"\nkind = "bme280"\nbus = "mian"\n', "no [[bus]] is named 'mian'; did you mean 'main'?"),
@@ -58,7 +58,7 @@ def test_the_sample_is_right_with_all_comments_taken_away() -> None:
         ('[[bus]]\nname = "main"\nkind = "i2c"\nnumber = 2\n', "a second bus is named 'main'"),
         ('[[bus]]\nname = "b"\nkind = "i3c"\n', "unknown bus kind 'i3c'; did you mean 'i2c'?"),
         ('[[bus]]\nname = "b"\nkind = "i2c"\nnumbr = 2\n', "did you mean 'number'?"),
-        ('[[sensor]]\nname = "a"\nkind = "bme280"\nbus = "main"\naddress = 0x70\n', "a BME280 has 0x76 or 0x77"),
+        ('[[sensor]]\nname = "a"\nkind = "bme280"\nbus = "main"\naddress = 0x70\n', "BMP280 has 0x76 or 0x77"),
         ("", "nothing to measure: add a [[sensor]]"),
     ],
 )

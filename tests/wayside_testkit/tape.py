@@ -111,7 +111,8 @@ class Busio:
 
 class BusioSpi:
     """An `SpiDevice` as CircuitPython's drivers want their bus (`busio.SPI`); the chip select of their `SPIDevice` is
-    then a pin that does nothing. One transfer must be one `write_readinto`, or a `write` and a `readinto`."""
+    then a pin that does nothing. One transfer must be one `write_readinto`, a `write` and a `readinto`, or a `write`
+    alone, which goes out at the end."""
 
     frequency = 1_000_000
 
@@ -123,7 +124,9 @@ class BusioSpi:
         return True
 
     def unlock(self) -> None:
-        self._said = b""
+        said, self._said = self._said, b""
+        if said:
+            self._device.transfer(said)
 
     def configure(self, **_settings: object) -> None:
         pass

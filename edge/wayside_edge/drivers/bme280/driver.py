@@ -1,15 +1,24 @@
-"""The driver of the BME280.
+"""The driver of the BME280, and of the BMP280, which is the same but for the humidity.
 
 Source: Bosch Sensortec, BME280 Data sheet, BST-BME280-DS002-15, revision 1.6 (September 2018). Registers: section 5.3
 and 5.4 (pages 26 to 31); start-up time: Table 1 (page 8); modes: section 3.3; shadowing: section 4.1; a write of
-several registers as pairs of address and value: section 6.2.1.
+several registers as pairs of address and value: section 6.2.1. BMP280 Data sheet, BST-BMP280-DS001-23, revision 1.23
+(November 2020): section 4.3 for its registers, 3.11.3 for the formulas, 5.3 for SPI.
 """
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from wayside_edge.drivers.bme280 import compensation
-from wayside_edge.drivers.bme280.settings import FILTERS, OVERSAMPLING, STANDBY_MS, Bme280Settings, Mode
+from wayside_edge.drivers.bme280.settings import (
+    FILTERS,
+    OVERSAMPLING,
+    Bme280Settings,
+    Bmp280Settings,
+    Mode,
+    measurement_ms,
+)
 from wayside_edge.errors import BusError, SensorError
 from wayside_edge.hal.registers import SpiFraming, registers
 from wayside_edge.ports import BusProvider, DriverKind, I2cBus, Quantity, Reading, Registers, Steps
@@ -18,7 +27,10 @@ from wayside_shared.quality import Quality
 ID, RESET, CTRL_HUM, STATUS, CTRL_MEAS, CONFIG = 0xD0, 0xE0, 0xF2, 0xF3, 0xF4, 0xF5
 BURST = 13
 """Registers from CTRL_HUM to the last of the data: one read tells the settings, the status and the measurement."""
+DRY_BURST = 10
+"""The same of a chip without humidity, from STATUS on."""
 CHIP_ID, BMP280_IDS, RESET_WORD = 0x60, (0x56, 0x57, 0x58), 0xB6
+"""0x56 and 0x57 are samples of the BMP280 (its data sheet's section 4.3.1, and Bosch's driver)."""
 MEASURING, COPYING = 0x08, 0x01
 MODE_BITS = {Mode.FORCED: 0b01, Mode.NORMAL: 0b11}
 FRAMING = SpiFraming(mode=0, max_speed_hz=10_000_000, paired=True)
@@ -30,16 +42,35 @@ SKIPPED_20, SKIPPED_16 = 0x80000, 0x8000
 """What the data registers hold for a quantity that is left out (oversampling 0), and for all since a reset."""
 
 
-class Bme280:
-    """A BME280 on an I2C or SPI bus.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which of the two chips it is."""
+
+    name: str
+    identities: tuple[int, ...]
+    sister: str
+    """Name of the other."""
+    sisters: tuple[int, ...]
+    difference: str
+    """What is to say of the other when it is found instead."""
+
+
+BME280 = Part("BME280", (CHIP_ID,), "BMP280", BMP280_IDS, "which has no humidity; fit a BME280")
+BMP280 = Part("BMP280", BMP280_IDS, "BME280", (CHIP_ID,), 'which can do more; say kind = "bme280"')
+
+
+class PressureChip:
+    """A BME280 or BMP280 on an I2C or SPI bus.
 
     Args:
+        part: which of them.
         settings: its settings.
         bus: name of the bus it is on.
         buses: where to get that bus from.
     """
 
-    def __init__(self, settings: Bme280Settings, bus: str, buses: BusProvider) -> None:
+    def __init__(self, part: Part, settings: Bme280Settings | Bmp280Settings, bus: str, buses: BusProvider) -> None:
+        self._part = part
         self._settings = settings
         self._bus_name = bus
         self._buses = buses
@@ -50,7 +81,7 @@ class Bme280:
             OVERSAMPLING.index(settings.temperature_oversampling) << 5
             | OVERSAMPLING.index(settings.pressure_oversampling) << 2
         )
-        self._config = STANDBY_MS.index(settings.standby_ms) << 5 | FILTERS.index(settings.filter) << 2
+        self._config = settings.standby_code << 5 | FILTERS.index(settings.filter) << 2
 
     def start(self) -> Steps[None]:
         """See `Driver`. Resets the chip, and reads its coefficients anew: it may be another one than before."""
@@ -61,27 +92,29 @@ class Bme280:
         self._check_identity(chip)
         chip.write(RESET, bytes((RESET_WORD,)))
         yield from self._wait(chip, STARTUP_S, COPYING, "did not finish its start")
-        low, high = chip.read(*compensation.LOW_BLOCK), chip.read(*compensation.HIGH_BLOCK)
-        if len(set(low)) == 1:
-            raise self._error(f"holds no coefficients: all are 0x{low[0]:02x}")
+        low = chip.read(*compensation.LOW_BLOCK)
+        high = chip.read(*compensation.HIGH_BLOCK) if self._humid else bytes(compensation.HIGH_BLOCK[1])
+        if len(set(low[:24])) == 1:
+            raise self._error(f"holds no coefficients: all are 0x{low[0]:02x}; replace it")
         self._coefficients = compensation.unpack(low, high)
         # CONFIG is only sure to be taken while asleep, CTRL_HUM only with the next write of CTRL_MEAS.
         chip.write(CONFIG, bytes((self._config,)))
-        chip.write(CTRL_HUM, bytes((self._ctrl_hum,)))
+        self._set_humidity(chip)
         if settings.mode is Mode.NORMAL:
             self._measure(chip)
-            yield settings.measurement_ms / 1000
+            yield measurement_ms(settings) / 1000
 
     def read(self) -> Steps[Sequence[Reading]]:
-        """See `Driver`. In forced mode the measurement takes 10 ms to 113 ms."""
+        """See `Driver`. In forced mode the measurement takes 4 ms to 113 ms."""
         chip = self._chip
         if chip is None:
             raise self._error("was not started")
         if self._settings.mode is Mode.FORCED:
             self._measure(chip)
-            wait_s = self._settings.measurement_ms / 1000
+            wait_s = measurement_ms(self._settings) / 1000
             yield from self._wait(chip, wait_s, MEASURING, "did not finish its measurement")
-        block = chip.read(CTRL_HUM, BURST)
+        # A chip without humidity takes part as one whose humidity is left out.
+        block = chip.read(CTRL_HUM, BURST) if self._humid else b"\0" + chip.read(STATUS, DRY_BURST) + b"\x80\0"
         kept = self._ctrl_meas if self._settings.mode is Mode.FORCED else self._ctrl_meas | MODE_BITS[Mode.NORMAL]
         if (block[0], block[2], block[3]) != (self._ctrl_hum, kept, self._config):
             raise self._error("lost its settings: did its power fail?", Quality.POWER_LOST)
@@ -96,17 +129,26 @@ class Bme280:
 
     def _check_identity(self, chip: Registers) -> None:
         identity = chip.read(ID, 1)[0]
-        if identity in BMP280_IDS:
-            what = f"is a BMP280 (identity 0x{identity:02x}), which has no humidity; fit a BME280"
+        part = self._part
+        if identity in part.sisters:
+            what = f"is a {part.sister} (identity 0x{identity:02x}), {part.difference}"
             raise self._error(what, Quality.WRONG_CHIP)
-        if identity != CHIP_ID:
-            what = f"is no BME280: identity 0x{identity:02x} instead of 0x{CHIP_ID:02x}"
+        if identity not in part.identities:
+            what = f"is no {part.name}: identity 0x{identity:02x} instead of 0x{part.identities[-1]:02x}"
             raise self._error(what, Quality.WRONG_CHIP)
 
     def _measure(self, chip: Registers) -> None:
         # Setting the humidity again costs two bytes and mends a chip that was reset in between.
-        chip.write(CTRL_HUM, bytes((self._ctrl_hum,)))
+        self._set_humidity(chip)
         chip.write(CTRL_MEAS, bytes((self._ctrl_meas | MODE_BITS[self._settings.mode],)))
+
+    def _set_humidity(self, chip: Registers) -> None:
+        if self._humid:
+            chip.write(CTRL_HUM, bytes((self._ctrl_hum,)))
+
+    @property
+    def _humid(self) -> bool:
+        return self._part is BME280
 
     def _wait(self, chip: Registers, first_s: float, bits: int, failure: str) -> Steps[None]:
         yield first_s
@@ -121,7 +163,8 @@ class Bme280:
         raw_t = data[3] << 12 | data[4] << 4 | data[5] >> 4
         raw_h = data[6] << 8 | data[7]
         # Alone, each of these is also a measurement (0x80000 is about 26.5 °C); all together they are a reset chip.
-        if (raw_t, raw_p, raw_h) == (SKIPPED_20, SKIPPED_20, SKIPPED_16):
+        several = self._settings.pressure_oversampling or self._settings.humidity_oversampling
+        if several and (raw_t, raw_p, raw_h) == (SKIPPED_20, SKIPPED_20, SKIPPED_16):
             raise self._error("has made no measurement since its reset", Quality.NOT_READY)
         t_fine = compensation.fine_temperature(raw_t, self._coefficients.t)
         celsius = compensation.temperature(t_fine) / 100
@@ -132,7 +175,8 @@ class Bme280:
             readings.append(self._pressure(raw_p, t_fine))
         if self._settings.humidity_oversampling:
             percent = compensation.humidity(raw_h, t_fine, self._coefficients.h) / 1024
-            readings.append(Reading("humidity", percent, "%", decimals=2))
+            wet = Quality.CLIPPED if percent in (0.0, 100.0) else Quality.GOOD  # the formula ends there
+            readings.append(Reading("humidity", percent, "%", decimals=2, quality=wet))
         return readings
 
     def _pressure(self, raw: int, t_fine: int) -> Reading:
@@ -149,8 +193,27 @@ class Bme280:
         return SensorError(f"{where}: the chip {what}", quality)
 
 
+class Bme280(PressureChip):
+    """A BME280; see `PressureChip`."""
+
+    def __init__(self, settings: Bme280Settings, bus: str, buses: BusProvider) -> None:
+        super().__init__(BME280, settings, bus, buses)
+
+
+class Bmp280(PressureChip):
+    """A BMP280; see `PressureChip`."""
+
+    def __init__(self, settings: Bmp280Settings, bus: str, buses: BusProvider) -> None:
+        super().__init__(BMP280, settings, bus, buses)
+
+
+def identity(bus: I2cBus, address: int) -> int:
+    """The identity that Bosch's chips have at 0xD0."""
+    return bus.write_read(address, bytes((ID,)), 1)[0]
+
+
 def _identify(bus: I2cBus, address: int) -> bool:
-    return bus.write_read(address, bytes((ID,)), 1)[0] == CHIP_ID
+    return identity(bus, address) in BME280.identities
 
 
 KIND = DriverKind(

@@ -7,11 +7,15 @@ from wayside_firmware.board.chip import Model
 
 MODELS: Mapping[str, str] = {
     "ads1115": "wayside_firmware.board.chips.ads1115",
+    "aht20": "wayside_firmware.board.chips.aht20",
     "bme280": "wayside_firmware.board.chips.bme280",
+    "bmp280": "wayside_firmware.board.chips.bmp280",
     "ina219": "wayside_firmware.board.chips.ina219",
     "ina226": "wayside_firmware.board.chips.ina226",
     "mcp3008": "wayside_firmware.board.chips.mcp3008",
     "mpu6050": "wayside_firmware.board.chips.mpu6050",
+    "sht3x": "wayside_firmware.board.chips.sht3x",
+    "sht4x": "wayside_firmware.board.chips.sht4x",
 }
 """The module of each model."""
 

@@ -86,6 +86,11 @@ class Bme280Chip:
         calibration: its trimming values; None chooses them by the seed.
     """
 
+    identities = (0x60, 0x58)
+    """Its own, and that of the chip that is there instead."""
+    standby_s = STANDBY_S
+    humid = True
+
     def __init__(self, around: Surroundings, calibration: Trimming | None = None) -> None:
         self.fault = Fault.NONE
         self._around = around
@@ -113,7 +118,7 @@ class Bme280Chip:
         self._advance()
         start, self._pointer = self._pointer, (self._pointer + count) & 0xFF
         registers = bytearray(self._registers)
-        registers[ID] = 0x58 if self.fault is Fault.WRONG_IDENTITY else 0x60
+        registers[ID] = self.identities[self.fault is Fault.WRONG_IDENTITY]
         return bytes(registers[(start + position) & 0xFF] for position in range(count))
 
     def transfer(self, data: bytes) -> bytes:
@@ -127,8 +132,12 @@ class Bme280Chip:
     def _power_on(self) -> None:
         self._registers[:] = bytes(256)
         self._registers[0x88:0xA2] = self._trimming.low_block()
-        self._registers[0xE1:0xE8] = self._trimming.high_block()
-        self._registers[DATA : DATA + 8] = bytes((0x80, 0, 0, 0x80, 0, 0, 0x80, 0))
+        self._registers[DATA : DATA + 6] = bytes((0x80, 0, 0, 0x80, 0, 0))
+        if self.humid:
+            self._registers[0xE1:0xE8] = self._trimming.high_block()
+            self._registers[DATA + 6 : DATA + 8] = bytes((0x80, 0))
+        else:
+            self._registers[0xA0:0xA2] = bytes(2)
         self._registers[STATUS] = 0x01
         self._ready_s = self._clock() + NVM_COPY_S
         self._humidity_code = 0
@@ -138,7 +147,7 @@ class Bme280Chip:
     def _set(self, register: int, value: int) -> None:
         if register == RESET and value == 0xB6:
             self._power_on()
-        elif register == CTRL_HUM:
+        elif register == CTRL_HUM and self.humid:
             self._registers[CTRL_HUM] = value & 0x07
         elif register == CONFIG and self._registers[CTRL_MEAS] & 3 != 3:
             self._registers[CONFIG] = value & 0xFD
@@ -172,7 +181,7 @@ class Bme280Chip:
             self._registers[CTRL_MEAS] &= 0xFC
             self._due_s = None
             return
-        period_s = self._measurement_s() + STANDBY_S[self._registers[CONFIG] >> 5]
+        period_s = self._measurement_s() + self.standby_s[self._registers[CONFIG] >> 5]
         done = int((now_s - due_s) // period_s) + 1
         for back in range(min(done, CATCH_UP) - 1, -1, -1):
             self._measure(now_s - due_s - (done - 1 - back) * period_s)
@@ -193,9 +202,9 @@ class Bme280Chip:
         pressure, temperature = (raw << 4 for raw in (raw_p, raw_t))
         if self.fault is Fault.OUT_OF_RANGE:
             pressure, temperature = 0, 0xFFFFF0
-        self._registers[DATA : DATA + 8] = (
-            pressure.to_bytes(3, "big") + temperature.to_bytes(3, "big") + raw_h.to_bytes(2, "big")
-        )
+        self._registers[DATA : DATA + 6] = pressure.to_bytes(3, "big") + temperature.to_bytes(3, "big")
+        if self.humid:
+            self._registers[DATA + 6 : DATA + 8] = raw_h.to_bytes(2, "big")
 
     def _smoothed(self, raw_t: int, raw_p: int, coefficient: int) -> tuple[int, int]:
         """What the IIR filter makes of them (section 3.4.4); its first value passes as it is."""
