@@ -37,6 +37,11 @@ class AgentProcess:
         return sum(text in line for _, line in self.lines)
 
     @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
+    @property
     def troubles(self) -> list[str]:
         """Lines so far that are warnings or worse, or no log lines at all."""
         return [line for level, line in self.lines if level not in ("INFO", "DEBUG")]

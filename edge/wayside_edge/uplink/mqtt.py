@@ -33,6 +33,8 @@ well under what a broker grants (the specification's default is 65,535; ours gra
 CONNECT_TIMEOUT_S = 20.0
 _TAKEN_OVER = 0x8E
 """MQTT 5, section 2.4: session taken over."""
+_UNSPECIFIED = 0x80
+"""What paho gives as the reason when there was none: the link just went."""
 SUBSCRIBED = (Channel.ACK, Channel.HELLO_SERVER)
 
 
@@ -104,7 +106,8 @@ class MqttConnection:
             )
             raise TransientError(reason) from error
         except ssl.SSLError as error:
-            raise TransientError(f"broker {where}: TLS failed: {error.reason or error}") from error
+            hint = "; it must speak TLS 1.3" if "VERSION" in str(error.reason) else ""
+            raise TransientError(f"broker {where}: TLS failed: {error.reason or error}{hint}") from error
         except OSError as error:
             raise TransientError(f"broker {where} cannot be reached: {error.strerror or error}") from error
         self._secured = True
@@ -215,7 +218,8 @@ class MqttConnection:
         hint = "; is this device's certificate expired, revoked or from another CA?" if not self._ready.done() else ""
         if reason.value == _TAKEN_OVER:
             hint = f"; is another board running with the certificate of {self._settings.device}?"
-        self._ended = f"{reason}{hint}"
+        said = "the connection broke" if reason.value == _UNSPECIFIED else str(reason)
+        self._ended = f"{said}{hint}"
         self._tell(TransientError(f"the broker ended the session: {self._ended}"))
         self._end()
 

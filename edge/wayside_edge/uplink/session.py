@@ -10,6 +10,7 @@ from wayside_edge.errors import OutboxError, RejectedError, TransientError
 from wayside_edge.hal.clock import FLOOR_NS
 from wayside_edge.ports import Appended, Clock, Connection, Incoming, OutboxDelivery, Outgoing, Transport
 from wayside_edge.uplink import sender as core
+from wayside_edge.uplink.condition import LinkCondition
 from wayside_edge.uplink.settings import UplinkSettings
 from wayside_shared import session, topics
 from wayside_shared.batch import CONTENT_TYPE, Envelope, encode_message
@@ -23,7 +24,7 @@ RECONNECT_BASE_S = 1.0
 RECONNECT_CAP_S = 60.0
 """A broker that comes back is found within a minute; full jitter spreads a fleet over it."""
 STABLE_S = 20.0
-"""A session that lasted this long was a good one; an attempt to connect never takes longer."""
+"""A session that lasted this long was a good one."""
 IDLE_S = 30.0
 
 
@@ -97,18 +98,24 @@ class Uplink:
     async def run(self) -> None:
         """Keep a session with the broker and deliver; runs until cancelled."""
         failures = 0
+        condition = LinkCondition(self._device)
         while True:
-            began_ns = self._clock.boottime_ns()
+            stable = False
             try:
                 connection = await self._transport.connect()
-                log.info("uplink up%s", f" after {failures} attempts" if failures else "")
-                await self._converse(connection)
-                log.warning("uplink lost (%s); samples are kept, connecting again", connection.ended)
             except TransientError as error:
-                if failures == 0:
-                    log.warning("uplink down: %s; samples are kept, trying again", error)
+                condition.refused(str(error))
+            else:
+                began_ns = self._clock.boottime_ns()
+                condition.opened()
+                standing = asyncio.get_running_loop().call_later(STABLE_S, condition.stood)
+                try:
+                    await self._converse(connection)
+                finally:
+                    standing.cancel()
+                stable = self._clock.boottime_ns() - began_ns > STABLE_S * NS_PER_S
+                condition.ended(connection.ended, stood=stable)
             # A session that falls at once counts as a failure too: two cards with one name would else fight for ever.
-            stable = self._clock.boottime_ns() - began_ns > STABLE_S * NS_PER_S
             failures = 0 if stable else failures + 1
             spread = min(RECONNECT_CAP_S, RECONNECT_BASE_S * 2.0**failures)
             await asyncio.sleep(RECONNECT_BASE_S * 0.2 + self._random.uniform(0, spread))
