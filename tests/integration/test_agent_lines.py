@@ -13,6 +13,7 @@ from wayside_edge.hal.clock import ClockSettings, SystemClock
 from wayside_testkit.agent import TRUSTED, AgentProcess, agent_config, agent_process, outbox_table
 from wayside_testkit.broker import Broker
 from wayside_testkit.credentials import Credentials, CredentialsFactory
+from wayside_testkit.disks import small_disk
 
 pytest_plugins = ["wayside_testkit.broker", "wayside_testkit.credentials"]
 
@@ -187,3 +188,25 @@ async def test_a_bus_that_is_missing_is_one_line(
         await agent.says("sensor air began to fail")
         await agent.says("uplink up")
     assert len(agent.troubles) == 1
+
+
+async def test_a_full_disk_is_survived_through_a_reconnection(
+    tmp_path: Path, broker: Broker, credentials: CredentialsFactory
+) -> None:
+    with small_disk(tmp_path / "disk", 6144) as disk:
+        more = TRUSTED + outbox_table(disk.path / "outbox.db")
+        config = agent_config(tmp_path, broker.port, credentials.device("boiler-7"), more=more)
+        async with agent_process(config) as agent:
+            await agent.says("uplink up")
+            disk.fill()
+            await agent.says("the outbox takes no samples")
+            broker.restart()
+            await agent.says("uplink lost")
+            await settled_lines(agent, broker, attempts=2)
+            disk.clear()
+            await agent.says("the outbox takes samples again")
+            if agent.count("nothing is delivered"):
+                await agent.says("the outbox delivers again")
+            assert agent.running
+        assert agent.count("the outbox takes no samples") == 1
+        assert agent.count("nothing is delivered") <= 1

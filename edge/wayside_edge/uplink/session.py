@@ -63,6 +63,7 @@ class Uplink:
         self._sender = core.Sender(pending, settings.window, random)
         self._todo: asyncio.Queue[core.Event | Incoming] = asyncio.Queue()
         self._holding = holding
+        self._outbox_said = ""
         self._asked_ns = 0
         self._connected = False
         self._drained = asyncio.Event()
@@ -127,7 +128,7 @@ class Uplink:
             async with asyncio.TaskGroup() as group:
                 listener = group.create_task(self._listen(connection))
                 try:
-                    await self._do(connection, core.Connected(os.urandom(session.NONCE_BYTES)))
+                    await self._deal(connection, core.Connected(os.urandom(session.NONCE_BYTES)))
                     while not listener.done():
                         await self._turn(connection)
                 finally:
@@ -147,6 +148,10 @@ class Uplink:
                 event = await self._todo.get()
         except TimeoutError:
             event = core.Tick()
+        await self._deal(connection, event)
+
+    async def _deal(self, connection: Connection, event: core.Event | Incoming) -> None:
+        """Deal with `event`; a disk or a message that is at fault ends no session, and is said once."""
         try:
             if isinstance(event, Incoming):
                 await self._receive(connection, event)
@@ -156,7 +161,9 @@ class Uplink:
             log.error("a message from the server was passed over: %s", error)
         except OutboxError as error:
             # Nothing is lost: what could not be marked is confirmed again when it is sent again.
-            log.error("%s", error)
+            if str(error) != self._outbox_said:
+                log.error("nothing is delivered: %s", error)
+            self._outbox_said = str(error)
             await asyncio.sleep(RECONNECT_BASE_S)
         self._note_drained()
 
@@ -191,6 +198,9 @@ class Uplink:
             following: list[core.Event] = []
             for effect in effects:
                 following.extend(await self._perform(connection, effect))
+                if self._outbox_said:
+                    log.info("the outbox delivers again")
+                self._outbox_said = ""
             effects = [e for f in following for e in self._sender.step(f, self._clock.boottime_ns())]
         self._note_drained()
 
