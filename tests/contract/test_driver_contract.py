@@ -15,6 +15,9 @@ from wayside_edge.drivers.bme280 import Bme280, Bme280Settings, Bmp280, Bmp280Se
 from wayside_edge.drivers.host import Host, HostSettings
 from wayside_edge.drivers.ina219 import Ina219, Ina219Settings
 from wayside_edge.drivers.ina226 import Ina226, Ina226Settings
+from wayside_edge.drivers.max6675 import Max6675, Max6675Settings
+from wayside_edge.drivers.max31855 import Max31855, Max31855Settings
+from wayside_edge.drivers.max31865 import Max31865, Max31865Settings
 from wayside_edge.drivers.mcp3008 import Mcp3008, Mcp3008Channel, Mcp3008Settings
 from wayside_edge.drivers.mpu6050 import Mpu6050, Mpu6050Settings
 from wayside_edge.drivers.replay import Replay, ReplaySettings
@@ -112,6 +115,9 @@ CASES = {
     "host": host,
     "ina219": plugged("ina219", lambda bench: Ina219(Ina219Settings(), "main", bench)),
     "ina226": plugged("ina226", lambda bench: Ina226(Ina226Settings(), "main", bench)),
+    "max31855": plugged("max31855", lambda bench: Max31855(Max31855Settings(), "spi", bench)),
+    "max31865": plugged("max31865", lambda bench: Max31865(Max31865Settings(), "spi", bench)),
+    "max6675": plugged("max6675", lambda bench: Max6675(Max6675Settings(), "spi", bench)),
     "mcp3008": plugged(
         "mcp3008",
         lambda bench: Mcp3008(Mcp3008Settings(channels=[Mcp3008Channel(input="0", name="level")]), "spi", bench),

@@ -99,7 +99,7 @@ def test_the_digits_tell_steps_apart(bench: Bench) -> None:
         readings = bench.finish(started(bench, Mpu6050Settings(acceleration_range_g=g)).read())
         decimals = of(readings, "acceleration_x")[0].decimals
         assert decimals is not None
-        assert g / 32768 * G / 20 <= 10**-decimals <= g / 32768 * G / 2
+        assert g / 32768 * G / 10 < 10**-decimals <= g / 32768 * G
 
 
 def test_the_ends_of_the_range_are_marked(bench: Bench) -> None:

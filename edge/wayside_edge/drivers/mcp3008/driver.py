@@ -6,11 +6,10 @@ Figures 5-1 and 5-2 (serial communication), section 1 (electrical characteristic
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, log10
 
 from wayside_edge.drivers.mcp3008.settings import INPUTS, Mcp3008Channel, Mcp3008Settings
-from wayside_edge.errors import SensorError
-from wayside_edge.ports import BusProvider, DriverKind, Quantity, Reading, SpiDevice
+from wayside_edge.hal.chip import SpiDriver, decimals_of
+from wayside_edge.ports import BusProvider, DriverKind, Quantity, Reading
 from wayside_shared.quality import Quality
 
 MODE = 0
@@ -31,7 +30,7 @@ class _Input:
     decimals: int
 
 
-class Mcp3008:
+class Mcp3008(SpiDriver):
     """An MCP3008 on an SPI bus.
 
     Args:
@@ -41,54 +40,44 @@ class Mcp3008:
     """
 
     def __init__(self, settings: Mcp3008Settings, bus: str, buses: BusProvider) -> None:
+        super().__init__(buses, bus, settings.chip_select, mode=MODE, max_speed_hz=MAX_SPEED_HZ)
         self._settings = settings
-        self._bus_name = bus
-        self._buses = buses
-        self._where = f"bus {bus}, chip select {settings.chip_select}"
-        self._device: SpiDevice | None = None
         self._inputs = [_input(channel, settings.reference_v) for channel in settings.channels]
 
     def start(self) -> None:
         """See `Driver`. The chip has no identity: what tells that it is there is its null bit, and any input."""
-        self._device = device = self._buses.spi(
-            self._bus_name, self._settings.chip_select, mode=MODE, max_speed_hz=MAX_SPEED_HZ
-        )
-        self._check_alive(device)
+        self.connect()
+        self._check_alive()
 
     def read(self) -> Sequence[Reading]:
         """See `Driver`. One conversion of each channel, which ends with its transfer."""
-        if self._device is None:
-            raise self._error("was not started")
-        codes = [self._convert(self._device, each.command) for each in self._inputs]
+        codes = [self._convert(each.command) for each in self._inputs]
         if not any(codes):
-            self._check_alive(self._device)
+            self._check_alive()
         return [_reading(each, code) for each, code in zip(self._inputs, codes, strict=True)]
 
     def close(self) -> None:
         """See `Driver`. The chip is idle whenever it is not selected."""
-        self._device = None
+        self.disconnect()
 
-    def _check_alive(self, device: SpiDevice) -> None:
-        codes = [self._convert(device, _command(INPUTS.index(str(number)))) for number in range(8)]
+    def _check_alive(self) -> None:
+        codes = [self._convert(_command(INPUTS.index(str(number)))) for number in range(8)]
         if not any(codes) and not self._settings.zero_is_valid:
             what = (
                 "reads 0 V at all eight inputs, as a missing one does; check its power and wiring, or set zero_is_valid"
             )
-            raise self._error(what, Quality.ABSENT)
+            raise self.error(what, Quality.ABSENT)
 
-    def _convert(self, device: SpiDevice, command: bytes) -> int:
-        word = int.from_bytes(device.transfer(command), "big")
+    def _convert(self, command: bytes) -> int:
+        word = int.from_bytes(self.transfer(command), "big")
         if word >> NULL_AT & 1:
-            raise self._error("does not answer (no null bit); check its power, wiring and chip select", Quality.ABSENT)
+            raise self.error("does not answer (no null bit); check its power, wiring and chip select", Quality.ABSENT)
         code = word >> DATA_AT & TOP
         again = int(f"{word & 0x1FF:09b}"[::-1], 2) << 1 | code & 1
         if again != code:
             what = f"gave 0x{code:03x}, then 0x{again:03x} backwards; shorten the wires, or is it an MCP3208?"
-            raise self._error(what, Quality.CHECKSUM)
+            raise self.error(what, Quality.CHECKSUM)
         return code
-
-    def _error(self, what: str, quality: Quality = Quality.INVALID) -> SensorError:
-        return SensorError(f"{self._where}: the chip {what}", quality)
 
 
 def _command(configuration: int) -> bytes:
@@ -97,7 +86,7 @@ def _command(configuration: int) -> bytes:
 
 def _input(channel: Mcp3008Channel, reference_v: float) -> _Input:
     step = reference_v / CODES
-    digits = max(ceil(-log10(step * abs(channel.scale) / 2)), 0)
+    digits = decimals_of(step * abs(channel.scale))
     return _Input(channel, _command(INPUTS.index(channel.input)), step, digits)
 
 

@@ -9,7 +9,6 @@ Specification, PS-MPU-6000A-00, revision 3.4, section 6 (accuracy, start-up time
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from math import ceil, log10
 
 from wayside_edge.drivers.mpu6050.settings import (
     ACCELERATION_RANGES_G,
@@ -18,9 +17,9 @@ from wayside_edge.drivers.mpu6050.settings import (
     Mpu6050Settings,
     Parts,
 )
-from wayside_edge.errors import BusError, SensorError
-from wayside_edge.hal.registers import registers
-from wayside_edge.ports import BusProvider, DriverKind, I2cBus, Quantity, Reading, Registers, Steps
+from wayside_edge.errors import BusError
+from wayside_edge.hal.chip import I2cDriver, decimals_of
+from wayside_edge.ports import BusProvider, DriverKind, I2cBus, Quantity, Reading, Steps
 from wayside_shared.quality import Quality
 
 SMPLRT_DIV, FIFO_EN, INT_ENABLE, INT_STATUS = 0x19, 0x23, 0x38, 0x3A
@@ -29,7 +28,7 @@ CHIP_ID = 0x68
 SISTERS = {0x70: "an MPU-6500", 0x71: "an MPU-9250", 0x73: "an MPU-9255", 0x12: "an ICM-20602", 0x98: "an ICM-20689"}
 """Identities of chips that are sold on the same boards; their temperature has another formula, some FIFOs differ
 (Linux, drivers/iio/imu/inv_mpu6050/inv_mpu_iio.h)."""
-DEVICE_RESET, CLOCK_OF_X_GYROSCOPE = 0x80, 0x01
+DEVICE_RESET, SLEEP, CLOCK_OF_X_GYROSCOPE = 0x80, 0x40, 0x01
 FIFO_ON, FIFO_RESET = 0x40, 0x04
 FIFO_OVERFLOW, DATA_READY = 0x10, 0x01
 PARTS_BITS = {Parts.ACCELERATION: 0x08, Parts.ROTATION: 0x70, Parts.BOTH: 0x78}
@@ -52,7 +51,7 @@ MIN_C, MAX_C = -40.0, 85.0
 AXES = ("x", "y", "z")
 
 
-class Mpu6050:
+class Mpu6050(I2cDriver):
     """An MPU-6050 on an I2C bus.
 
     Args:
@@ -62,10 +61,9 @@ class Mpu6050:
     """
 
     def __init__(self, settings: Mpu6050Settings, bus: str, buses: BusProvider) -> None:
+        super().__init__(buses, bus, settings.address)
         self._settings = settings
-        self._bus_name = bus
-        self._buses = buses
-        self._chip: Registers | None = None
+        self._started = False
         self._lost = False
         acceleration = ACCELERATION_RANGES_G.index(settings.acceleration_range_g)
         rotation = ROTATION_RANGES_DPS.index(settings.rotation_range_dps)
@@ -86,80 +84,78 @@ class Mpu6050:
 
     def start(self) -> Steps[None]:
         """See `Driver`. Resets the chip; takes 0.2 s. What its FIFO held is lost, and said so in the next samples."""
-        self._lost = self._chip is not None and bool(self._settings.fifo_rate_hz)
-        self._chip = chip = registers(self._buses, self._bus_name, address=self._settings.address)
-        self._check_identity(chip)
-        chip.write(PWR_MGMT_1, bytes((DEVICE_RESET,)))
+        self._lost = self._started and bool(self._settings.fifo_rate_hz)
+        self.connect()
+        self._check_identity()
+        self.put(PWR_MGMT_1, bytes((DEVICE_RESET,)))
         yield STARTUP_S
-        if chip.read(PWR_MGMT_1, 1)[0] & DEVICE_RESET:
-            raise self._error("did not finish its reset; check its supply", Quality.NOT_READY)
-        chip.write(PWR_MGMT_1, bytes((CLOCK_OF_X_GYROSCOPE,)))
-        chip.write(SMPLRT_DIV, self._setup)
-        kept = chip.read(SMPLRT_DIV, len(self._setup))
+        if self.get(PWR_MGMT_1, 1)[0] & DEVICE_RESET:
+            raise self.error("did not finish its reset; check its supply", Quality.NOT_READY)
+        self.put(PWR_MGMT_1, bytes((CLOCK_OF_X_GYROSCOPE,)))
+        self.put(SMPLRT_DIV, self._setup)
+        kept = self.get(SMPLRT_DIV, len(self._setup))
         if kept != self._setup:
-            raise self._error(f"does not keep its settings ({kept.hex()} for {self._setup.hex()}); check its supply")
-        chip.write(INT_ENABLE, bytes((FIFO_OVERFLOW | DATA_READY,)))
+            raise self.error(f"does not keep its settings ({kept.hex()} for {self._setup.hex()}); check its supply")
+        self.put(INT_ENABLE, bytes((FIFO_OVERFLOW | DATA_READY,)))
         yield SETTLE_S
         if self._settings.fifo_rate_hz:
-            chip.write(FIFO_EN, bytes((PARTS_BITS[self._settings.fifo_parts],)))
-            self._restart_fifo(chip)
+            self.put(FIFO_EN, bytes((PARTS_BITS[self._settings.fifo_parts],)))
+            self._restart_fifo()
+        self._started = True
 
     def read(self) -> Steps[Sequence[Reading]]:
         """See `Driver`. With a FIFO: all samples since the read before, oldest first, and the temperature now."""
-        if self._chip is None:
-            raise self._error("was not started")
-        if self._settings.fifo_rate_hz:
-            return (yield from self._burst(self._chip))
-        return (yield from self._once(self._chip))
+        return (yield from self._burst() if self._settings.fifo_rate_hz else self._once())
 
     def close(self) -> None:
         """See `Driver`."""
-        if self._chip is not None:
+        if self._started:
             with suppress(BusError):  # a chip that is away cannot be put to sleep, and need not be
-                self._chip.write(PWR_MGMT_1, bytes((0x40 | CLOCK_OF_X_GYROSCOPE,)))
-        self._chip = None
+                self.put(PWR_MGMT_1, bytes((SLEEP | CLOCK_OF_X_GYROSCOPE,)))
+        self._started = False
+        self.disconnect()
 
-    def _check_identity(self, chip: Registers) -> None:
-        identity = chip.read(WHO_AM_I, 1)[0]
+    def _check_identity(self) -> None:
+        identity = self.get(WHO_AM_I, 1)[0]
         if identity != CHIP_ID:
             other = SISTERS.get(identity, "no MPU-6050")
             what = f"is {other}: identity 0x{identity:02x} instead of 0x{CHIP_ID:02x}; fit an MPU-6050"
-            raise self._error(what, Quality.WRONG_CHIP)
+            raise self.error(what, Quality.WRONG_CHIP)
 
-    def _once(self, chip: Registers) -> Steps[Sequence[Reading]]:
+    def _once(self) -> Steps[Sequence[Reading]]:
         for _ in range(POLLS):
-            self._check_kept(chip.read(SMPLRT_DIV, len(self._setup)) == self._setup)
-            block = chip.read(INT_STATUS, 15)
+            self._check_kept(self.get(SMPLRT_DIV, len(self._setup)) == self._setup)
+            block = self.get(INT_STATUS, 15)
             if block[0] & DATA_READY:
                 return [*self._samples(block[1:7] + block[9:], self._all, [0]), self._temperature(block[7:9])]
             yield 2 / CLOCK_HZ
-        self._check_kept(not chip.read(PWR_MGMT_1, 1)[0] & 0x40)
-        raise self._error("has made no new measurement; check its supply", Quality.NOT_READY)
+        self._check_kept(not self.get(PWR_MGMT_1, 1)[0] & SLEEP)
+        raise self.error("has made no new measurement; check its supply", Quality.NOT_READY)
 
-    def _burst(self, chip: Registers) -> Steps[Sequence[Reading]]:
+    def _burst(self) -> Steps[Sequence[Reading]]:
         size = 2 * len(self._collected)
-        count = self._waiting(chip)
+        count = self._waiting()
         for _ in range(POLLS):
             if count >= size:
                 break
             yield 2 / self._rate_hz
-            count = self._waiting(chip)
+            count = self._waiting()
         else:
-            raise self._error("collects no samples; check its supply", Quality.NOT_READY)
+            raise self.error("collects no samples; check its supply", Quality.NOT_READY)
         data = b""
         left = count // size * size
         while left:
             piece = min(left, PIECE_BYTES)
-            data += chip.read(FIFO_R_W, piece)
+            data += self.get(FIFO_R_W, piece)
             left -= piece
             if left:
                 yield 0.0
-        block = chip.read(INT_STATUS, 9)
+        block = self.get(INT_STATUS, 9)
         temperature = self._temperature(block[7:9])
-        after = self._waiting(chip)
+        after = self._waiting()
         if block[0] & FIFO_OVERFLOW or count >= FIFO_BYTES:
             # Its oldest bytes were overwritten, perhaps while they were read: where a sample begins is not known.
-            self._restart_fifo(chip)
+            self._restart_fifo()
             self._lost = True
             return [temperature]
         samples = len(data) // size
@@ -168,22 +164,22 @@ class Mpu6050:
         ages = [(after // size + place) * period_ns + period_ns // 2 for place in range(samples - 1, -1, -1)]
         return [*self._samples(data, self._collected, ages), temperature]
 
-    def _waiting(self, chip: Registers) -> int:
+    def _waiting(self) -> int:
         """Bytes in the FIFO, checked together with what a dip of the supply would have reset."""
-        block = chip.read(USER_CTRL, 10)
+        block = self.get(USER_CTRL, 10)
         self._check_kept(block[0] & FIFO_ON == FIFO_ON and block[1] == CLOCK_OF_X_GYROSCOPE)
         count: int = struct.unpack(">H", block[8:])[0]
         return count
 
     def _check_kept(self, kept: bool) -> None:
         if not kept:
-            raise self._error("lost its settings: did its power fail?", Quality.POWER_LOST)
+            raise self.error("lost its settings: did its power fail?", Quality.POWER_LOST)
 
-    def _restart_fifo(self, chip: Registers) -> None:
-        chip.write(USER_CTRL, b"\x00")  # FIFO_RESET only works while FIFO_EN is 0 (register 106)
-        chip.write(USER_CTRL, bytes((FIFO_RESET,)))
-        chip.write(USER_CTRL, bytes((FIFO_ON,)))
-        chip.read(INT_STATUS, 1)
+    def _restart_fifo(self) -> None:
+        self.put(USER_CTRL, b"\x00")  # FIFO_RESET only works while FIFO_EN is 0 (register 106)
+        self.put(USER_CTRL, bytes((FIFO_RESET,)))
+        self.put(USER_CTRL, bytes((FIFO_ON,)))
+        self.get(INT_STATUS, 1)
 
     def _samples(self, data: bytes, series: "tuple[_Series, ...]", ages: Sequence[int]) -> Iterator[Reading]:
         """Readings of `data`, which has a 16-bit number for each of `series` at each of `ages`."""
@@ -201,12 +197,8 @@ class Mpu6050:
     def _temperature(self, data: bytes) -> Reading:
         celsius = struct.unpack(">h", data)[0] / 340 + 36.53  # registers 65 and 66
         if not MIN_C - 5 <= celsius <= MAX_C + 10:
-            raise self._error(f"gives {celsius:.2f} °C, outside of what it can measure", Quality.OUT_OF_RANGE)
+            raise self.error(f"gives {celsius:.2f} °C, outside of what it can measure", Quality.OUT_OF_RANGE)
         return Reading("temperature", celsius, "Cel", decimals=3)
-
-    def _error(self, what: str, quality: Quality = Quality.INVALID) -> SensorError:
-        where = self._chip.where if self._chip is not None else f"bus {self._bus_name}"
-        return SensorError(f"{where}: the chip {what}", quality)
 
 
 _Series = tuple[str, str, float, int]
@@ -214,7 +206,7 @@ _Series = tuple[str, str, float, int]
 
 
 def _series(name: str, unit: str, step: float) -> tuple[_Series, ...]:
-    digits = ceil(-log10(step / 2))
+    digits = decimals_of(step)
     return tuple((f"{name}_{axis}", unit, step, digits) for axis in AXES)
 
 
