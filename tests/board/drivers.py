@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from wayside_edge import registry
-from wayside_firmware.board import chips
 from wayside_firmware.board.chip import SIGNALS
 from wayside_shared.settings import to_sample
 
@@ -51,8 +50,3 @@ def cases() -> list[Case]:
         assert driver is not None
         found.extend(Case(kind, family) for family in driver.families)
     return found
-
-
-def unmodelled() -> list[str]:
-    """Drivers on a bus for which there is no simulated chip of their name."""
-    return [case.kind for case in cases() if case.kind not in chips.MODELS]

@@ -89,6 +89,19 @@ def read_soon(pattern: str, within_s: float) -> dict[str, str]:
                 raise
 
 
+def appears(pattern: str, within_s: float) -> None:
+    """Return when a file matches.
+
+    Raises:
+        TimeoutError: none does in time.
+    """
+    until_s = time.monotonic() + within_s
+    while not links(pattern):
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"no {pattern} in {within_s} s")
+        time.sleep(0.02)
+
+
 def links(pattern: str) -> dict[str, str]:
     """Where the symbolic links that match lead, by path; other files as themselves."""
     return {str(path): str(path.resolve()) for path in sorted(Path("/").glob(pattern.removeprefix("/")))}

@@ -10,6 +10,7 @@ MODELS: Mapping[str, str] = {
     "aht20": "wayside_firmware.board.chips.aht20",
     "bme280": "wayside_firmware.board.chips.bme280",
     "bmp280": "wayside_firmware.board.chips.bmp280",
+    "ds2482": "wayside_firmware.board.chips.ds2482",
     "ina219": "wayside_firmware.board.chips.ina219",
     "ina226": "wayside_firmware.board.chips.ina226",
     "max31855": "wayside_firmware.board.chips.max31855",
