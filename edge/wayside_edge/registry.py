@@ -44,6 +44,7 @@ DRIVERS: Mapping[str, str] = {
     "mcp3008": "wayside_edge.drivers.mcp3008",
     "mpu6050": "wayside_edge.drivers.mpu6050",
     "replay": "wayside_edge.drivers.replay",
+    "scd4x": "wayside_edge.drivers.scd4x",
     "sht3x": "wayside_edge.drivers.sht3x",
     "sht4x": "wayside_edge.drivers.sht4x",
 }

@@ -22,6 +22,7 @@ from wayside_edge.drivers.mcp3008 import Mcp3008, Mcp3008Channel, Mcp3008Setting
 from wayside_edge.drivers.mpu6050 import Mpu6050, Mpu6050Settings
 from wayside_edge.drivers.replay import Replay, ReplaySettings
 from wayside_edge.drivers.replay.settings import ReplayColumn
+from wayside_edge.drivers.scd4x import Scd4x, Scd4xSettings
 from wayside_edge.drivers.sht3x import Sht3x, Sht3xSettings
 from wayside_edge.drivers.sht4x import Sht4x, Sht4xSettings
 from wayside_edge.errors import BusError, SensorError
@@ -124,6 +125,7 @@ CASES = {
     ),
     "mpu6050": plugged("mpu6050", lambda bench: Mpu6050(Mpu6050Settings(fifo_rate_hz=100), "main", bench)),
     "replay": replay,
+    "scd4x": plugged("scd4x", lambda bench: Scd4x(Scd4xSettings(), "main", bench, bench.clock)),
     "sht3x": plugged("sht3x", lambda bench: Sht3x(Sht3xSettings(), "main", bench, bench.clock)),
     "sht4x": plugged("sht4x", lambda bench: Sht4x(Sht4xSettings(), "main", bench, bench.clock)),
 }

@@ -17,8 +17,8 @@ INITIAL: Final = 0xFF
 POLLS: Final = 10
 POLL_S: Final = 0.002
 """How often to ask again after the longest time that the data sheet allows."""
-TRIES: Final = 8
-"""Questions while a scan waits for an answer: each takes a quarter of a millisecond on a bus of 100 kHz, and the chips
+TRIES: Final = 40
+"""Questions while a scan waits for an answer: each takes 0.05 ms on a bus of 400 kHz, and the chips
 need 1 ms at most."""
 
 

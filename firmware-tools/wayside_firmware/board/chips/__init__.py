@@ -18,6 +18,7 @@ MODELS: Mapping[str, str] = {
     "max6675": "wayside_firmware.board.chips.max6675",
     "mcp3008": "wayside_firmware.board.chips.mcp3008",
     "mpu6050": "wayside_firmware.board.chips.mpu6050",
+    "scd4x": "wayside_firmware.board.chips.scd4x",
     "sht3x": "wayside_firmware.board.chips.sht3x",
     "sht4x": "wayside_firmware.board.chips.sht4x",
 }
