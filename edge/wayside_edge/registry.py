@@ -33,20 +33,25 @@ class SensorSettings:
 DRIVERS: Mapping[str, str] = {
     "ads1115": "wayside_edge.drivers.ads1115",
     "aht20": "wayside_edge.drivers.aht20",
+    "bh1750": "wayside_edge.drivers.bh1750",
     "bme280": "wayside_edge.drivers.bme280",
     "bmp280": "wayside_edge.drivers.bme280.bmp280",
     "host": "wayside_edge.drivers.host",
     "ina219": "wayside_edge.drivers.ina219",
     "ina226": "wayside_edge.drivers.ina226",
+    "lm75": "wayside_edge.drivers.lm75",
     "max31855": "wayside_edge.drivers.max31855",
     "max31865": "wayside_edge.drivers.max31865",
     "max6675": "wayside_edge.drivers.max6675",
     "mcp3008": "wayside_edge.drivers.mcp3008",
+    "mcp9808": "wayside_edge.drivers.mcp9808",
     "mpu6050": "wayside_edge.drivers.mpu6050",
     "replay": "wayside_edge.drivers.replay",
     "scd4x": "wayside_edge.drivers.scd4x",
     "sht3x": "wayside_edge.drivers.sht3x",
     "sht4x": "wayside_edge.drivers.sht4x",
+    "tmp102": "wayside_edge.drivers.tmp102",
+    "tmp117": "wayside_edge.drivers.tmp117",
 }
 """The module of each kind of driver; it has a `DriverKind` named `KIND`."""
 

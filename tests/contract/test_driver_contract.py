@@ -11,20 +11,25 @@ import pytest
 from wayside_edge import registry
 from wayside_edge.drivers.ads1115 import Ads1115, Ads1115Channel, Ads1115Settings
 from wayside_edge.drivers.aht20 import Aht20, Aht20Settings
+from wayside_edge.drivers.bh1750 import Bh1750, Bh1750Settings
 from wayside_edge.drivers.bme280 import Bme280, Bme280Settings, Bmp280, Bmp280Settings
 from wayside_edge.drivers.host import Host, HostSettings
 from wayside_edge.drivers.ina219 import Ina219, Ina219Settings
 from wayside_edge.drivers.ina226 import Ina226, Ina226Settings
+from wayside_edge.drivers.lm75 import Lm75, Lm75Settings
 from wayside_edge.drivers.max6675 import Max6675, Max6675Settings
 from wayside_edge.drivers.max31855 import Max31855, Max31855Settings
 from wayside_edge.drivers.max31865 import Max31865, Max31865Settings
 from wayside_edge.drivers.mcp3008 import Mcp3008, Mcp3008Channel, Mcp3008Settings
+from wayside_edge.drivers.mcp9808 import Mcp9808, Mcp9808Settings
 from wayside_edge.drivers.mpu6050 import Mpu6050, Mpu6050Settings
 from wayside_edge.drivers.replay import Replay, ReplaySettings
 from wayside_edge.drivers.replay.settings import ReplayColumn
 from wayside_edge.drivers.scd4x import Scd4x, Scd4xSettings
 from wayside_edge.drivers.sht3x import Sht3x, Sht3xSettings
 from wayside_edge.drivers.sht4x import Sht4x, Sht4xSettings
+from wayside_edge.drivers.tmp102 import Tmp102, Tmp102Settings
+from wayside_edge.drivers.tmp117 import Tmp117, Tmp117Settings
 from wayside_edge.errors import BusError, SensorError
 from wayside_edge.hal.system import System
 from wayside_edge.pipeline.batcher import Batcher
@@ -124,6 +129,11 @@ CASES = {
         lambda bench: Mcp3008(Mcp3008Settings(channels=[Mcp3008Channel(input="0", name="level")]), "spi", bench),
     ),
     "mpu6050": plugged("mpu6050", lambda bench: Mpu6050(Mpu6050Settings(fifo_rate_hz=100), "main", bench)),
+    "bh1750": plugged("bh1750", lambda bench: Bh1750(Bh1750Settings(), "main", bench)),
+    "tmp117": plugged("tmp117", lambda bench: Tmp117(Tmp117Settings(), "main", bench)),
+    "mcp9808": plugged("mcp9808", lambda bench: Mcp9808(Mcp9808Settings(), "main", bench)),
+    "lm75": plugged("lm75", lambda bench: Lm75(Lm75Settings(), "main", bench)),
+    "tmp102": plugged("tmp102", lambda bench: Tmp102(Tmp102Settings(), "main", bench)),
     "replay": replay,
     "scd4x": plugged("scd4x", lambda bench: Scd4x(Scd4xSettings(), "main", bench, bench.clock)),
     "sht3x": plugged("sht3x", lambda bench: Sht3x(Sht3xSettings(), "main", bench, bench.clock)),

@@ -8,19 +8,24 @@ from wayside_firmware.board.chip import Model
 MODELS: Mapping[str, str] = {
     "ads1115": "wayside_firmware.board.chips.ads1115",
     "aht20": "wayside_firmware.board.chips.aht20",
+    "bh1750": "wayside_firmware.board.chips.bh1750",
     "bme280": "wayside_firmware.board.chips.bme280",
     "bmp280": "wayside_firmware.board.chips.bmp280",
     "ds2482": "wayside_firmware.board.chips.ds2482",
     "ina219": "wayside_firmware.board.chips.ina219",
     "ina226": "wayside_firmware.board.chips.ina226",
+    "lm75": "wayside_firmware.board.chips.lm75",
     "max31855": "wayside_firmware.board.chips.max31855",
     "max31865": "wayside_firmware.board.chips.max31865",
     "max6675": "wayside_firmware.board.chips.max6675",
     "mcp3008": "wayside_firmware.board.chips.mcp3008",
+    "mcp9808": "wayside_firmware.board.chips.mcp9808",
     "mpu6050": "wayside_firmware.board.chips.mpu6050",
     "scd4x": "wayside_firmware.board.chips.scd4x",
     "sht3x": "wayside_firmware.board.chips.sht3x",
     "sht4x": "wayside_firmware.board.chips.sht4x",
+    "tmp102": "wayside_firmware.board.chips.tmp102",
+    "tmp117": "wayside_firmware.board.chips.tmp117",
 }
 """The module of each model."""
 
