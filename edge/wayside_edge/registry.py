@@ -32,6 +32,7 @@ class SensorSettings:
 
 DRIVERS: Mapping[str, str] = {
     "ads1115": "wayside_edge.drivers.ads1115",
+    "adxl345": "wayside_edge.drivers.adxl345",
     "aht20": "wayside_edge.drivers.aht20",
     "bh1750": "wayside_edge.drivers.bh1750",
     "bme280": "wayside_edge.drivers.bme280",

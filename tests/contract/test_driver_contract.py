@@ -10,6 +10,7 @@ import pytest
 
 from wayside_edge import registry
 from wayside_edge.drivers.ads1115 import Ads1115, Ads1115Channel, Ads1115Settings
+from wayside_edge.drivers.adxl345 import Adxl345, Adxl345Settings
 from wayside_edge.drivers.aht20 import Aht20, Aht20Settings
 from wayside_edge.drivers.bh1750 import Bh1750, Bh1750Settings
 from wayside_edge.drivers.bme280 import Bme280, Bme280Settings, Bmp280, Bmp280Settings
@@ -115,6 +116,7 @@ CASES = {
         "ads1115",
         lambda bench: Ads1115(Ads1115Settings(channels=[Ads1115Channel(name="in", input="0")]), "main", bench),
     ),
+    "adxl345": plugged("adxl345", lambda bench: Adxl345(Adxl345Settings(fifo_rate_hz=100.0), "main", bench)),
     "aht20": plugged("aht20", lambda bench: Aht20(Aht20Settings(), "main", bench)),
     "bme280": bme280,
     "bmp280": plugged("bmp280", lambda bench: Bmp280(Bmp280Settings(), "main", bench)),

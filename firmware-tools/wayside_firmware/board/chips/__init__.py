@@ -7,6 +7,7 @@ from wayside_firmware.board.chip import Model
 
 MODELS: Mapping[str, str] = {
     "ads1115": "wayside_firmware.board.chips.ads1115",
+    "adxl345": "wayside_firmware.board.chips.adxl345",
     "aht20": "wayside_firmware.board.chips.aht20",
     "bh1750": "wayside_firmware.board.chips.bh1750",
     "bme280": "wayside_firmware.board.chips.bme280",
