@@ -31,3 +31,7 @@ if [ -n "$missing" ]; then
     apt_install $missing
 fi
 sh tests/board/kernel/build.sh "$CACHE"
+if command -v qemu-system-x86_64 >/dev/null 2>&1 && command -v depmod >/dev/null 2>&1; then
+    .venv/bin/python tests/board/kernel/stock.py "$CACHE/stock" ||
+        echo "wayside: the board under QEMU is skipped: Debian's kernel cannot be made ready; type: sudo apt-get update"
+fi

@@ -22,6 +22,8 @@ SLOW = 5.0
 """Deadlines are this many times what a quiet machine needs: a shared one has been three times slower for minutes."""
 BOOT_S = 12.0 * SLOW
 CALL_S = 6.0 * SLOW
+INIT = Path(__file__).parent / "guest" / "init.py"
+INTERPRETER = Path(sys.executable).resolve()
 SEARCH_PATH = ":".join(path for path in sys.path if path)
 GUEST_DATA = "/run/data"
 """Where the disk is mounted in the guest."""

@@ -6,15 +6,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from board import cache
-from board.machine import SEARCH_PATH, Started, Wanted
+from board.machine import INIT, INTERPRETER, SEARCH_PATH, Started, Wanted
 
-INIT = Path(__file__).parent / "guest" / "init.py"
-INTERPRETER = Path(sys.executable).resolve()
 BUFFER = 1 << 20
 """Bytes that the network holds between guest and helper: a burst of a few hundred frames."""
 

@@ -19,7 +19,7 @@ step="build the virtual board; see $log"
 trap '[ $? -eq 0 ] || echo "wayside: could not $step" >&2' EXIT
 exec 3>"$log"
 
-if ! is_current kernel "$kernel"; then
+if ! is_current kernel "$kernel" || [ ! -f "$work/build/Module.symvers" ]; then
     echo "wayside: building the virtual board's kernel (about 6 minutes on two cores, once)"
     if [ ! -d "$src" ]; then
         step="download linux-source-6.1; type: sudo apt-get update, then run make again"
