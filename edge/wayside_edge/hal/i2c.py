@@ -1,6 +1,7 @@
 """An I2C bus over anything shaped like smbus2's `SMBus`: the kernel's adapters and the simulated board."""
 
 from collections.abc import Callable
+from ctypes import string_at
 from typing import Protocol
 
 from smbus2 import i2c_msg
@@ -52,13 +53,13 @@ class SmbusI2c:
         """See `I2cBus`."""
         answer = i2c_msg.read(address, count)
         self._transfer(address, answer)
-        return bytes(answer)
+        return string_at(answer.buf, count)
 
     def write_read(self, address: int, data: bytes, count: int) -> bytes:
         """See `I2cBus`."""
         answer = i2c_msg.read(address, count)
         self._transfer(address, i2c_msg.write(address, data), answer)
-        return bytes(answer)
+        return string_at(answer.buf, count)
 
     def close(self) -> None:
         """See `I2cBus`."""

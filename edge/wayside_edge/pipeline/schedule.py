@@ -58,23 +58,27 @@ class Backoff:
 
 
 class Lateness:
-    """How much later than their ticks reads began, counted in steps that double."""
+    """How much later than their ticks reads began, counted to three digits of the binary number."""
 
     def __init__(self) -> None:
         self.worst_ns = 0
-        self._counts = [0] * 64
+        self.reads = 0
+        self._counts: dict[int, int] = {}
 
     def add(self, late_ns: int) -> None:
         """Count a read that began `late_ns` nanoseconds after its tick."""
+        late_ns = max(late_ns, 0)
+        shift = max(late_ns.bit_length() - 4, 0)
+        upper_ns = ((late_ns >> shift) + 1 << shift) - 1
         self.worst_ns = max(self.worst_ns, late_ns)
-        self._counts[max(late_ns, 0).bit_length()] += 1
+        self.reads += 1
+        self._counts[upper_ns] = self._counts.get(upper_ns, 0) + 1
 
     def percentile_ns(self, share: float) -> int:
-        """An upper bound of the lateness of `share` (0 to 1) of the reads: at most twice what it was; 0 without any."""
-        wanted = share * sum(self._counts)
+        """The lateness that `share` (0 to 1) of the reads do not pass, at most an eighth too high; 0 without reads."""
         seen = 0
-        for bits, count in enumerate(self._counts):
+        for upper_ns, count in sorted(self._counts.items()):
             seen += count
-            if count and seen >= wanted:
-                return min(1 << bits, self.worst_ns)
+            if seen >= share * self.reads:
+                return min(upper_ns, self.worst_ns)
         return 0

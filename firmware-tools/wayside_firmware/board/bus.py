@@ -1,5 +1,6 @@
 """Simulated I2C and SPI buses, and the ways in which they fail."""
 
+import ctypes
 import errno
 import os
 from collections.abc import Mapping, Sequence
@@ -33,9 +34,12 @@ class _Faults:
         self._chips: Mapping[int, I2cChip | SpiChip] = chips
         self._file = file
         self._text = ""
+        self.stuck = False
+        """Whether a chip holds the data line low."""
 
     def set(self, address: int, fault: Fault) -> None:
         self._chips[address].fault = fault
+        self.stuck = any(chip.fault is Fault.STUCK for chip in self._chips.values())
 
     def obey(self) -> None:
         """Do what the file says now.
@@ -88,17 +92,15 @@ class SimulatedBus:
         """
         self.transactions += 1
         self._faults.obey()
-        if any(chip.fault is Fault.STUCK for chip in self.chips.values()):
+        if self._faults.stuck:
             raise _os_error(errno.ETIMEDOUT)
         self._turn = not self._turn
         for message in messages:
             chip = self._answering(message.addr)
             if message.flags & I2C_M_RD:
-                data = _corrupt(chip.read(message.len), chip.fault)
-                for position, byte in enumerate(data):
-                    message.buf[position] = bytes((byte,))
+                ctypes.memmove(message.buf, _corrupt(chip.read(message.len), chip.fault), message.len)
             else:
-                chip.write(b"".join(bytes(message.buf[position]) for position in range(message.len)))
+                chip.write(ctypes.string_at(message.buf, message.len))
 
     def close(self) -> None:
         """Give the bus back; the chips stay as they are."""
