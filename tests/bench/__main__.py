@@ -18,7 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench.figures import Figure, Size, merged, progress, table
 
 RESULTS = Path(__file__).resolve().parents[2] / "bench" / "results.json"
-PARTS = {"core": ("wire", "outbox", "ingest", "export", "agent", "demo")}
+PARTS = {
+    "core": ("wire", "outbox", "ingest", "export", "agent", "demo"),
+    "sensors": ("sensing",),
+}
 """Groups and their parts; each is a module of this folder with a function `measure`."""
 
 Measure = Callable[[str, Size], Iterator[Figure]]

@@ -19,6 +19,11 @@ TARGETS: dict[str, tuple[str, float]] = {
     "latency_p50_s": ("<=", 1.2),
     "latency_p99_s": ("<=", 2.5),
     "first_sample_s": ("<=", 10),
+    "sensors_cpu_pct": ("<=", 15),
+    "sensors_missed": ("<=", 0),
+    "sensors_jitter_p99_ms": ("<=", 5),
+    "fifo_lost": ("<=", 0),
+    "driver_overhead_us": ("<=", 150),
 }
 """What must be reached on two cores; a figure without one is told for truth's sake."""
 
@@ -73,7 +78,8 @@ class Size:
 def within(group: str, name: str, value: float, unit: str, how: str) -> Figure:
     """A figure beside its own target, as a limit."""
     sign, bound = TARGETS[name]
-    return Figure(group, name, value, unit, f"{sign} {shown(bound)}; {how}", value / bound)
+    ratio = value / bound if bound else None
+    return Figure(group, name, value, unit, f"{sign} {shown(bound)}; {how}", ratio)
 
 
 def middle(values: Sequence[float]) -> str:

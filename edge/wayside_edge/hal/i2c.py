@@ -20,6 +20,10 @@ class SmbusLike(Protocol):
         """Give the bus back."""
 
 
+KEPT_MESSAGES = 512
+"""Of some hundred bytes each: a bus full of chips with four questions each."""
+
+
 class SmbusI2c:
     """An `I2cBus`. Not for two threads at once: each bus has a thread of its own.
 
@@ -32,6 +36,7 @@ class SmbusI2c:
         self._name = name
         self._opener = opener
         self._smbus: SmbusLike | None = None
+        self._messages: dict[tuple[int, bytes, int], tuple[i2c_msg, i2c_msg]] = {}
 
     def open(self) -> None:
         """Open the bus unless it is open.
@@ -57,8 +62,14 @@ class SmbusI2c:
 
     def write_read(self, address: int, data: bytes, count: int) -> bytes:
         """See `I2cBus`."""
-        answer = i2c_msg.read(address, count)
-        self._transfer(address, i2c_msg.write(address, data), answer)
+        # Making messages takes longer than handing them to the kernel, and a driver says the same again and again.
+        key = (address, data, count)
+        if key not in self._messages:
+            if len(self._messages) >= KEPT_MESSAGES:
+                self._messages.clear()
+            self._messages[key] = i2c_msg.write(address, data), i2c_msg.read(address, count)
+        question, answer = self._messages[key]
+        self._transfer(address, question, answer)
         return string_at(answer.buf, count)
 
     def close(self) -> None:

@@ -12,6 +12,8 @@ from typing import TypeAlias
 from wayside_shared.settings import setting
 
 DAY_S = 86_400.0
+KEPT_POINTS = 64
+"""Points of a weather that are kept: seeding a generator for one takes longer than all the rest of a measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Weather:
     def __init__(self, place: Place, seed: int) -> None:
         self._place = place
         self._seed = seed
+        self._points: dict[tuple[str, int], float] = {}
 
     def __call__(self, at_s: float) -> State:
         """The state of the air at `at_s` seconds since 1970."""
@@ -92,7 +95,11 @@ class Weather:
         return self._point(name, index) * (1.0 - share) + self._point(name, index + 1) * share
 
     def _point(self, name: str, index: int) -> float:
-        return random.Random(f"{self._seed}/{name}/{index}").uniform(-1.0, 1.0)  # noqa: S311
+        if (name, index) not in self._points:
+            if len(self._points) >= KEPT_POINTS:
+                self._points.clear()
+            self._points[name, index] = random.Random(f"{self._seed}/{name}/{index}").uniform(-1.0, 1.0)  # noqa: S311
+        return self._points[name, index]
 
 
 @dataclass(frozen=True, slots=True)
