@@ -49,12 +49,12 @@ def _fifo(group: str, size: Size) -> Iterator[Figure]:
     seconds = size.of(60, 3)
     found = _sense(_accelerometer(), seconds)
     fifo = found["fifo"]
-    lost = round(fifo["span_s"] * FIFO_HZ) + 1 - fifo["samples"]
     how = (
-        f"{fifo['samples']:,} samples of each of 3 axes over {fifo['span_s']:.2f} s, widest gap "
-        f"{fifo['widest_gap_ms']:.2f} ms, {fifo['overruns']} overruns"
+        f"{fifo['collected']:,} samples of 3 axes into the FIFO, {fifo['samples']:,} into batches, {fifo['unread']} "
+        f"unread, over {fifo['span_s']:.2f} s; {fifo['overruns']} overruns, widest gap {fifo['widest_gap_ms']:.2f} ms"
     )
-    yield within(group, "fifo_lost", abs(lost) if fifo["overruns"] == 0 else max(abs(lost), 1), "samples", how)
+    lost = fifo["collected"] - fifo["unread"] - fifo["samples"] + fifo["overruns"]
+    yield within(group, "fifo_lost", lost, "samples", how)
     yield Figure(group, "fifo_cpu_pct", found["cpu_pct"], "% of a core", f"{FIFO_HZ} Hz, 3 axes, simulation included")
 
 

@@ -4,6 +4,8 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,11 +15,14 @@ from wayside_edge.hal.buses import Buses
 from wayside_edge.hal.clock import SystemClock
 from wayside_edge.outbox.store import DurableOutbox
 from wayside_edge.ports import Appended, ClosedBatch
+from wayside_firmware.board import SimulatedBus, build
+from wayside_firmware.board.chips.mpu6050 import Mpu6050Chip
 from wayside_shared.batch import Envelope, Message
 from wayside_shared.columns import decode_body
 from wayside_shared.quality import Quality
 
 WARM_UP_S = 2.0
+Make = Callable[[build.BoardSettings], SimulatedBus]
 
 
 class _Kept:
@@ -34,6 +39,8 @@ class _Kept:
 
 async def sense(config: Path, seconds: float) -> dict[str, object]:
     """Read for `seconds`, after a warm-up, and tell what became of it."""
+    boards: list[SimulatedBus] = []
+    build.build_i2c = partial(_remembered, build.build_i2c, boards)
     settings = load(config)
     clock = SystemClock(settings.clock)
     store = DurableOutbox(settings.outbox, clock)
@@ -62,7 +69,7 @@ async def sense(config: Path, seconds: float) -> dict[str, object]:
         "took_s": took_s,
         "late_p99_ms": late[-1] / 1e6,
         "late_p99_median_ms": late[len(late) // 2] / 1e6,
-        "fifo": _bursts(kept.batches),
+        "fifo": _bursts(kept.batches) | _collected(boards),
     }
 
 
@@ -82,6 +89,17 @@ def _bursts(batches: list[ClosedBatch]) -> dict[str, float]:
     gaps = [b - a for a, b in pairwise(times)]
     span_s = (times[-1] - times[0]) / 1e6 if gaps else 0.0
     return {"samples": len(times), "span_s": span_s, "widest_gap_ms": max(gaps, default=0) / 1e3, "overruns": overruns}
+
+
+def _remembered(make: Make, boards: list[SimulatedBus], board: build.BoardSettings) -> SimulatedBus:
+    boards.append(make(board))
+    return boards[-1]
+
+
+def _collected(boards: list[SimulatedBus]) -> dict[str, int]:
+    """What the accelerometers' FIFOs took in and still hold, in samples of three axes."""
+    chips = [chip for board in boards for chip in board.chips.values() if isinstance(chip, Mpu6050Chip)]
+    return {"collected": sum(chip.collected for chip in chips) // 6, "unread": sum(chip.unread for chip in chips) // 6}
 
 
 if __name__ == "__main__":

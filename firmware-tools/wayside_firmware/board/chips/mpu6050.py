@@ -35,7 +35,14 @@ class Mpu6050Chip(RegisterChip):
     def __init__(self, around: Surroundings) -> None:
         super().__init__(around)
         self._random = random.Random(around.seed)  # noqa: S311
+        self.collected = 0
+        """Bytes that went into the FIFO since it was last reset, for tests that ask what became of each."""
         self._power_on()
+
+    @property
+    def unread(self) -> int:
+        """Bytes in the FIFO."""
+        return len(self._fifo)
 
     def power_cycle(self) -> None:
         """Take its supply away for a moment: all that was set is lost."""
@@ -65,6 +72,7 @@ class Mpu6050Chip(RegisterChip):
         if register == USER_CTRL and value & 0x04:
             if not self.registers[USER_CTRL] & 0x40:
                 self._fifo.clear()
+                self.collected = 0
             value &= ~0x04
         if register not in (INT_STATUS, WHO_AM_I, FIFO_COUNT, FIFO_COUNT + 1):
             self.registers[register] = value
@@ -126,6 +134,7 @@ class Mpu6050Chip(RegisterChip):
         for axis, bit in enumerate((0x40, 0x20, 0x10)):
             taken += self.registers[DATA + 8 + 2 * axis : DATA + 10 + 2 * axis] if parts & bit else b""
         self._fifo.extend(taken)
+        self.collected += len(taken)
         while len(self._fifo) > FIFO_BYTES:
             self._fifo.popleft()
             self._announce(0x10)
