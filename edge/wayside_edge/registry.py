@@ -37,6 +37,7 @@ DRIVERS: Mapping[str, str] = {
     "bh1750": "wayside_edge.drivers.bh1750",
     "bme280": "wayside_edge.drivers.bme280",
     "bmp280": "wayside_edge.drivers.bme280.bmp280",
+    "ds18b20": "wayside_edge.drivers.ds18b20",
     "host": "wayside_edge.drivers.host",
     "ina219": "wayside_edge.drivers.ina219",
     "ina226": "wayside_edge.drivers.ina226",

@@ -14,6 +14,7 @@ from wayside_edge.drivers.adxl345 import Adxl345, Adxl345Settings
 from wayside_edge.drivers.aht20 import Aht20, Aht20Settings
 from wayside_edge.drivers.bh1750 import Bh1750, Bh1750Settings
 from wayside_edge.drivers.bme280 import Bme280, Bme280Settings, Bmp280, Bmp280Settings
+from wayside_edge.drivers.ds18b20 import Ds18b20, Ds18b20Settings
 from wayside_edge.drivers.host import Host, HostSettings
 from wayside_edge.drivers.ina219 import Ina219, Ina219Settings
 from wayside_edge.drivers.ina226 import Ina226, Ina226Settings
@@ -33,12 +34,14 @@ from wayside_edge.drivers.tmp102 import Tmp102, Tmp102Settings
 from wayside_edge.drivers.tmp117 import Tmp117, Tmp117Settings
 from wayside_edge.errors import BusError, SensorError
 from wayside_edge.hal.system import System
+from wayside_edge.hal.w1 import SysfsW1
 from wayside_edge.pipeline.batcher import Batcher
 from wayside_edge.pipeline.settings import BatchSettings
 from wayside_edge.ports import Driver
 from wayside_firmware.board import chips
 from wayside_firmware.board.air import State
 from wayside_firmware.board.chip import SIGNALS, Fault, I2cChip, SpiChip
+from wayside_testkit.onewire import W1Tree, page, scratchpad
 from wayside_testkit.sensing import Bench, Board, finish
 
 
@@ -94,6 +97,16 @@ def bme280(_tmp_path: Path) -> Case:
     return on_i2c(board, 0x76, driver)
 
 
+def ds18b20(tmp_path: Path) -> Case:
+    tree, device = W1Tree(tmp_path), "28-000000000001"
+    text = page(scratchpad(20.5), 20_500)
+    tree.put(device, text)
+    bench = Bench()
+    bench.wire = SysfsW1("wire", tree.root)
+    driver = Ds18b20(Ds18b20Settings(id=device), "wire", bench)
+    return Case(driver, lambda: tree.unplug(device), lambda: tree.put(device, text))
+
+
 def host(tmp_path: Path) -> Case:
     proc = tmp_path / "proc"
     (proc / "net").mkdir(parents=True)
@@ -120,6 +133,7 @@ CASES = {
     "aht20": plugged("aht20", lambda bench: Aht20(Aht20Settings(), "main", bench)),
     "bme280": bme280,
     "bmp280": plugged("bmp280", lambda bench: Bmp280(Bmp280Settings(), "main", bench)),
+    "ds18b20": ds18b20,
     "host": host,
     "ina219": plugged("ina219", lambda bench: Ina219(Ina219Settings(), "main", bench)),
     "ina226": plugged("ina226", lambda bench: Ina226(Ina226Settings(), "main", bench)),

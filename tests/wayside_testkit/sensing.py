@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from wayside_edge.config import AgentSettings
-from wayside_edge.errors import BusError, OutboxError
+from wayside_edge.errors import BusError, ConfigError, OutboxError
 from wayside_edge.hal.i2c import SmbusI2c, SmbusLike
 from wayside_edge.hal.spi import SpidevDevice
 from wayside_edge.outbox.settings import OutboxSettings
 from wayside_edge.pipeline.settings import BatchSettings
-from wayside_edge.ports import ClosedBatch, I2cBus, SpiDevice, Steps
+from wayside_edge.ports import ClosedBatch, I2cBus, SpiDevice, Steps, W1Bus
 from wayside_edge.registry import SensorSettings
 from wayside_edge.uplink.settings import UplinkSettings
 from wayside_firmware.board.air import State
@@ -62,7 +62,7 @@ class BoardClock:
 class Bench:
     """Simulated chips on an I2C bus named `main` and an SPI bus named `spi`, and the clock they live by.
 
-    A `BusProvider`. Chips come by `put` and `put_spi`, made with `around`.
+    A `BusProvider`. Chips come by `put` and `put_spi`, made with `around`; a bus of another family by its attribute.
     """
 
     def __init__(self, state: State | None = None, *, noise: float = 0.0, seed: int = 0) -> None:
@@ -79,6 +79,7 @@ class Bench:
         )
         self.bus = SimulatedBus({})
         self.spi_bus = SimulatedSpi({})
+        self.wire: W1Bus | None = None
 
     def put(self, address: int, chip: I2cChip) -> None:
         """Solder `chip` to the I2C bus."""
@@ -93,7 +94,7 @@ class Bench:
         return finish(steps, self.clock.sleep)
 
     def family(self, name: str) -> str:
-        return {"main": "i2c", "spi": "spi"}[name]
+        return {"main": "i2c", "spi": "spi", "wire": "w1"}[name]
 
     def i2c(self, name: str) -> I2cBus:
         return SmbusI2c(name, lambda: self.bus)
@@ -103,6 +104,21 @@ class Bench:
         device = SpidevDevice(where, lambda: self.spi_bus.open(chip_select), mode, max_speed_hz)
         device.open()
         return device
+
+    def w1(self, name: str) -> W1Bus:
+        return _there(name, self.wire)
+
+
+def _there(name: str, bus: T | None) -> T:
+    assert bus is not None, f"put a bus named {name} onto the bench first"
+    return bus
+
+
+class OneFamily:
+    """The rest of a `BusProvider` that has one family only."""
+
+    def w1(self, name: str) -> W1Bus:
+        raise ConfigError(f"there is no bus {name}")
 
 
 class _Live(Mapping[str, Callable[[float], float]]):
@@ -145,7 +161,7 @@ class Board(Bench):
         self.put(address, self.chip)
 
 
-class SwitchedBuses:
+class SwitchedBuses(OneFamily):
     """A `BusProvider` whose buses can be taken away and given back."""
 
     def __init__(self, buses: Mapping[str, Callable[[], SmbusLike]]) -> None:

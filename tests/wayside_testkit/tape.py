@@ -5,9 +5,10 @@ from contextlib import suppress
 
 from wayside_edge.errors import BusError
 from wayside_edge.ports import I2cBus, SpiDevice
+from wayside_testkit.sensing import OneFamily
 
 
-class Tape:
+class Tape(OneFamily):
     """A `BusProvider`, an `I2cBus` and an `SpiDevice` that hold a driver to a recorded conversation.
 
     Args:

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from wayside_edge.errors import ConfigError
 from wayside_edge.hal.i2c import SmbusI2c
 from wayside_edge.hal.spi import SpiAdapterLike, SpidevAdapter, SpidevDevice, SpidevLike
-from wayside_edge.ports import I2cBus, SpiDevice
+from wayside_edge.hal.w1 import SysfsW1, W1Settings
+from wayside_edge.ports import I2cBus, SpiDevice, W1Bus
 from wayside_shared.settings import Table, from_table, remainder, setting, suggestion
 
 ENTRY_POINTS = "wayside.buses"
@@ -37,7 +38,7 @@ class BusSettings:
     """`[[bus]]`: the keys of every kind; the others belong to the kind."""
 
     name: str = setting("Name that sensors refer to.", sample="main", pattern=r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-    kind: str = setting("Kind of bus: i2c, spi, or one that an installed package adds.", sample="i2c")
+    kind: str = setting("Kind of bus: i2c, spi, w1, or one that an installed package adds.", sample="i2c")
     options: Table = remainder("Settings of the kind.")
 
 
@@ -55,8 +56,8 @@ class SpiSettings:
     number: int = setting("Number of the kernel's bus: X of /dev/spidevX.Y.", 0, minimum=0, maximum=1023)
 
 
-BUS_KINDS: Mapping[str, type[Any]] = {"i2c": I2cSettings, "spi": SpiSettings}
-"""Settings of the kinds of bus that the kernel has; each is a family of its own."""
+BUS_KINDS: Mapping[str, type[Any]] = {"i2c": I2cSettings, "spi": SpiSettings, "w1": W1Settings}
+"""Settings of the kinds of bus that need no other package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Buses:
         self._i2c: dict[str, SmbusI2c] = {}
         self._adapters: dict[str, SpiAdapterLike] = {}
         self._spi: dict[tuple[str, int, int, int], SpidevDevice] = {}
+        self._opened: dict[str, Any] = {}
         for bus in settings:
             if bus.name in self._configured:
                 raise bus.options.error(f"a second bus is named {bus.name!r}; names must differ", "name")
@@ -117,12 +119,23 @@ class Buses:
         device.open()
         return device
 
+    def w1(self, name: str) -> W1Bus:
+        """See `BusProvider`."""
+        bus: W1Bus = self._shared(name, "w1")
+        return bus
+
     def close(self) -> None:
         """Give every bus back; each opens again on its next use."""
         for bus in self._i2c.values():
             bus.close()
         for device in self._spi.values():
             device.close()
+
+    def _shared(self, name: str, family: str) -> Any:
+        """What the bus `name` is, opened on its first use."""
+        if name not in self._opened:
+            self._opened[name] = self._of_family(name, family).opener()
+        return self._opened[name]
 
     def _of_family(self, name: str, family: str) -> _Configured:
         found = self.family(name)
@@ -138,6 +151,9 @@ def _configured(bus: BusSettings) -> _Configured:
     if bus.kind == "spi":
         adapter = SpidevAdapter(from_table(SpiSettings, bus.options).number)
         return _Configured("spi", lambda: adapter)
+    if bus.kind == "w1":
+        wire = from_table(W1Settings, bus.options)
+        return _Configured("w1", lambda: SysfsW1(bus.name, wire.root))
     return _plugin(bus)
 
 

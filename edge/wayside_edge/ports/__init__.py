@@ -1,6 +1,6 @@
 """What the parts of the agent need from each other, as Protocols. The composition root (`app`) joins them."""
 
-from wayside_edge.ports.buses import BusProvider, I2cBus, Registers, SpiDevice
+from wayside_edge.ports.buses import BusProvider, I2cBus, Registers, SpiDevice, W1Bus
 from wayside_edge.ports.delivery import (
     ABSOLUTE,
     Appended,
@@ -46,5 +46,6 @@ __all__ = [
     "Steps",
     "StoredBatch",
     "Transport",
+    "W1Bus",
     "Waiting",
 ]

@@ -1,5 +1,6 @@
 """The buses of a board, as drivers see them."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -33,6 +34,42 @@ class SpiDevice(Protocol):
         """
 
 
+class W1Bus(Protocol):
+    """The kernel's 1-Wire devices, which it names by family and serial number: `28-0316a2791234`.
+
+    A call that has a thermometer convert takes up to 0.75 s, and nobody else can have the wire meanwhile.
+    """
+
+    def ids(self) -> Sequence[str]:
+        """The devices that the kernel has found.
+
+        Raises:
+            BusError: there is no 1-Wire bus.
+        """
+
+    def has(self, device: str, attribute: str) -> bool:
+        """Whether the kernel offers `attribute` of `device`."""
+
+    def read(self, device: str, attribute: str) -> str:
+        """The text of an attribute of `device`, stripped; empty when the device did not answer.
+
+        Raises:
+            DeviceAbsentError: the kernel has no such device (any more).
+            BusError: it cannot be read.
+        """
+
+    def write(self, device: str, attribute: str, text: str) -> None:
+        """Write an attribute of `device`; raises as `read`."""
+
+    def converted_ns(self, device: str) -> int:
+        """Have the thermometers of the wire convert together, unless `device` was among those that just did.
+
+        Returns:
+            How many nanoseconds ago that was; 0 when the kernel has none convert together, and each does by itself
+            when it is read.
+        """
+
+
 class Registers(Protocol):
     """A chip with numbered registers, over whichever bus it is on."""
 
@@ -50,7 +87,7 @@ class BusProvider(Protocol):
     """Opens buses by the names they have in the configuration."""
 
     def family(self, name: str) -> str:
-        """What the bus `name` is: `i2c` or `spi`.
+        """What the bus `name` is: `i2c`, `spi`, `w1`.
 
         Raises:
             ConfigError: no bus of that name is configured.
@@ -75,5 +112,12 @@ class BusProvider(Protocol):
 
         Raises:
             BusError: it is not there now.
+            ConfigError: no bus of that name is configured, or it is of another family.
+        """
+
+    def w1(self, name: str) -> W1Bus:
+        """The 1-Wire bus `name`, shared.
+
+        Raises:
             ConfigError: no bus of that name is configured, or it is of another family.
         """
