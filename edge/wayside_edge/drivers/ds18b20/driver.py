@@ -120,9 +120,7 @@ class Ds18b20:
             thousandths == NEVER_CONVERTED_MC and count == NOT_CONVERTED
         )
         if lost:
-            what = (
-                "holds its power-on value: its supply fails in conversions; give it 3 V on VDD"
-            )
+            what = "holds its power-on value: its supply fails in conversions; give it 3 V on VDD"
             raise self._error(what, Quality.POWER_LOST)
         wanted = self._settings.resolution
         if wanted is not None and _bits(scratchpad) != wanted:
