@@ -54,6 +54,7 @@ DRIVERS: Mapping[str, str] = {
     "sht4x": "wayside_edge.drivers.sht4x",
     "tmp102": "wayside_edge.drivers.tmp102",
     "tmp117": "wayside_edge.drivers.tmp117",
+    "vl53l0x": "wayside_edge.drivers.vl53l0x",
 }
 """The module of each kind of driver; it has a `DriverKind` named `KIND`."""
 

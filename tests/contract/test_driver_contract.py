@@ -32,6 +32,7 @@ from wayside_edge.drivers.sht3x import Sht3x, Sht3xSettings
 from wayside_edge.drivers.sht4x import Sht4x, Sht4xSettings
 from wayside_edge.drivers.tmp102 import Tmp102, Tmp102Settings
 from wayside_edge.drivers.tmp117 import Tmp117, Tmp117Settings
+from wayside_edge.drivers.vl53l0x import Vl53l0x, Vl53l0xSettings
 from wayside_edge.errors import BusError, SensorError
 from wayside_edge.hal.system import System
 from wayside_edge.hal.w1 import SysfsW1
@@ -154,6 +155,7 @@ CASES = {
     "scd4x": plugged("scd4x", lambda bench: Scd4x(Scd4xSettings(), "main", bench, bench.clock)),
     "sht3x": plugged("sht3x", lambda bench: Sht3x(Sht3xSettings(), "main", bench, bench.clock)),
     "sht4x": plugged("sht4x", lambda bench: Sht4x(Sht4xSettings(), "main", bench, bench.clock)),
+    "vl53l0x": plugged("vl53l0x", lambda bench: Vl53l0x(Vl53l0xSettings(), "main", bench)),
 }
 
 

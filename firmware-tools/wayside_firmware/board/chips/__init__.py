@@ -27,6 +27,7 @@ MODELS: Mapping[str, str] = {
     "sht4x": "wayside_firmware.board.chips.sht4x",
     "tmp102": "wayside_firmware.board.chips.tmp102",
     "tmp117": "wayside_firmware.board.chips.tmp117",
+    "vl53l0x": "wayside_firmware.board.chips.vl53l0x",
 }
 """The module of each model."""
 
