@@ -11,7 +11,7 @@ from wayside_edge.errors import ConfigError
 from wayside_edge.hal.buses import BUS_KINDS, Buses, BusSettings
 from wayside_edge.hal.clock import ClockSettings
 from wayside_edge.outbox.settings import OutboxSettings
-from wayside_edge.pipeline.settings import BatchSettings
+from wayside_edge.pipeline.settings import BatchSettings, ReadingSettings
 from wayside_edge.ports import DriverKind
 from wayside_edge.registry import SensorSettings
 from wayside_edge.uplink.settings import UplinkSettings
@@ -103,6 +103,7 @@ def sample(kinds: Sequence[str] = ()) -> str:
     if not kinds:
         names = textwrap.fill(", ".join(registry.kinds()), 110, initial_indent="# ", subsequent_indent="# ")
         parts.append(f"# wayside-edge sample-config KIND shows a sensor of any of these kinds:\n{names}\n")
+    parts.append(_commented(f"[[sensor.reading]]\n{to_sample(ReadingSettings, path='sensor.reading')}"))
     families = dict.fromkeys(family for kind in kinds for family in _kind(kind).families)
     parts += [_bus(family) for family in families if family in BUS_KINDS]
     parts += [_commented(_sensor(kind, "")) for kind in kinds if kind != "host"]
@@ -116,7 +117,7 @@ def _bus(family: str) -> str:
 
 def _sensor(name: str, end: str) -> str:
     kind = _kind(name)
-    head = to_sample(SensorSettings, leave_out=() if kind.families else ("bus",))
+    head = to_sample(SensorSettings, leave_out=("reading",) if kind.families else ("bus", "reading"))
     head = head.replace('kind = "host"', f'kind = "{name}"').replace('name = "greenhouse"', f'name = "{name}"')
     if kind.families:
         head = head.replace("# bus =", f'bus = "{kind.families[0]}-bus"')

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wayside_edge.pipeline.settings import ReadingSettings
 from wayside_edge.ports import BusProvider, Driver, DriverKind
 from wayside_shared.settings import Table, from_table, remainder, setting, suggestion
 
@@ -27,6 +28,7 @@ class SensorSettings:
     deadline_s: float = setting(
         "Most that a read may take, in seconds: one that takes longer has failed.", 10.0, minimum=0.01, maximum=3600.0
     )
+    reading: list[ReadingSettings] = setting("What to do with its readings before they are sent.", factory=list)
     options: Table = remainder("Settings of the driver.")
 
 

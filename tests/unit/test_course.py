@@ -6,6 +6,7 @@ import pytest
 
 from wayside_edge.acquisition.course import Course, Outcome
 from wayside_edge.errors import BusError, DeviceAbsentError, SensorError
+from wayside_edge.pipeline.conditioning import Conditioner
 from wayside_edge.pipeline.schedule import Backoff
 from wayside_edge.ports import Quantity, Reading, Steps
 from wayside_shared.quality import Quality
@@ -50,6 +51,7 @@ class Rig:
             interval_ns=interval_ms * MS,
             offset_ns=0,
             deadline_s=deadline_s,
+            conditioner=Conditioner(()),
             backoff=Backoff(lambda: 0.0),
             clock=self.clock,
         )

@@ -8,6 +8,7 @@ import pytest
 from wayside_edge.acquisition.course import Course, Outcome
 from wayside_edge.acquisition.lane import Lane
 from wayside_edge.hal.clock import ClockSettings, SystemClock
+from wayside_edge.pipeline.conditioning import Conditioner
 from wayside_edge.pipeline.schedule import Backoff
 from wayside_edge.ports import Driver, Reading, Steps
 
@@ -44,6 +45,7 @@ def course(name: str, driver: Driver, interval_ms: int) -> Course:
         interval_ns=interval_ms * 1_000_000,
         offset_ns=0,
         deadline_s=10.0,
+        conditioner=Conditioner(()),
         backoff=Backoff(lambda: 0.0),
         clock=CLOCK,
     )

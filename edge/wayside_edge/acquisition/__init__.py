@@ -30,6 +30,7 @@ from wayside_edge.health.events import (
     SensorStalled,
 )
 from wayside_edge.pipeline.batcher import Batcher
+from wayside_edge.pipeline.conditioning import Conditioner
 from wayside_edge.pipeline.schedule import Backoff, Lateness
 from wayside_edge.ports import BusProvider, Clock, ClosedBatch, Outbox, Resuming
 from wayside_edge.registry import SensorSettings
@@ -58,7 +59,7 @@ class AcquisitionCounters:
         reads_ok: reads that gave readings, or had none to give.
         reads_failed: starts and reads that failed.
         ticks_missed: reads left out because the one before took too long or the sensor was waiting to be started.
-        produced: readings that drivers gave.
+        produced: readings that drivers gave, as the configuration has them conditioned.
         accepted: samples that the outbox has made durable.
         refused: readings that were not accepted, by reason: a reject code, `memory_full` or `stopped`.
     """
@@ -122,6 +123,11 @@ class Acquisition:
         return self._batcher.pending + sum(batch.n for batch in self._closed)
 
     @property
+    def condensed(self) -> int:
+        """Readings that the configuration had left out, or gathered into others; they are not in `produced`."""
+        return sum(course.condensed for lane in self._lanes for course in lane.courses)
+
+    @property
     def lateness(self) -> Mapping[str, Lateness]:
         """How late the reads of each sensor began."""
         return {course.name: course.lateness for lane in self._lanes for course in lane.courses}
@@ -174,6 +180,7 @@ class Acquisition:
                     interval_ns=_interval_ns(sensor),
                     offset_ns=min(_interval_ns(sensor), SPREAD_NS) * position // len(group),
                     deadline_s=sensor.deadline_s,
+                    conditioner=Conditioner(sensor.reading),
                     backoff=backoff(),
                     clock=self._clock,
                 )

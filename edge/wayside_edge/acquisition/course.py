@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wayside_edge.errors import BusError, SensorError
+from wayside_edge.pipeline.conditioning import Conditioner
 from wayside_edge.pipeline.guard import Guard
 from wayside_edge.pipeline.schedule import Backoff, Lateness, Ticks
 from wayside_edge.ports import Clock, Driver, Quantity, Reading
@@ -48,6 +49,7 @@ class Course:
         interval_ns: from one read to the next.
         offset_ns: how much later than others of the same interval it is read.
         deadline_s: most that a start or a read may take from its first step to its last.
+        conditioner: what becomes of its readings before they are sent.
         backoff: the pauses after failures.
         clock: this machine's.
     """
@@ -61,6 +63,7 @@ class Course:
         interval_ns: int,
         offset_ns: int,
         deadline_s: float,
+        conditioner: Conditioner,
         backoff: Backoff,
         clock: Clock,
     ) -> None:
@@ -72,6 +75,7 @@ class Course:
         self._interval_ns = interval_ns
         self._offset_ns = offset_ns
         self._deadline_s = deadline_s
+        self._conditioner = conditioner
         self._backoff = backoff
         self._clock = clock
         self._guard = Guard(quantities)
@@ -95,10 +99,17 @@ class Course:
             return None
         return self._read(self._guard.check(result))
 
-    def close(self) -> None:
-        """Leave the chip idle."""
+    @property
+    def condensed(self) -> int:
+        """Readings that the configuration had left out, or gathered into others."""
+        return self._conditioner.condensed
+
+    def close(self) -> Outcome:
+        """Leave the chip idle; what open windows still held comes out."""
         self._steps = None
         self._driver.close()
+        now_ns = self._clock.boottime_ns()
+        return Outcome(self.name, now_ns, now_ns, self._conditioner.rest(now_ns), 0, 0)
 
     def _step(self) -> Any:
         now_ns = self._clock.boottime_ns()
@@ -128,7 +139,8 @@ class Course:
         for reading in readings:
             self._known[reading.name] = reading.unit
         ended_ns = self._clock.boottime_ns()
-        outcome = Outcome(self.name, self._began_ns, ended_ns, readings, self._missed(), self._backoff.failures)
+        sent = self._conditioner.apply(readings, self._began_ns, ended_ns)
+        outcome = Outcome(self.name, self._began_ns, ended_ns, sent, self._missed(), self._backoff.failures)
         self._backoff.succeeded()
         self._schedule()
         return outcome
@@ -139,7 +151,8 @@ class Course:
         now_ns = self._clock.boottime_ns()
         self.due_ns = now_ns + round(self._backoff.failed() * NS_PER_S)
         absent = [Reading(name, None, unit, quality=error.quality) for name, unit in self._known.items()]
-        return Outcome(self.name, now_ns, now_ns, absent, self._missed(), self._backoff.failures, error)
+        sent = self._conditioner.apply(absent, now_ns, now_ns)
+        return Outcome(self.name, now_ns, now_ns, sent, self._missed(), self._backoff.failures, error)
 
     def _schedule(self) -> None:
         now_ns = self._clock.boottime_ns()

@@ -107,7 +107,9 @@ class Lane:
                 self._hand_over(now_ns, now_ns)
         for course in self.courses:
             self.busy = (course.name, self._clock.boottime_ns())
-            course.close()
+            rest = course.close()
+            if rest.readings:
+                self._outcomes.append(rest)
         self.busy = None
 
     def _pause(self, pause_ns: int) -> None:
