@@ -75,7 +75,8 @@ class Vl53l0x(I2cDriver):
         self._say((PAGE, 1), (SPAD_OFFSET, 0x00), (SPAD_COUNT, 0x2C), (PAGE, 0), (SPAD_START, 0xB4))
         self.put(GOOD_SPADS, sequence.reference_spads(good, count, aperture=aperture))
         self._say(*sequence.tuning())
-        self._say((INTERRUPT_CONFIG, 0x04), (GPIO_ACTIVE_HIGH, self._byte(GPIO_ACTIVE_HIGH) & ~0x10))
+        self.put(INTERRUPT_CONFIG, b"\x04")
+        self._say((GPIO_ACTIVE_HIGH, self._byte(GPIO_ACTIVE_HIGH) & ~0x10))
         self._say((INTERRUPT_CLEAR, 0x01), (SEQUENCE_CONFIG, DSS_PRE_RANGE_FINAL_RANGE))
         self.put_word(FINAL_RANGE_TIMEOUT, self._timeout)
         yield from self._calibrate(0x01, 0x41)  # of the laser's supply

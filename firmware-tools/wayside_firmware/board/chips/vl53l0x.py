@@ -127,8 +127,8 @@ class Vl53l0xChip(RegisterChip):
         """As the timeouts say: of the steps before with 14 clocks to a laser pulse, of the last with 10."""
         main = self.pages[0]
         early_s, late_s = (2304 * 2 * (main[at] + 1) * 1.655e-9 for at in (0x50, 0x70))
-        pre = main[0x52] * 2 ** main[0x51] + 1
-        final = main[0x72] * 2 ** main[0x71] + 1 - pre
+        pre = (main[0x52] << main[0x51]) + 1
+        final = (main[0x72] << main[0x71]) + 1 - pre
         return OVERHEAD_S + 2 * (main[0x46] + 1) * early_s + pre * early_s + final * late_s
 
     def _measure(self) -> None:
