@@ -30,6 +30,7 @@ from wayside_edge.drivers.replay.settings import ReplayColumn
 from wayside_edge.drivers.scd4x import Scd4x, Scd4xSettings
 from wayside_edge.drivers.sht3x import Sht3x, Sht3xSettings
 from wayside_edge.drivers.sht4x import Sht4x, Sht4xSettings
+from wayside_edge.drivers.si7021 import Htu21d, Htu21dSettings, Si7021, Si7021Settings
 from wayside_edge.drivers.tmp102 import Tmp102, Tmp102Settings
 from wayside_edge.drivers.tmp117 import Tmp117, Tmp117Settings
 from wayside_edge.drivers.vl53l0x import Vl53l0x, Vl53l0xSettings
@@ -132,12 +133,15 @@ CASES = {
     ),
     "adxl345": plugged("adxl345", lambda bench: Adxl345(Adxl345Settings(fifo_rate_hz=100.0), "main", bench)),
     "aht20": plugged("aht20", lambda bench: Aht20(Aht20Settings(), "main", bench)),
+    "bh1750": plugged("bh1750", lambda bench: Bh1750(Bh1750Settings(), "main", bench)),
     "bme280": bme280,
     "bmp280": plugged("bmp280", lambda bench: Bmp280(Bmp280Settings(), "main", bench)),
     "ds18b20": ds18b20,
     "host": host,
+    "htu21d": plugged("htu21d", lambda bench: Htu21d(Htu21dSettings(), "main", bench)),
     "ina219": plugged("ina219", lambda bench: Ina219(Ina219Settings(), "main", bench)),
     "ina226": plugged("ina226", lambda bench: Ina226(Ina226Settings(), "main", bench)),
+    "lm75": plugged("lm75", lambda bench: Lm75(Lm75Settings(), "main", bench)),
     "max31855": plugged("max31855", lambda bench: Max31855(Max31855Settings(), "spi", bench)),
     "max31865": plugged("max31865", lambda bench: Max31865(Max31865Settings(), "spi", bench)),
     "max6675": plugged("max6675", lambda bench: Max6675(Max6675Settings(), "spi", bench)),
@@ -145,16 +149,15 @@ CASES = {
         "mcp3008",
         lambda bench: Mcp3008(Mcp3008Settings(channels=[Mcp3008Channel(input="0", name="level")]), "spi", bench),
     ),
-    "mpu6050": plugged("mpu6050", lambda bench: Mpu6050(Mpu6050Settings(fifo_rate_hz=100), "main", bench)),
-    "bh1750": plugged("bh1750", lambda bench: Bh1750(Bh1750Settings(), "main", bench)),
-    "tmp117": plugged("tmp117", lambda bench: Tmp117(Tmp117Settings(), "main", bench)),
     "mcp9808": plugged("mcp9808", lambda bench: Mcp9808(Mcp9808Settings(), "main", bench)),
-    "lm75": plugged("lm75", lambda bench: Lm75(Lm75Settings(), "main", bench)),
-    "tmp102": plugged("tmp102", lambda bench: Tmp102(Tmp102Settings(), "main", bench)),
+    "mpu6050": plugged("mpu6050", lambda bench: Mpu6050(Mpu6050Settings(fifo_rate_hz=100), "main", bench)),
     "replay": replay,
     "scd4x": plugged("scd4x", lambda bench: Scd4x(Scd4xSettings(), "main", bench, bench.clock)),
     "sht3x": plugged("sht3x", lambda bench: Sht3x(Sht3xSettings(), "main", bench, bench.clock)),
     "sht4x": plugged("sht4x", lambda bench: Sht4x(Sht4xSettings(), "main", bench, bench.clock)),
+    "si7021": plugged("si7021", lambda bench: Si7021(Si7021Settings(), "main", bench)),
+    "tmp102": plugged("tmp102", lambda bench: Tmp102(Tmp102Settings(), "main", bench)),
+    "tmp117": plugged("tmp117", lambda bench: Tmp117(Tmp117Settings(), "main", bench)),
     "vl53l0x": plugged("vl53l0x", lambda bench: Vl53l0x(Vl53l0xSettings(), "main", bench)),
 }
 
