@@ -48,6 +48,7 @@ DRIVERS: Mapping[str, str] = {
     "max31855": "wayside_edge.drivers.max31855",
     "max31865": "wayside_edge.drivers.max31865",
     "max6675": "wayside_edge.drivers.max6675",
+    "mcp23017": "wayside_edge.drivers.mcp23017",
     "mcp3008": "wayside_edge.drivers.mcp3008",
     "mcp9808": "wayside_edge.drivers.mcp9808",
     "mpu6050": "wayside_edge.drivers.mpu6050",
@@ -58,6 +59,7 @@ DRIVERS: Mapping[str, str] = {
     "si7021": "wayside_edge.drivers.si7021",
     "tmp102": "wayside_edge.drivers.tmp102",
     "tmp117": "wayside_edge.drivers.tmp117",
+    "veml7700": "wayside_edge.drivers.veml7700",
     "vl53l0x": "wayside_edge.drivers.vl53l0x",
 }
 """The module of each kind of driver; it has a `DriverKind` named `KIND`."""

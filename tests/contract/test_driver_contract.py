@@ -24,6 +24,7 @@ from wayside_edge.drivers.max31855 import Max31855, Max31855Settings
 from wayside_edge.drivers.max31865 import Max31865, Max31865Settings
 from wayside_edge.drivers.mcp3008 import Mcp3008, Mcp3008Channel, Mcp3008Settings
 from wayside_edge.drivers.mcp9808 import Mcp9808, Mcp9808Settings
+from wayside_edge.drivers.mcp23017 import Mcp23017, Mcp23017Input, Mcp23017Settings
 from wayside_edge.drivers.mpu6050 import Mpu6050, Mpu6050Settings
 from wayside_edge.drivers.replay import Replay, ReplaySettings
 from wayside_edge.drivers.replay.settings import ReplayColumn
@@ -33,6 +34,7 @@ from wayside_edge.drivers.sht4x import Sht4x, Sht4xSettings
 from wayside_edge.drivers.si7021 import Htu21d, Htu21dSettings, Si7021, Si7021Settings
 from wayside_edge.drivers.tmp102 import Tmp102, Tmp102Settings
 from wayside_edge.drivers.tmp117 import Tmp117, Tmp117Settings
+from wayside_edge.drivers.veml7700 import Veml7700, Veml7700Settings
 from wayside_edge.drivers.vl53l0x import Vl53l0x, Vl53l0xSettings
 from wayside_edge.errors import BusError, SensorError
 from wayside_edge.hal.system import System
@@ -149,6 +151,11 @@ CASES = {
         "mcp3008",
         lambda bench: Mcp3008(Mcp3008Settings(channels=[Mcp3008Channel(input="0", name="level")]), "spi", bench),
     ),
+    "mcp23017": plugged(
+        "mcp23017",
+        lambda bench: Mcp23017(Mcp23017Settings(inputs=[Mcp23017Input(name="door", pin="A0")]), "main", bench),
+    ),
+    "veml7700": plugged("veml7700", lambda bench: Veml7700(Veml7700Settings(), "main", bench)),
     "mcp9808": plugged("mcp9808", lambda bench: Mcp9808(Mcp9808Settings(), "main", bench)),
     "mpu6050": plugged("mpu6050", lambda bench: Mpu6050(Mpu6050Settings(fifo_rate_hz=100), "main", bench)),
     "replay": replay,

@@ -74,7 +74,7 @@ def _identify(bus: I2cBus, address: int) -> bool:
         for register in (TEMPERATURE, HYSTERESIS, LIMIT)
     ]
     config = bus.write_read(address, bytes((CONFIG,)), 1)[0]
-    return not words[0] & UNUSED and words[1:] == [0x4B00, 0x5000] and config in (0, MARK)
+    return not words[0] & UNUSED and words[1:] == [0x4B00, 0x5000] and config in (0, MARK, MARK | TWELVE_BITS)
 
 
 KIND = DriverKind(

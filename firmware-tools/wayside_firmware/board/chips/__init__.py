@@ -20,6 +20,7 @@ MODELS: Mapping[str, str] = {
     "max31855": "wayside_firmware.board.chips.max31855",
     "max31865": "wayside_firmware.board.chips.max31865",
     "max6675": "wayside_firmware.board.chips.max6675",
+    "mcp23017": "wayside_firmware.board.chips.mcp23017",
     "mcp3008": "wayside_firmware.board.chips.mcp3008",
     "mcp9808": "wayside_firmware.board.chips.mcp9808",
     "mpu6050": "wayside_firmware.board.chips.mpu6050",
@@ -29,6 +30,7 @@ MODELS: Mapping[str, str] = {
     "si7021": "wayside_firmware.board.chips.si7021",
     "tmp102": "wayside_firmware.board.chips.tmp102",
     "tmp117": "wayside_firmware.board.chips.tmp117",
+    "veml7700": "wayside_firmware.board.chips.veml7700",
     "vl53l0x": "wayside_firmware.board.chips.vl53l0x",
 }
 """The module of each model."""
