@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wayside_edge import config
+from wayside_edge.commands import arguments
 from wayside_edge.errors import ConfigError, WaysideError
 from wayside_shared.commands import with_version
 from wayside_shared.errors import EXIT_CONFIG
@@ -62,7 +63,13 @@ def _enroll(options: argparse.Namespace) -> int:
     return 0
 
 
+def _for_people(options: argparse.Namespace) -> int:
+    module = importlib.import_module(f"wayside_edge.commands.{options.command.replace('-', '_')}")
+    return int(module.run(options))
+
+
 _COMMANDS = {
+    "scan": _for_people,
     "run": _run,
     "enroll": _enroll,
     "check-config": _check_config,
@@ -93,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where key and certificate go (%(default)s)",
     )
+    arguments.add_scan(commands.add_parser("scan", help="find buses and the chips on them"))
     return whole
 
 

@@ -15,7 +15,7 @@ from wayside_edge.pipeline.settings import BatchSettings, ReadingSettings
 from wayside_edge.ports import DriverKind
 from wayside_edge.registry import SensorSettings
 from wayside_edge.uplink.settings import UplinkSettings
-from wayside_shared.settings import from_toml, setting, suggestion, to_sample
+from wayside_shared.settings import Table, from_toml, remainder, setting, suggestion, to_sample
 
 
 class LogLevel(Enum):
@@ -47,18 +47,41 @@ class AgentSettings:
     sensor: list[SensorSettings] = setting("What to measure.", factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class BoardSettings:
+    """The part of the file that says what is wired to this board."""
+
+    bus: list[BusSettings] = setting("The buses that chips are on.", factory=list)
+    sensor: list[SensorSettings] = setting("What to measure.", factory=list)
+    rest: Table = remainder("What the other parts of the agent read.")
+
+
 def load(path: Path) -> AgentSettings:
     """The settings in the file `path`; every bus, sensor and driver setting in it is checked.
 
     Raises:
         ConfigError: the file cannot be read or something in it is wrong; one line with file, line and fix.
     """
+    return parse(_text(path), str(path))
+
+
+def load_board(path: Path) -> BoardSettings:
+    """Buses and sensors in the file `path`, which need not be whole: that of a device that is not enrolled yet.
+
+    Raises:
+        ConfigError: as `load`, as far as it is about these.
+    """
+    board = from_toml(BoardSettings, _text(path), str(path))
+    _check(board)
+    return board
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"cannot read the configuration: {reason}", source=str(path)) from error
-    return parse(text, str(path))
 
 
 def parse(text: str, source: str) -> AgentSettings:
@@ -72,8 +95,16 @@ def parse(text: str, source: str) -> AgentSettings:
         ConfigError: as `load`.
     """
     settings = from_toml(AgentSettings, text, source)
+    _check(settings)
+    if not settings.sensor:
+        raise ConfigError("nothing to measure: add a [[sensor]]", source=source)
+    return settings
+
+
+def _check(settings: AgentSettings | BoardSettings) -> None:
     buses = Buses(settings.bus)
     names: set[str] = set()
+    places: dict[tuple[str, str], str] = {}
     for sensor in settings.sensor:
         if sensor.name in names:
             raise sensor.options.error(f"a second sensor is named {sensor.name!r}; names must differ", "name")
@@ -82,9 +113,13 @@ def parse(text: str, source: str) -> AgentSettings:
         if sensor.bus is not None and sensor.bus not in known:
             raise sensor.options.error(f"no [[bus]] is named {sensor.bus!r}{suggestion(sensor.bus, known)}", "bus")
         registry.build(sensor, buses)
-    if not settings.sensor:
-        raise ConfigError("nothing to measure: add a [[sensor]]", source=source)
-    return settings
+        place = registry.place(sensor, buses)
+        if place is None:
+            continue
+        first = places.setdefault((str(sensor.bus), place), sensor.name)
+        if first != sensor.name:
+            what = f"{first!r} and {sensor.name!r} are both at {place} of bus {sensor.bus!r}"
+            raise sensor.options.error(f"{what}; correct one of them, or remove it", place.partition(" ")[0])
 
 
 def sample(kinds: Sequence[str] = ()) -> str:

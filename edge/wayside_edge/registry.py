@@ -102,6 +102,25 @@ def build(sensor: SensorSettings, buses: BusProvider) -> tuple[Driver, DriverKin
     return kind.build(from_table(kind.settings, sensor.options), sensor.bus or "", buses), kind
 
 
+def place(sensor: SensorSettings, buses: BusProvider) -> str | None:
+    """Where on its bus the chip of `sensor` is, as `address 0x76` or `chip_select 0`; None when it has no such place.
+
+    Args:
+        sensor: one that `build` takes.
+        buses: as there.
+    """
+    kind = load(sensor.kind)
+    if kind is None or sensor.bus is None:
+        return None
+    settings = from_table(kind.settings, sensor.options)
+    match buses.family(sensor.bus):
+        case "i2c" if isinstance(address := getattr(settings, "address", None), int):
+            return f"address 0x{address:02x}"
+        case "spi" if isinstance(select := getattr(settings, "chip_select", None), int):
+            return f"chip_select {select}"
+    return None
+
+
 def _installed() -> "Mapping[str, EntryPoint]":
     from importlib import metadata  # brings the e-mail package along: a megabyte that real boards need not carry
 

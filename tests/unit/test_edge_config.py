@@ -33,11 +33,53 @@ def test_the_sample_is_right() -> None:
     assert [sensor.kind for sensor in settings.sensor] == ["host"]
 
 
-def test_the_sample_is_right_with_all_comments_taken_away() -> None:
-    kinds = sorted(registry.DRIVERS)
-    text = re.sub(r"(?m)^# (?=\[\[|# |\w+ = )", "", config.sample(kinds))
+@pytest.mark.parametrize("kind", sorted(registry.DRIVERS))
+def test_the_sample_is_right_with_all_comments_taken_away(kind: str) -> None:
+    text = re.sub(r"(?m)^# (?=\[\[|# |\w+ = )", "", config.sample([kind]))
     settings = parse(text, "sample")
-    assert sorted(sensor.kind for sensor in settings.sensor) == kinds
+    assert {sensor.kind for sensor in settings.sensor} == {"host", kind}
+
+
+def chips(*kinds: str, more: str = "") -> str:
+    return "".join(
+        f'[[sensor]]\nname = "{kind}-{count}"\nkind = "{kind}"\nbus = "main"\n{more}'
+        for count, kind in enumerate(kinds)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "line"),
+    [
+        (BUS + chips("bme280", "bmp280"), "'bme280-0' and 'bmp280-1' are both at address 0x76 of bus 'main'", 12),
+        (BUS + chips("aht20", "aht20"), "'aht20-0' and 'aht20-1' are both at address 0x38 of bus 'main'", 12),
+        (
+            BUS.replace("i2c", "spi") + chips("max31855", "bme280", more="chip_select = 1\n"),
+            "'max31855-0' and 'bme280-1' are both at chip_select 1 of bus 'main'",
+            17,
+        ),
+    ],
+)
+def test_a_place_on_a_bus_is_taken_once(text: str, place: str, line: int) -> None:
+    said = complaint(UPLINK + text)
+    assert place in said
+    assert said.startswith(f"edge.toml:{line}: ")
+
+
+def test_the_same_address_on_two_buses_is_right() -> None:
+    second = BUS.replace("main", "other").replace("number = 1", "number = 2")
+    text = UPLINK + BUS + second + chips("bme280") + chips("bmp280").replace("main", "other")
+    assert len(parse(text, "edge.toml").sensor) == 2
+
+
+def test_a_board_is_read_without_the_rest(tmp_path: Path) -> None:
+    file = tmp_path / "board.toml"
+    file.write_text(BUS + chips("bme280"))
+    board = config.load_board(file)
+    assert [bus.name for bus in board.bus] == ["main"]
+    assert [sensor.kind for sensor in board.sensor] == ["bme280"]
+    file.write_text(BUS + chips("bme280", "bme280"))
+    with pytest.raises(ConfigError, match="both at address 0x76"):
+        config.load_board(file)
 
 
 @pytest.mark.parametrize(
