@@ -40,10 +40,11 @@ class Lines:
 
     def _read(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            with self._spoke:
-                self.lines.append(line)
-                self._spoke.notify_all()
+        with process.stdout:
+            for line in process.stdout:
+                with self._spoke:
+                    self.lines.append(line)
+                    self._spoke.notify_all()
 
 
 def test_no_database_and_no_broker_at_start(made: Installation) -> None:
