@@ -127,8 +127,10 @@ class Ina226(I2cDriver):
 
 
 def _identify(bus: I2cBus, address: int) -> bool:
-    maker, die = (int.from_bytes(bus.write_read(address, bytes((each,)), 2), "big") for each in (MANUFACTURER, DIE))
-    return (maker, die >> 4) == (TEXAS_INSTRUMENTS, DIE_ID)
+    # The die first: to Si7021 and HTU21D, which share 0x40, the number of the maker's register is the order to reset.
+    if int.from_bytes(bus.write_read(address, bytes((DIE,)), 2), "big") >> 4 != DIE_ID:
+        return False
+    return int.from_bytes(bus.write_read(address, bytes((MANUFACTURER,)), 2), "big") == TEXAS_INSTRUMENTS
 
 
 KIND = DriverKind(

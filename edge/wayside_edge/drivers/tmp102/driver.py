@@ -12,7 +12,7 @@ from wayside_edge.hal.chip import I2cDriver, signed
 from wayside_edge.ports import BusProvider, DriverKind, I2cBus, Quantity, Reading, Steps
 from wayside_shared.quality import Quality
 
-TEMPERATURE, CONFIG = 0, 1
+TEMPERATURE, CONFIG, LOW_LIMIT, HIGH_LIMIT = 0, 1, 2, 3
 ONE_SHOT, TWELVE_BITS, SHUT_DOWN = 0x8000, 0x6000, 0x0100
 RATE_4_HZ, ALERT, EXTENDED = 0x0080, 0x0020, 0x0010
 """RATE_4_HZ is what power-on sets, TWELVE_BITS cannot be changed, ALERT is the chip's own."""
@@ -78,7 +78,12 @@ def _like_a_tmp102(config: int) -> bool:
 
 
 def _identify(bus: I2cBus, address: int) -> bool:
-    return _like_a_tmp102(int.from_bytes(bus.write_read(address, bytes((CONFIG,)), 2), "big"))
+    """Whether configuration and limits are a TMP102's; an LM75 has the same limits, an INA226 may have the rest."""
+    config, *limits = (
+        int.from_bytes(bus.write_read(address, bytes((register,)), 2), "big")
+        for register in (CONFIG, LOW_LIMIT, HIGH_LIMIT)
+    )
+    return _like_a_tmp102(config) and limits == [0x4B00, 0x5000]
 
 
 KIND = DriverKind(
