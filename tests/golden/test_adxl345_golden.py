@@ -4,7 +4,7 @@ import pytest
 
 from wayside_edge.drivers.adxl345 import Adxl345, Adxl345Settings
 from wayside_shared.quality import Quality
-from wayside_testkit.chips import play
+from wayside_testkit.chips import play, refusal
 from wayside_testkit.tape import Tape
 
 
@@ -62,3 +62,22 @@ def test_a_burst_over_spi() -> None:
         (-512, 1_875_000, Quality.CLIPPED),
         (0, 1_875_000, Quality.GOOD),
     ]
+
+
+def test_more_than_the_fifo_holds_is_noise() -> None:
+    tape = Tape(
+        ("00", "e5"),
+        ("3800", ""),
+        ("1e000000", ""),
+        ("2c0a000000", ""),
+        ("310b", ""),
+        ("3880", ""),
+        ("2d08", ""),
+        ("2c", "0a080000020b"),
+        ("2c", "0a080000020b"),
+        ("38", "8022"),
+        address=0x53,
+    )
+    quality, message = refusal(lambda: play(tape, Adxl345(Adxl345Settings(fifo_rate_hz=100.0), "main", tape)))
+    assert quality is Quality.CHECKSUM
+    assert "32 samples holds 34" in message

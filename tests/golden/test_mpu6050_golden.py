@@ -4,6 +4,7 @@ import pytest
 
 from wayside_edge.drivers.mpu6050 import Mpu6050, Mpu6050Settings, Parts
 from wayside_shared.quality import Quality
+from wayside_testkit.chips import play, refusal
 from wayside_testkit.sensing import finish
 from wayside_testkit.tape import Tape
 
@@ -103,3 +104,11 @@ def test_an_overflow() -> None:
     finish(driver.start(), ignore)
     assert [reading.name for reading in finish(driver.read(), ignore)] == ["temperature"]
     assert tape.rest() == 0
+
+
+def test_more_than_the_fifo_holds_is_noise() -> None:
+    restart = (("6a00", ""), ("6a04", ""), ("6a40", ""), ("3a", "01"))
+    tape = Tape(*start("00030000"), ("2378", ""), *restart, ("6a", "4001" + "00" * 6 + "0401"), address=0x68)
+    quality, message = refusal(lambda: play(tape, Mpu6050(Mpu6050Settings(fifo_rate_hz=1000), "main", tape)))
+    assert quality is Quality.CHECKSUM
+    assert "1024 bytes holds 1025" in message

@@ -155,7 +155,11 @@ class Adxl345(ChipDriver):
         mode, status = chip.read(FIFO_CTL, 2)
         if mode != self._fifo:
             raise self._lost_settings()
-        return status & ENTRIES
+        count = status & ENTRIES
+        if count > FIFO_DEPTH + 1:  # one more may wait in the output registers (FIFO)
+            what = f"says that its FIFO of {FIFO_DEPTH} samples holds {count}; shorten the wires"
+            raise self.error(what, Quality.CHECKSUM)
+        return count
 
     def _check_kept(self, block: bytes) -> int:
         """INT_SOURCE, from registers that still hold what was set."""

@@ -169,6 +169,9 @@ class Mpu6050(I2cDriver):
         block = self.get(USER_CTRL, 10)
         self._check_kept(block[0] & FIFO_ON == FIFO_ON and block[1] == CLOCK_OF_X_GYROSCOPE)
         count: int = struct.unpack(">H", block[8:])[0]
+        if count > FIFO_BYTES:
+            what = f"says that its FIFO of {FIFO_BYTES} bytes holds {count}; shorten the wires"
+            raise self.error(what, Quality.CHECKSUM)
         return count
 
     def _check_kept(self, kept: bool) -> None:
