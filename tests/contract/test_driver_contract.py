@@ -18,6 +18,7 @@ from wayside_edge.drivers.ds18b20 import Ds18b20, Ds18b20Settings
 from wayside_edge.drivers.host import Host, HostSettings
 from wayside_edge.drivers.ina219 import Ina219, Ina219Settings
 from wayside_edge.drivers.ina226 import Ina226, Ina226Settings
+from wayside_edge.drivers.kernel import KernelSensor, KernelSettings, Source, hwmon, iio, thermal
 from wayside_edge.drivers.lm75 import Lm75, Lm75Settings
 from wayside_edge.drivers.max6675 import Max6675, Max6675Settings
 from wayside_edge.drivers.max31855 import Max31855, Max31855Settings
@@ -45,6 +46,7 @@ from wayside_edge.ports import Driver
 from wayside_firmware.board import chips
 from wayside_firmware.board.air import State
 from wayside_firmware.board.chip import SIGNALS, Fault, I2cChip, SpiChip
+from wayside_testkit.kernel import SysTree
 from wayside_testkit.onewire import W1Tree, page, scratchpad
 from wayside_testkit.sensing import Bench, Board, finish
 
@@ -121,6 +123,17 @@ def host(tmp_path: Path) -> Case:
     return Case(Host(HostSettings(), System(tmp_path)), lambda: proc.rename(away), lambda: away.rename(proc))
 
 
+def kernel(source: Source, put: Callable[[SysTree], Path]) -> Callable[[Path], Case]:
+    """The case of a device of the kernel's that is bound to its driver, and unbound."""
+
+    def case(tmp_path: Path) -> Case:
+        folder, away = put(SysTree(tmp_path)), tmp_path / "away"
+        driver = KernelSensor(KernelSettings(device="it"), source, tmp_path)
+        return Case(driver, lambda: folder.rename(away), lambda: away.rename(folder))
+
+    return case
+
+
 def replay(tmp_path: Path) -> Case:
     file, away = tmp_path / "r.csv", tmp_path / "away.csv"
     file.write_text("t,v\n" + "".join(f"2026-01-01T00:00:{i:02},{i}\n" for i in range(9)))
@@ -141,6 +154,8 @@ CASES = {
     "ds18b20": ds18b20,
     "host": host,
     "htu21d": plugged("htu21d", lambda bench: Htu21d(Htu21dSettings(), "main", bench)),
+    "hwmon": kernel(hwmon.SOURCE, lambda tree: tree.hwmon(0, "it", "1-0044", {"temp1_input": "1"})),
+    "iio": kernel(iio.SOURCE, lambda tree: tree.iio(0, "it", "1-0076", {"in_temp_input": "1"})),
     "ina219": plugged("ina219", lambda bench: Ina219(Ina219Settings(), "main", bench)),
     "ina226": plugged("ina226", lambda bench: Ina226(Ina226Settings(), "main", bench)),
     "lm75": plugged("lm75", lambda bench: Lm75(Lm75Settings(), "main", bench)),
@@ -163,6 +178,7 @@ CASES = {
     "sht3x": plugged("sht3x", lambda bench: Sht3x(Sht3xSettings(), "main", bench, bench.clock)),
     "sht4x": plugged("sht4x", lambda bench: Sht4x(Sht4xSettings(), "main", bench, bench.clock)),
     "si7021": plugged("si7021", lambda bench: Si7021(Si7021Settings(), "main", bench)),
+    "thermal": kernel(thermal.SOURCE, lambda tree: tree.thermal(0, "it", "1")),
     "tmp102": plugged("tmp102", lambda bench: Tmp102(Tmp102Settings(), "main", bench)),
     "tmp117": plugged("tmp117", lambda bench: Tmp117(Tmp117Settings(), "main", bench)),
     "vl53l0x": plugged("vl53l0x", lambda bench: Vl53l0x(Vl53l0xSettings(), "main", bench)),
