@@ -70,6 +70,7 @@ def _for_people(options: argparse.Namespace) -> int:
 
 _COMMANDS = {
     "scan": _for_people,
+    "read": _for_people,
     "run": _run,
     "enroll": _enroll,
     "check-config": _check_config,
@@ -101,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
         help="where key and certificate go (%(default)s)",
     )
     arguments.add_scan(commands.add_parser("scan", help="find buses and the chips on them"))
+    arguments.add_read(commands.add_parser("read", help="read one sensor, once or as a live table"))
     return whole
 
 

@@ -16,6 +16,18 @@ def address(text: str) -> int:
     return value
 
 
+def seconds(text: str) -> float:
+    """An interval as a sensor can have it, 0.001 to 86400.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = float(text)
+    if not 0.001 <= value <= 86_400.0:
+        raise ValueError(text)
+    return value
+
+
 def add_scan(command: argparse.ArgumentParser) -> None:
     """`wayside-edge scan`."""
     command.add_argument("--config", type=Path, metavar="FILE", help="scan the buses that this configuration names too")
@@ -30,3 +42,22 @@ def add_scan(command: argparse.ArgumentParser) -> None:
     form = command.add_mutually_exclusive_group()
     form.add_argument("--toml", action="store_true", help="print [[bus]] and [[sensor]] tables for what was found")
     form.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_read(command: argparse.ArgumentParser) -> None:
+    """`wayside-edge read`."""
+    command.add_argument("target", metavar="SENSOR", help="a kind of sensor, or the name of one in the configuration")
+    command.add_argument("--config", type=Path, metavar="FILE", help="where buses and sensors have their names from")
+    command.add_argument(
+        "--bus", metavar="BUS", help="bus it is on: N of /dev/i2c-N, spidevX.Y, w1, or a name of the configuration"
+    )
+    command.add_argument("--address", type=address, metavar="ADDRESS", help="I2C address, as 0x76")
+    command.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the driver, as in TOML"
+    )
+    command.add_argument("--watch", action="store_true", help="go on and show a live table")
+    command.add_argument(
+        "--interval", type=seconds, metavar="SECONDS", help="from one read to the next (1, or the configuration's)"
+    )
+    command.add_argument("--count", type=int, metavar="N", help="end a live table after so many reads")
+    command.add_argument("--json", action="store_true", help="print each read as one JSON object in a line")
