@@ -96,6 +96,13 @@ def test_what_was_given_before_is_stale(bench: Bench) -> None:
     assert {each.quality for each in readings(bench, chip).values()} == {Quality.GOOD}
 
 
+def test_asking_what_it_is_takes_no_measurement_away(bench: Bench) -> None:
+    chip = started(bench, driver(bench, Ina219Settings(mode=Mode.CONTINUOUS)))
+    assert KIND.identify is not None
+    assert KIND.identify(bench.i2c("main"), ADDRESS)
+    assert {each.quality for each in readings(bench, chip).values()} == {Quality.GOOD}
+
+
 @pytest.mark.parametrize("mode", Mode)
 def test_a_dip_of_the_supply_is_noticed_and_start_mends_it(bench: Bench, mode: Mode) -> None:
     chip = started(bench, driver(bench, Ina219Settings(mode=mode)))

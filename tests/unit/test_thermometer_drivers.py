@@ -149,6 +149,17 @@ def test_each_is_told_from_the_others_and_from_an_ads1115() -> None:
         assert taken == [present]
 
 
+@pytest.mark.parametrize("asked", ["tmp117", "lm75", "tmp102", "ads1115"])
+def test_asking_takes_no_measurement_of_a_tmp117_away(asked: str) -> None:
+    bench = bench_for(ONE_EACH[0])
+    chip = started(bench, Tmp117(Tmp117Settings(mode=Mode.CONTINUOUS), "main", bench))
+    kind = registry.load(asked)
+    assert kind is not None
+    assert kind.identify is not None
+    kind.identify(bench.i2c("main"), 0x48)
+    assert readings(bench, chip)["temperature"].quality is Quality.GOOD
+
+
 def test_an_mcp9808_is_told() -> None:
     bench = bench_for(ONE_EACH[1])
     kind = registry.load("mcp9808")

@@ -109,9 +109,10 @@ class Ina219(I2cDriver):
 
 
 def _identify(bus: I2cBus, address: int) -> bool:
-    """Whether the registers hold together as an INA219's: it has no identity."""
-    config, shunt, voltage, _, current, calibration = (
-        int.from_bytes(bus.write_read(address, bytes((register,)), 2), "big") for register in range(6)
+    """Whether the registers hold together as an INA219's: it has no identity. Reading POWER clears a flag."""
+    config, shunt, voltage, current, calibration = (
+        int.from_bytes(bus.write_read(address, bytes((register,)), 2), "big")
+        for register in (CONFIG, SHUNT, BUS, CURRENT, CALIBRATION)
     )
     if config & 0xC000 or calibration & 1 or voltage & 4 or not (calibration or config == CONFIG_AFTER_RESET):
         return False

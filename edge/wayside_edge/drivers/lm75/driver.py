@@ -69,12 +69,13 @@ class Lm75(I2cDriver):
 
 def _identify(bus: I2cBus, address: int) -> bool:
     """Whether limits and configuration are as an LM75 has them after power-on, or as this driver leaves them."""
-    words = [
-        int.from_bytes(bus.write_read(address, bytes((register,)), 2), "big")
-        for register in (TEMPERATURE, HYSTERESIS, LIMIT)
-    ]
+    # The limits first: reading the others clears flags of a TMP117.
+    limits = [bus.write_read(address, bytes((register,)), 2) for register in (HYSTERESIS, LIMIT)]
+    if limits != [b"\x4b\x00", b"\x50\x00"]:
+        return False
     config = bus.write_read(address, bytes((CONFIG,)), 1)[0]
-    return not words[0] & UNUSED and words[1:] == [0x4B00, 0x5000] and config in (0, MARK, MARK | TWELVE_BITS)
+    temperature = bus.write_read(address, bytes((TEMPERATURE,)), 2)
+    return config in (0, MARK, MARK | TWELVE_BITS) and not temperature[1] & UNUSED
 
 
 KIND = DriverKind(

@@ -78,12 +78,12 @@ def _like_a_tmp102(config: int) -> bool:
 
 
 def _identify(bus: I2cBus, address: int) -> bool:
-    """Whether configuration and limits are a TMP102's; an LM75 has the same limits, an INA226 may have the rest."""
-    config, *limits = (
-        int.from_bytes(bus.write_read(address, bytes((register,)), 2), "big")
-        for register in (CONFIG, LOW_LIMIT, HIGH_LIMIT)
-    )
-    return _like_a_tmp102(config) and limits == [0x4B00, 0x5000]
+    """Whether limits and configuration are a TMP102's; an LM75 has the same limits, an INA226 may have the rest."""
+    # The limits first: reading the others clears flags of a TMP117.
+    limits = [bus.write_read(address, bytes((register,)), 2) for register in (LOW_LIMIT, HIGH_LIMIT)]
+    if limits != [b"\x4b\x00", b"\x50\x00"]:
+        return False
+    return _like_a_tmp102(int.from_bytes(bus.write_read(address, bytes((CONFIG,)), 2), "big"))
 
 
 KIND = DriverKind(
