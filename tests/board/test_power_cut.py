@@ -6,6 +6,7 @@ the rest torn and out of order.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,8 +22,8 @@ from board.office import Accepted, Office
 from board.test_delivery import DEVICE
 from board.uml import DiskCache, Uml
 
-pytestmark = [pytest.mark.board, pytest.mark.timeout(600)]
-CUTS = 12
+CUTS = int(os.environ.get("CUTS", "12"))
+pytestmark = [pytest.mark.board, pytest.mark.timeout(600 + 30 * CUTS)]
 BATCHES = (5, 40)
 """Batches accepted in a boot before its cut."""
 

@@ -38,6 +38,7 @@ class Ds18b20(OneWireSlave):
         self._around = around
         self._below_k = below_k
         self._celsius = POWER_ON
+        self._reserved = 0x0C
         self._kept = bytes((0x4B, 0x46, 0x7F))
         self._ready_s = 0.0
         self._converting = False
@@ -74,8 +75,11 @@ class Ds18b20(OneWireSlave):
         celsius = self._around.state().celsius - self._below_k
         self._celsius = POWER_ON if self.fault is Fault.OUT_OF_RANGE else round(celsius / step) * step
 
+        # Byte 6 is reserved; chips count there as a DS18S20 does, from the first conversion on.
+        self._reserved = 0x0C if self.fault is Fault.OUT_OF_RANGE else 0x10 - (round(self._celsius * 16) & 0xF)
+
     def _scratchpad(self) -> bytes:
-        content = struct.pack("<h", round(self._celsius * 16)) + self._kept + bytes((0xFF, 0x0C, 0x10))
+        content = struct.pack("<h", round(self._celsius * 16)) + self._kept + bytes((0xFF, self._reserved, 0x10))
         return content + bytes((crc8(content),))
 
 
