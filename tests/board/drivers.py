@@ -1,6 +1,7 @@
 """For every driver on a bus: what the virtual board is given to run it."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,9 @@ from wayside_shared.settings import to_sample
 
 SIMULATED = {"i2c": "simulated", "spi": "simulated-spi"}
 """The simulated kind of each family of the kernel's."""
+
+ELSEWHERE: Mapping[str, str] = {"ds18b20": "test_one_wire.py"}
+"""Drivers whose bus the kernel makes of another, and the test that runs them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,11 @@ class Case:
 
 def cases() -> list[Case]:
     """One for each driver of a chip that is simulated, and each family of bus that it can be on."""
-    found: list[Case] = []
-    for kind in registry.DRIVERS:
-        driver = registry.load(kind)
-        assert driver is not None
-        found.extend(Case(kind, family) for family in driver.families if family in SIMULATED)
-    return found
+    return [Case(kind, family) for kind in registry.DRIVERS for family in families(kind) if family in SIMULATED]
+
+
+def families(kind: str) -> tuple[str, ...]:
+    """The families of the buses that a driver can be on; none for one that is on no bus."""
+    driver = registry.load(kind)
+    assert driver is not None
+    return driver.families

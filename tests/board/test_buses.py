@@ -5,12 +5,11 @@ from typing import Any
 import pytest
 
 from board.line import GuestError
-from board.machine import Board, Chips, Wanted, running
+from board.machine import Board, Wanted, running
 from board.uml import Uml
 
 pytestmark = pytest.mark.board
 I2C = {"kind": "i2c", "number": 0}
-W1 = "/sys/bus/w1/devices"
 IIO = "/sys/bus/iio/devices/iio:device0"
 
 
@@ -74,16 +73,3 @@ async def test_an_output_reaches_what_is_wired_to_it(board: Board) -> None:
     for level in (1, 0):
         await board.call("gpio:output", line=18, level=level)
         assert (await board.call("chips:line_state", line=18))[:2] == [level, 1]
-
-
-async def test_the_kernel_finds_and_reads_1_wire_thermometers_behind_a_bridge(wanted: Wanted) -> None:
-    bridge = {"model": "ds2482", "noise": 0.0, "seed": 5}
-    async with running(Uml(), wanted, Chips(i2c=[bridge])) as board:
-        await board.call("system:write", path="/sys/bus/i2c/devices/i2c-0/new_device", text="ds2482 0x18")
-        await board.call("system:appears", pattern=f"{W1}/28-00000000000b", within_s=20)
-        found = await board.call("system:read", pattern=f"{W1}/28-*/temperature")
-        celsius = (await board.call("system:read", pattern=f"{W1}/28-*/w1_slave"))[f"{W1}/28-00000000000a/w1_slave"]
-    warm, cold = (int(found[f"{W1}/28-00000000000{last}/temperature"]) / 1000 for last in "ab")
-    assert 15.0 < warm < 30.0
-    assert warm - cold == pytest.approx(30.0, abs=0.13)
-    assert "YES" in celsius
