@@ -43,13 +43,13 @@ class Slow:
 
 
 class Rig:
-    def __init__(self, interval_ms: int = 1000, deadline_s: float = 10.0) -> None:
+    def __init__(self, interval_ms: int = 1000, deadline_s: float = 10.0, phase: float = 0.0) -> None:
         self.clock = ManualClock()
         self.driver = Slow()
         self.course = Course(
             *("s", self.driver, [Quantity("v", "V", 0.0, 5.0)]),
             interval_ns=interval_ms * MS,
-            offset_ns=0,
+            phase=phase,
             deadline_s=deadline_s,
             conditioner=Conditioner(()),
             backoff=Backoff(lambda: 0.0),
@@ -71,9 +71,20 @@ def test_the_bus_is_free_while_the_chip_converts() -> None:
     assert rig.course.advance() is None
     assert rig.course.due_ns == begin_ns + 20 * MS
     outcome = rig.next()
-    assert outcome.stamp_ns == begin_ns + 20 * MS
+    assert outcome.stamp_ns == begin_ns + 250 * MS
     assert outcome.ended_ns == outcome.stamp_ns + 100 * MS
     assert [reading.value for reading in outcome.readings] == [1.0]
+
+
+@pytest.mark.parametrize(("interval_ms", "grid_ms"), [(100, 100), (1000, 250), (60_000, 250)])
+@pytest.mark.parametrize("phase", [0.0, 0.3, 0.99])
+def test_sensors_of_one_phase_are_due_together(interval_ms: int, grid_ms: int, phase: float) -> None:
+    first, second = Rig(interval_ms, phase=phase), Rig(interval_ms, phase=phase)
+    second.clock.now_ns += 7 * MS
+    stamps = [rig.next().stamp_ns for rig in (first, second)]
+    assert stamps[0] == stamps[1]
+    assert stamps[0] % (grid_ms * MS) == int(phase * grid_ms) * MS
+    assert stamps[0] - 5_020 * MS <= grid_ms * MS
 
 
 def test_ticks_do_not_drift_and_missed_ones_are_counted() -> None:

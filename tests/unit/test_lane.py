@@ -43,7 +43,7 @@ def course(name: str, driver: Driver, interval_ms: int) -> Course:
     return Course(
         *(name, driver, ()),
         interval_ns=interval_ms * 1_000_000,
-        offset_ns=0,
+        phase=0.0,
         deadline_s=10.0,
         conditioner=Conditioner(()),
         backoff=Backoff(lambda: 0.0),

@@ -43,9 +43,8 @@ STALL_S: Final = 10.0
 MEMORY_SAMPLES: Final = 20_000
 """Samples kept in memory while the outbox takes none: 40 minutes of 8 series at 1 Hz, at most a few MB."""
 
-SPREAD_NS: Final = NS_PER_S
-"""Sensors of one bus are read one after the other within this, or within their interval: all at once they would wait
-for each other."""
+TOGETHER: Final = 16
+"""Sensors of one bus that are read one right after the other; the next so many have a time of their own."""
 
 CLOSE_S: Final = 2.0
 """How long a stop waits for a driver to leave its chip idle."""
@@ -168,6 +167,8 @@ class Acquisition:
         for sensor in settings.sensor:
             # Bus names cannot hold a colon.
             sensors.setdefault(sensor.bus or f"sensor:{sensor.name}", []).append(sensor)
+        groups = sum(-(-len(group) // TOGETHER) for group in sensors.values())
+        taken = 0
         lanes = []
         for name, group in sensors.items():
             courses = []
@@ -178,13 +179,14 @@ class Acquisition:
                 course = Course(
                     *(sensor.name, driver, kind.quantities),
                     interval_ns=_interval_ns(sensor),
-                    offset_ns=min(_interval_ns(sensor), SPREAD_NS) * position // len(group),
+                    phase=(taken + position // TOGETHER) / groups,
                     deadline_s=sensor.deadline_s,
                     conditioner=Conditioner(sensor.reading),
                     backoff=backoff(),
                     clock=self._clock,
                 )
                 courses.append(course)
+            taken += -(-len(group) // TOGETHER)
             lanes.append(Lane(name, courses, self._clock, self._wake, self._room))
         return lanes
 

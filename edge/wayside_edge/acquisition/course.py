@@ -9,7 +9,7 @@ from wayside_edge.pipeline.conditioning import Conditioner
 from wayside_edge.pipeline.guard import Guard
 from wayside_edge.pipeline.schedule import Backoff, Lateness, Ticks
 from wayside_edge.ports import Clock, Driver, Quantity, Reading
-from wayside_shared.clock import NS_PER_S
+from wayside_shared.clock import NS_PER_MS, NS_PER_S
 from wayside_shared.quality import Quality
 
 
@@ -38,6 +38,10 @@ class Outcome:
 
 _PAUSED: Final = object()
 
+GRID_NS: Final = NS_PER_S // 4
+"""Ticks begin at multiples of this, or of the interval if that is shorter: what falls due together takes one wake-up
+of its thread, and on some machines a wake-up costs more than ten reads. The first read is no later for it than that."""
+
 
 class Course:
     """One sensor on its lane. Not for two threads at once.
@@ -47,7 +51,7 @@ class Course:
         driver: reads it.
         quantities: what the driver can give.
         interval_ns: from one read to the next.
-        offset_ns: how much later than others of the same interval it is read.
+        phase: where in the grid of ticks it is read, 0 to 1: see `GRID_NS`.
         deadline_s: most that a start or a read may take from its first step to its last.
         conditioner: what becomes of its readings before they are sent.
         backoff: the pauses after failures.
@@ -61,7 +65,7 @@ class Course:
         quantities: Sequence[Quantity],
         *,
         interval_ns: int,
-        offset_ns: int,
+        phase: float,
         deadline_s: float,
         conditioner: Conditioner,
         backoff: Backoff,
@@ -73,7 +77,7 @@ class Course:
         self.lateness = Lateness()
         self._driver = driver
         self._interval_ns = interval_ns
-        self._offset_ns = offset_ns
+        self._phase = phase
         self._deadline_s = deadline_s
         self._conditioner = conditioner
         self._backoff = backoff
@@ -98,6 +102,11 @@ class Course:
             self._schedule()
             return None
         return self._read(self._guard.check(result))
+
+    @property
+    def interval_ns(self) -> int:
+        """From one read to the next."""
+        return self._interval_ns
 
     @property
     def condensed(self) -> int:
@@ -157,7 +166,7 @@ class Course:
     def _schedule(self) -> None:
         now_ns = self._clock.boottime_ns()
         if self._ticks is None:
-            self._ticks = Ticks(_whole_ms(now_ns + self._offset_ns), self._interval_ns)
+            self._ticks = Ticks(self._first_ns(now_ns), self._interval_ns)
         self.due_ns = self._ticks.take(now_ns)
 
     def _missed(self) -> int:
@@ -166,7 +175,10 @@ class Course:
         missed, self._ticks.missed = self._ticks.missed, 0
         return missed
 
-
-def _whole_ms(time_ns: int) -> int:
-    """`time_ns` rounded up, so that a read that begins in time has the same stamp distance every time."""
-    return -(-time_ns // 1_000_000) * 1_000_000
+    def _first_ns(self, now_ns: int) -> int:
+        """The first point of the grid from now on, moved by the phase, in whole milliseconds where that is possible."""
+        grid_ns = min(self._interval_ns, GRID_NS)
+        offset_ns = round(self._phase * grid_ns)
+        if grid_ns >= 10 * NS_PER_MS:
+            offset_ns = offset_ns // NS_PER_MS * NS_PER_MS
+        return -((offset_ns - now_ns) // grid_ns) * grid_ns + offset_ns

@@ -12,9 +12,13 @@ from wayside_edge.acquisition.course import Course, Outcome
 from wayside_edge.ports import Clock
 from wayside_shared.clock import NS_PER_MS, NS_PER_S
 
-HANDOVER_NS: Final = 50 * NS_PER_MS
-"""Outcomes wait this long for others before the event loop is woken for them: a thousand reads a second cost twenty
-wake-ups so, and a sample that waits for its batch for a second does not notice."""
+HANDOVER_NS: Final = 100 * NS_PER_MS
+"""Outcomes wait this long for others before the event loop is woken, which then takes from all lanes: a sample that
+waits for its batch for a second does not notice."""
+
+SLACK_NS: Final = NS_PER_MS
+"""A lane that has just worked rests at least this long, so that what falls due meanwhile is done in one go; less when a
+sensor is read faster than a hundred times a second."""
 
 BACKLOG: Final = 20_000
 """Readings handed over and not taken yet at which a lane holds: the event loop is busy, or the outbox is behind."""
@@ -50,6 +54,7 @@ class Lane:
         self._readings = 0
         self._taken = 0
         self._oldest_ns: int | None = None
+        self._slack_ns = min(SLACK_NS, min(course.interval_ns for course in courses) // 10)
         self._stopping = threading.Event()
         self._crash: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name=f"lane {name}", daemon=True)
@@ -75,6 +80,7 @@ class Lane:
         """
         if self._crash is not None:
             raise self._crash
+        self._oldest_ns = None  # before the rest, so that an outcome that comes meanwhile is not forgotten
         taken = []
         while self._outcomes:
             taken.append(self._outcomes.popleft())
@@ -97,7 +103,7 @@ class Lane:
             now_ns = self._clock.boottime_ns()
             if due_ns > now_ns:
                 self._hand_over(now_ns, due_ns)
-                self._pause(due_ns - now_ns)
+                self._pause(max(due_ns - now_ns, self._slack_ns))
             elif not self._may_read():
                 self._hand_over(now_ns, now_ns + NS_PER_S)
                 self._stopping.wait(HANDOVER_NS / NS_PER_S)
