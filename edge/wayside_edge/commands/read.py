@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         driver,
         kind.quantities,
         interval_ns=round(sensor.interval_s * NS_PER_S),
-        offset_ns=0,
+        phase=0.0,
         deadline_s=sensor.deadline_s,
         conditioner=Conditioner(()),  # what the driver gives is shown, before any calibration
         backoff=Backoff(SystemRandom().random),
