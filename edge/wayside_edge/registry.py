@@ -38,6 +38,7 @@ DRIVERS: Mapping[str, str] = {
     "aht20": "wayside_edge.drivers.aht20",
     "bh1750": "wayside_edge.drivers.bh1750",
     "bme280": "wayside_edge.drivers.bme280",
+    "bme680": "wayside_edge.drivers.bme680",
     "bmp280": "wayside_edge.drivers.bme280.bmp280",
     "ds18b20": "wayside_edge.drivers.ds18b20",
     "host": "wayside_edge.drivers.host",

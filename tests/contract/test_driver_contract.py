@@ -14,6 +14,7 @@ from wayside_edge.drivers.adxl345 import Adxl345, Adxl345Settings
 from wayside_edge.drivers.aht20 import Aht20, Aht20Settings
 from wayside_edge.drivers.bh1750 import Bh1750, Bh1750Settings
 from wayside_edge.drivers.bme280 import Bme280, Bme280Settings, Bmp280, Bmp280Settings
+from wayside_edge.drivers.bme680 import Bme680, Bme680Settings
 from wayside_edge.drivers.ds18b20 import Ds18b20, Ds18b20Settings
 from wayside_edge.drivers.host import Host, HostSettings
 from wayside_edge.drivers.ina219 import Ina219, Ina219Settings
@@ -150,6 +151,7 @@ CASES = {
     "aht20": plugged("aht20", lambda bench: Aht20(Aht20Settings(), "main", bench)),
     "bh1750": plugged("bh1750", lambda bench: Bh1750(Bh1750Settings(), "main", bench)),
     "bme280": bme280,
+    "bme680": plugged("bme680", lambda bench: Bme680(Bme680Settings(), "main", bench)),
     "bmp280": plugged("bmp280", lambda bench: Bmp280(Bmp280Settings(), "main", bench)),
     "ds18b20": ds18b20,
     "host": host,

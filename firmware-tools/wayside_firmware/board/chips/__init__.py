@@ -11,6 +11,7 @@ MODELS: Mapping[str, str] = {
     "aht20": "wayside_firmware.board.chips.aht20",
     "bh1750": "wayside_firmware.board.chips.bh1750",
     "bme280": "wayside_firmware.board.chips.bme280",
+    "bme680": "wayside_firmware.board.chips.bme680",
     "bmp280": "wayside_firmware.board.chips.bmp280",
     "ds2482": "wayside_firmware.board.chips.ds2482",
     "htu21d": "wayside_firmware.board.chips.htu21d",
