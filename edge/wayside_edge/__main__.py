@@ -71,6 +71,7 @@ def _for_people(options: argparse.Namespace) -> int:
 _COMMANDS = {
     "scan": _for_people,
     "read": _for_people,
+    "doctor": _for_people,
     "run": _run,
     "enroll": _enroll,
     "check-config": _check_config,
@@ -103,6 +104,9 @@ def parser() -> argparse.ArgumentParser:
     )
     arguments.add_scan(commands.add_parser("scan", help="find buses and the chips on them"))
     arguments.add_read(commands.add_parser("read", help="read one sensor, once or as a live table"))
+    doctor = commands.add_parser("doctor", help="say what keeps this machine from measuring and delivering")
+    _add_config(doctor)
+    arguments.add_doctor(doctor)
     return whole
 
 

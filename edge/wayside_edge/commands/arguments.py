@@ -61,3 +61,8 @@ def add_read(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--count", type=int, metavar="N", help="end a live table after so many reads")
     command.add_argument("--json", action="store_true", help="print each read as one JSON object in a line")
+
+
+def add_doctor(command: argparse.ArgumentParser) -> None:
+    """`wayside-edge doctor`, besides its configuration."""
+    command.add_argument("--json", action="store_true", help="print the findings as one JSON object")

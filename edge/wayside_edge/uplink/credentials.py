@@ -42,6 +42,15 @@ def check(settings: UplinkSettings, now: datetime) -> None:
         raise ConfigError(f"{settings.key_file} is not the key of {settings.cert_file}; type: {ENROL}")
 
 
+def expires(settings: UplinkSettings) -> datetime:
+    """When the device's certificate ends.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    return _certificates(settings.cert_file, "cert_file")[0].not_valid_after_utc
+
+
 def _certificates(path: Path, setting: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(_read(path, setting))
