@@ -23,7 +23,7 @@ from wayside_firmware import __main__ as firmware_command
 from wayside_firmware.board.build import BoardSettings
 from wayside_server import __main__ as server_command
 from wayside_server.config import ServerSettings
-from wayside_shared import batch, cbor, clock, identifiers, layout, plain, session, text, topics, units
+from wayside_shared import batch, cbor, clock, identifiers, layout, plain, quality, session, text, topics, units
 from wayside_shared.rejects import DropReason, RejectCode
 from wayside_shared.settings import describe
 
@@ -188,6 +188,26 @@ def wire_contract() -> str:
     return "\n".join([NOTE, intro, _topics(), "## Messages\n", *parts, _codes(), _names()])
 
 
+def qualities() -> str:
+    """The page on the qualities of samples."""
+    meanings = member_docs(quality.Quality)
+    head = ("code", "label", "meaning")
+    rows = [(str(int(one)), f"`{one.label}`", meanings[one.name], one.has_value) for one in quality.Quality if one]
+    parts = [
+        NOTE,
+        "# Qualities\n",
+        "How far a sample can be trusted. The labels are those of the API and of exports, the codes travel in "
+        "[batches](wire-contract.md). A good sample has code 0, which is neither sent nor shown. "
+        "[What qualities say](../explanation/qualities.md) tells who sets them and where they show.\n",
+        "## Marks of a value\n",
+        table(head, (row[:3] for row in rows if row[3])),
+        "## Samples without a value\n",
+        f"Codes from {quality.FIRST_ABSENT} on, also those that are not in this table yet.\n",
+        table(head, (row[:3] for row in rows if not row[3])),
+    ]
+    return "\n".join(parts)
+
+
 def agent_configuration() -> str:
     """The page on the agent's configuration file."""
     head = ("setting", "type", "default", "meaning")
@@ -282,6 +302,7 @@ def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> tuple[s
 
 PAGES: dict[str, Callable[[], str]] = {
     "wire-contract.md": wire_contract,
+    "qualities.md": qualities,
     "agent-configuration.md": agent_configuration,
     "server-settings.md": server_settings,
     "commands.md": commands,

@@ -50,3 +50,11 @@ class Quality(IntEnum):
     def label(self) -> str:
         """Its name in the API and in exports."""
         return self.name.lower()
+
+
+def label_of(code: int) -> str:
+    """The label of a code; one that a later version may bring, 200 say, has the label 'code 200'."""
+    try:
+        return Quality(code).label
+    except ValueError:
+        return f"code {code}"

@@ -12,8 +12,12 @@ from psycopg import sql
 
 Stored = dict[str, Counter[int]]
 
+ABSENT = -1
+"""Stands for samples without a value, which no source here makes: each would be a phantom."""
+
 _NUMBERS = "SELECT d.name, value::bigint FROM sample"
 _TEXTS = "SELECT d.name, (value #>> '{}')::bigint FROM sample_value"
+_ABSENT = f"SELECT d.name, {ABSENT} FROM sample_quality"
 _DEVICE = " JOIN series s ON s.id = series_id JOIN device d ON d.id = s.device_id"
 _DROPPED = (
     "SELECT d.name, b.seq FROM ingest_batch b JOIN stream s ON s.id = b.stream_id JOIN device d ON d.id = s.device_id"
@@ -35,8 +39,8 @@ def stored_by_sql(conninfo: str) -> Stored:
     """How often each value stands in the tables, by device."""
     stored: Stored = {}
     with psycopg.connect(conninfo) as connection, connection.cursor() as cursor:
-        for select in (_NUMBERS, _TEXTS):
-            with cursor.copy(sql.SQL("COPY ({}) TO STDOUT").format(sql.SQL(select + _DEVICE))) as copy:
+        for select in (_NUMBERS + _DEVICE, _TEXTS + _DEVICE, f"{_ABSENT}{_DEVICE} WHERE quality >= 64"):
+            with cursor.copy(sql.SQL("COPY ({}) TO STDOUT").format(sql.SQL(select))) as copy:
                 copy.set_types(["text", "int8"])
                 for device, value in copy.rows():
                     stored.setdefault(device, Counter())[value] += 1
@@ -80,7 +84,7 @@ class Api:
             with self._client.stream("GET", f"/api/v1/devices/{device}/telemetry/export?format=csv") as answer:
                 answer.raise_for_status()
                 rows = csv.DictReader(answer.iter_lines())
-                stored[device] = Counter(int(float(row["value"])) for row in rows)
+                stored[device] = Counter(int(float(row["value"])) if row["value"] else ABSENT for row in rows)
         return stored
 
     def account(self, device: str) -> Account:

@@ -301,6 +301,9 @@ async def test_readers_that_stop_are_cut_and_make_room(pool: Pool, app: FastAPI,
             stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             stuck.connect(("127.0.0.1", urlsplit(base).port))
             stuck.sendall(f"GET {url} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n".encode())
+            # Its export has begun, so that the next one does not come before it.
+            stuck.settimeout(20)
+            assert await asyncio.to_thread(stuck.recv, 12) == b"HTTP/1.1 200"
         headers = {"Authorization": f"Bearer {key}"}
         async with httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as client, asyncio.timeout(30):
             refused = 0

@@ -109,7 +109,7 @@ async def test_a_wide_document_has_a_row_for_each_time_and_loses_no_double(
 
 async def test_nothing_to_export_is_a_whole_document(pool: Pool, reading: PostgresReading) -> None:
     await add_device(pool, "dev-1")
-    assert await _export(reading, Format.CSV, Shape.LONG) == "series,unit,time,value\n"
+    assert await _export(reading, Format.CSV, Shape.LONG) == "series,unit,time,value,quality\n"
     assert json.loads(await _export(reading, Format.JSON, Shape.LONG)) == []
     assert await _export(reading, Format.CSV, Shape.WIDE) == "time\n"
     with pytest.raises(NotFoundError, match="no series 'x'"):

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import re
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,11 +13,17 @@ from playwright.async_api import Page, async_playwright, expect
 
 from wayside_server.api.service import create_app
 from wayside_server.console.pages import STATIC, console_router
+from wayside_server.domain.limits import DeviceLimits
 from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.identity import PostgresIdentity
+from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
+from wayside_shared.batch import Column, Marks
+from wayside_shared.clock import NS_PER_S
+from wayside_shared.quality import Quality
+from wayside_testkit.batches import BOOT_NS, WALL_NS, Device
 from wayside_testkit.telemetry import add_dead_letter, add_device, add_incident, add_refusals, add_series, add_stream
 from wayside_testkit.web import serve
 
@@ -123,11 +130,96 @@ async def test_an_operator_signs_in_and_watches_a_device_live(
     async with page.expect_download() as downloading:
         await page.get_by_role("link", name="CSV", exact=True).click()
     saved = await (await downloading.value).path()
-    assert (await asyncio.to_thread(saved.read_text)).startswith("series,unit,time,value\n")
+    assert (await asyncio.to_thread(saved.read_text)).startswith("series,unit,time,value,quality\n")
     await page.get_by_role("button", name="Sign out").click()
     await expect(page).to_have_url(f"{console}/sign-in")
     await page.goto(console)
     await expect(page).to_have_url(f"{console}/sign-in")
+
+
+async def _kiln(store: PostgresIngest) -> Device:
+    """A sample every ten seconds of the last five minutes, of a thermocouple that was loose for two of them; a probe
+    that has been away for a while; and one that never was there."""
+    device, now_ns = Device("kiln-2"), time.time_ns()
+
+    def at(seconds: float) -> int:
+        return _boottime_ns(now_ns, seconds)
+
+    loose = {-100: Quality.OPEN_CIRCUIT, -90: Quality.OPEN_CIRCUIT}
+    values = {second: 640.0 for second in range(-280, 0, 10) if second not in loose}
+    item = device.item(
+        Column("chamber/temperature", "Cel", [at(second) for second in values], list(values.values())),
+        Column("flue/pressure", "Pa", [at(-250)], [101_325.0]),
+        marks=[
+            Marks("chamber/temperature", "Cel", [at(second) for second in (*loose, -10)], [*loose.values(), 1]),
+            Marks("flue/pressure", "Pa", [at(-240), at(-60)], [Quality.CHECKSUM, Quality.ABSENT]),
+            Marks("flue/soot", "mg/m3", [at(-30)], [Quality.WRONG_CHIP]),
+        ],
+    )
+    await store.settle([item])
+    return device
+
+
+def _boottime_ns(now_ns: int, seconds: float) -> int:
+    """So many seconds after `now_ns` on the boot clock of the test kit's devices."""
+    return BOOT_NS + now_ns - WALL_NS + int(seconds * NS_PER_S)
+
+
+async def _line_at(page: Page, seconds: float) -> bool:
+    """Whether the first plot has a line so many seconds after now."""
+    found = await page.evaluate(
+        """(seconds) => {
+            const canvas = document.querySelector(".uplot canvas");
+            const box = document.querySelector(".uplot .u-over").getBoundingClientRect();
+            const ratio = canvas.width / canvas.getBoundingClientRect().width;
+            const left = box.left - canvas.getBoundingClientRect().left + box.width * (1 + seconds / 300);
+            const pixels = canvas.getContext("2d").getImageData(left * ratio, 0, 1, canvas.height).data;
+            const probe = document.createElement("canvas").getContext("2d");
+            probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--line-1");
+            probe.fillRect(0, 0, 1, 1);
+            const color = probe.getImageData(0, 0, 1, 1).data;
+            for (let at = 0; at < pixels.length; at += 4)
+                if (pixels[at + 3] > 128 && [0, 1, 2].every((i) => Math.abs(pixels[at + i] - color[i]) < 40))
+                    return true;
+            return false;
+        }""",
+        seconds,
+    )
+    return bool(found)
+
+
+async def test_an_operator_sees_why_a_series_has_no_value_and_since_when(
+    pool: Pool, console: str, keys: Keys, page: Page, tmp_path: Path
+) -> None:
+    store = PostgresIngest(pool, "test", DeviceLimits())
+    device = await _kiln(store)
+    await page.goto(f"{console}/login/{await keys.create_link()}")
+    await page.get_by_role("link", name="kiln-2").click()
+    chamber, pressure, soot = (page.locator(".tiles li").nth(i) for i in range(3))
+    await expect(chamber).to_contain_text("640 °C")
+    await expect(chamber).to_contain_text("at the end of the chip's range")
+    await expect(pressure).to_have_text(
+        re.compile(r"flue/pressure\s*No value\s*no chip answers\s*for 4 min\s*last 101325 Pa, 4 min ago")
+    )
+    await expect(soot).to_have_text(
+        re.compile(r"flue/soot\s*No value\s*another chip answers\s*for \d\d s\s*never had one")
+    )
+    await expect(page.locator("[data-role=link]")).to_have_text("live")
+    await expect(page.locator(".chip")).to_have_count(3)
+    await expect(page.locator(".uplot")).to_have_count(2)
+    assert [await _line_at(page, seconds) for seconds in (-150, -95, -50)] == [True, False, True]
+    await page.screenshot(path=tmp_path / "device.png", full_page=True)
+    before = await page.locator("[data-role=link]").get_attribute("title") or ""
+    marks = [Marks("chamber/temperature", "Cel", [_boottime_ns(time.time_ns(), 0)], [Quality.OPEN_CIRCUIT])]
+    await store.settle([device.item(marks=marks)])
+    await expect(page.locator("[data-role=link]")).not_to_have_attribute("title", before)
+    await expect(chamber).to_contain_text("sensing element disconnected or shorted")
+    await expect(chamber).to_contain_text("last 640 °C")
+    await page.emulate_media(color_scheme="dark")
+    await page.screenshot(path=tmp_path / "dark.png", full_page=True)
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await page.wait_for_function("document.documentElement.scrollWidth <= 390")
+    await page.screenshot(path=tmp_path / "phone.png", full_page=True)
 
 
 async def test_a_link_signs_in_once(console: str, keys: Keys, page: Page, tmp_path: Path) -> None:

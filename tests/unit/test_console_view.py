@@ -2,8 +2,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from wayside_server.console.view import ago, bar, hex_lines, kind_text, unit_text, value_text
+from wayside_server.console.view import (
+    QUALITY_WORDS,
+    ago,
+    bar,
+    hex_lines,
+    kind_text,
+    lasting,
+    quality_text,
+    unit_text,
+    value_text,
+)
 from wayside_server.domain.account import DeviceRow, StreamRow, settle
+from wayside_shared.quality import Quality
 
 
 def test_the_bar_is_filled_and_shows_a_single_missing_sample() -> None:
@@ -27,6 +38,18 @@ def test_times_are_told_as_people_do(seconds: float, text: str) -> None:
     now = datetime(2026, 5, 1, tzinfo=UTC)
     assert ago(now - timedelta(seconds=seconds), now) == text
     assert ago(None, now) == "never"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "since just now"), (59, "for 59 s"), (7300, "for 2 h")])
+def test_what_lasts_is_told_as_people_do(seconds: float, text: str) -> None:
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    assert lasting(now - timedelta(seconds=seconds), now) == text
+
+
+def test_every_quality_is_told_in_words() -> None:
+    assert set(QUALITY_WORDS) == set(Quality) - {Quality.GOOD}
+    assert quality_text(66) == "wrong checksum"
+    assert quality_text(200) == "code 200"
 
 
 def test_values_fit_a_tile() -> None:

@@ -43,6 +43,13 @@ async def add_series(
     return series_id
 
 
+async def add_qualities(pool: Pool, series_id: int, qualities: Sequence[tuple[datetime, int]]) -> None:
+    """Qualities of a series: marks of its values, and samples without a value."""
+    async with connection(pool) as conn, conn.cursor() as cursor:
+        rows = [(series_id, moment, quality) for moment, quality in qualities]
+        await cursor.executemany("INSERT INTO sample_quality VALUES (%s, %s, %s)", rows)
+
+
 async def add_stream(
     pool: Pool,
     device_id: int,

@@ -30,11 +30,11 @@ class Content:
     """Rows whose series and time came before."""
     _seen: set[tuple[str, str, int]] = field(default_factory=set, repr=False)
 
-    def add(self, series: str, unit: str, time: str, value: object) -> None:
-        """Count one sample; `time` is RFC 3339, `value` a JSON value or its text in CSV."""
+    def add(self, series: str, unit: str, time: str, value: object, quality: str | None) -> None:
+        """Count one sample; `time` is RFC 3339, `value` a JSON value or its text in CSV, `quality` a label or none."""
         at = datetime.fromisoformat(time) - _EPOCH
         at_us = (at.days * 86_400 + at.seconds) * 1_000_000 + at.microseconds
-        row = json.dumps([series, unit, at_us, _canonical(value)]).encode()
+        row = json.dumps([series, unit, at_us, _canonical(value), quality or ""]).encode()
         self.rows += 1
         self.digest = (self.digest + int.from_bytes(blake2b(row, digest_size=_WIDTH).digest())) % _MODULUS
         place = (series, unit, at_us)
@@ -115,7 +115,7 @@ def read_csv(lines: Iterable[str]) -> Content:
     """
     content = Content()
     for row in csv.DictReader(lines):
-        content.add(row["series"], row["unit"], row["time"], row["value"])
+        content.add(row["series"], row["unit"], row["time"], row["value"], row["quality"])
     return content
 
 
@@ -138,7 +138,7 @@ def summary(proofs: Sequence[DeviceProof]) -> dict[str, int]:
 def _read(samples: Iterable[dict[str, Any]]) -> Content:
     content = Content()
     for sample in samples:
-        content.add(sample["series"], sample["unit"], sample["time"], sample["value"])
+        content.add(sample["series"], sample["unit"], sample["time"], sample["value"], sample.get("quality"))
     return content
 
 
@@ -152,6 +152,9 @@ def _history(api: Api, path: str | None) -> Iterator[dict[str, Any]]:
 def _canonical(value: object) -> str:
     """One text for a value, whether it comes as JSON or as the text in a CSV cell."""
     text = value if isinstance(value, str) else json.dumps(value)
+    if text == "null":
+        # A sample without a value, which is an empty cell.
+        return ""
     try:
         return repr(float(text))
     except ValueError:

@@ -6,10 +6,12 @@ from pydantic import BaseModel, Field
 
 from wayside_server.domain.account import Account
 from wayside_server.domain.moments import to_text
-from wayside_server.domain.reading import DeadLetter, Device, Incident, Refusal, Sample, Series
+from wayside_server.domain.reading import DeadLetter, Device, Incident, LatestSample, Refusal, Sample, Series
 from wayside_server.domain.refusals import MEANINGS
+from wayside_shared.quality import Quality, label_of
 
 TIME = "UTC, RFC 3339 with microseconds"
+QUALITY = "null when good; else a label, or 'code' and a number: why there is no value, or how far to trust it"
 
 
 class DeviceAnswer(BaseModel):
@@ -64,24 +66,62 @@ class SeriesList(BaseModel):
 
 
 class SampleAnswer(BaseModel):
-    """One value."""
+    """One sample."""
 
     series: str
     unit: str = Field(description="UCUM code")
     time: str = Field(description=TIME)
-    value: Any = Field(description="number, text, boolean or any JSON")
+    value: Any = Field(description="number, text, boolean or any JSON; null for a sample without a value")
+    quality: str | None = Field(description=QUALITY)
 
     @classmethod
     def of(cls, sample: Sample) -> "SampleAnswer":
         """The answer for `sample`."""
-        return cls(series=sample.series.name, unit=sample.series.unit, time=to_text(sample.at), value=sample.value)
+        return cls(
+            series=sample.series.name,
+            unit=sample.series.unit,
+            time=to_text(sample.at),
+            value=sample.value,
+            quality=_quality(sample),
+        )
+
+
+class LatestSampleAnswer(SampleAnswer):
+    """The newest sample of a series. While it has no value, the other fields say since when, and what the last was."""
+
+    absent_since: str | None = Field(description=f"the first sample without a value behind the last value; {TIME}")
+    last_value: Any = Field(description="newest value while there is none; null otherwise")
+    last_value_time: str | None = Field(description=f"{TIME}; null when there never was a value")
+
+    @classmethod
+    def of_latest(cls, latest: LatestSample) -> "LatestSampleAnswer":
+        """The answer for `latest`."""
+        newest, absence = latest.newest, latest.absence
+        last = None if absence is None else absence.last
+        return cls(
+            **SampleAnswer.of(newest).model_dump(),
+            absent_since=None if absence is None else to_text(absence.since),
+            last_value=None if last is None else last.value,
+            last_value_time=None if last is None else to_text(last.at),
+        )
 
 
 class Latest(BaseModel):
     """The newest sample of each series by event time."""
 
     device: str
-    samples: list[SampleAnswer]
+    samples: list[LatestSampleAnswer]
+
+
+class HistoryAnswer(SampleAnswer):
+    """One sample, or with `aggregation` one bucket; `time` is when the bucket begins."""
+
+    absent: int | None = Field(description="samples of the bucket that have no value; null for a sample")
+
+    @classmethod
+    def of(cls, sample: Sample) -> "HistoryAnswer":
+        """The answer for `sample`."""
+        return cls(**SampleAnswer.of(sample).model_dump(), absent=sample.absent)
 
 
 class History(BaseModel):
@@ -90,7 +130,7 @@ class History(BaseModel):
     device: str
     start: str = Field(description=TIME)
     end: str = Field(description=f"{TIME}; not included")
-    samples: list[SampleAnswer]
+    samples: list[HistoryAnswer]
     next: str | None = Field(description="path of the next page; null when this is the last")
 
 
@@ -265,3 +305,7 @@ class IncidentPage(BaseModel):
 
     incidents: list[IncidentAnswer]
     next: str | None = Field(description="path of the next page; null when this is the last")
+
+
+def _quality(sample: Sample) -> str | None:
+    return None if sample.quality == Quality.GOOD else label_of(sample.quality)

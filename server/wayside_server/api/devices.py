@@ -11,7 +11,7 @@ from wayside_server.api.answers import (
     DeviceAnswer,
     DevicePage,
     Latest,
-    SampleAnswer,
+    LatestSampleAnswer,
     SeriesAnswer,
     SeriesList,
 )
@@ -57,7 +57,8 @@ def devices_router(reading: Reading) -> APIRouter:
     @requires(Permission.READ)
     async def list_latest(device: DeviceName) -> Latest:
         """The newest sample of each series, by event time and not by arrival."""
-        return Latest(device=device, samples=[SampleAnswer.of(one) for one in await reading.latest(device)])
+        latest = await reading.latest(device)
+        return Latest(device=device, samples=[LatestSampleAnswer.of_latest(one) for one in latest])
 
     @router.get("/{device}/account")
     @requires(Permission.READ)

@@ -97,7 +97,7 @@ async def _marks(reading: Reading, device: str, wanted: list[int], since: str | 
         except ValueError as error:
             raise HTTPException(422, f"since: {error}") from error
         return dict.fromkeys(wanted, start_us)
-    latest = {sample.series.id: to_us(sample.at) for sample in await reading.latest(device)}
+    latest = {one.newest.series.id: to_us(one.newest.at) for one in await reading.latest(device)}
     return {series_id: latest.get(series_id, 0) for series_id in wanted}
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
 
-from wayside_server.api.answers import History, SampleAnswer
+from wayside_server.api.answers import History, HistoryAnswer
 from wayside_server.api.paging import Cursor, Limit, next_link, read_place, stale_cursor
 from wayside_server.api.schema import DeviceName, bytes_of, problems
 from wayside_server.api.streams import ClosingStream
@@ -105,7 +105,7 @@ def telemetry_router(reading: Reading) -> APIRouter:
             device=device,
             start=to_text(from_us(start_us)),
             end=to_text(from_us(end_us)),
-            samples=[SampleAnswer.of(sample) for sample in page],
+            samples=[HistoryAnswer.of(sample) for sample in page],
             next=onward,
         )
 
@@ -122,6 +122,9 @@ def telemetry_router(reading: Reading) -> APIRouter:
         series: SeriesNames = [],  # noqa: B006
         start: Start = "1970-01-02T00:00:00Z",
         end: End = "9999-01-01T00:00:00Z",
+        quality: Annotated[
+            bool, Query(description="wide: the qualities beside the values too; a long document always has them")
+        ] = False,
     ) -> ClosingStream:
         """All samples between two times as one document, streamed. Long: by series and time. Wide: a row a time."""
         start_us, end_us = _span(start, end)
@@ -135,7 +138,8 @@ def telemetry_router(reading: Reading) -> APIRouter:
                 raise HTTPException(
                     422, f"{count} series are too many columns; name up to {MAX_WIDE_SERIES} as series="
                 )
-        pieces = _limited(exports, reading.export(ExportQuery(device, series, start_us, end_us, format, shape)))
+        query = ExportQuery(device, series, start_us, end_us, format, shape, quality)
+        pieces = _limited(exports, reading.export(query))
         # Errors that are known before the first byte still get a status of their own.
         first = await anext(pieces)
         headers = {"Content-Disposition": f'attachment; filename="{device}.{format.value}"'}

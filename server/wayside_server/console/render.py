@@ -10,7 +10,18 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from wayside_server.console.view import UNIT_SIGNS, ago, bar, hex_lines, kind_text, unit_text, utc_text, value_text
+from wayside_server.console.view import (
+    UNIT_SIGNS,
+    ago,
+    bar,
+    hex_lines,
+    kind_text,
+    lasting,
+    quality_text,
+    unit_text,
+    utc_text,
+    value_text,
+)
 from wayside_server.domain.access import SESSION_COOKIE
 from wayside_server.domain.refusals import MEANINGS
 
@@ -32,6 +43,7 @@ def _make_environment() -> Environment:
     environment.globals["bar"] = bar
     environment.filters["hex_lines"] = hex_lines
     environment.filters["kind_text"] = kind_text
+    environment.filters["quality_text"] = quality_text
     environment.globals["refusal_meanings"] = MEANINGS
     return environment
 
@@ -48,5 +60,6 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         principal=request.state.principal,
         csrf=csrf_token(session),
         ago=lambda moment: ago(moment, now),
+        lasting=lambda moment: lasting(moment, now),
     )
     return HTMLResponse(text, status)

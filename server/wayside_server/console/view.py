@@ -1,11 +1,12 @@
 """What the pages show: numbers and times as people read them, and the account as a bar."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from wayside_server.domain.account import Account
 from wayside_server.domain.reading import JsonValue
+from wayside_shared.quality import Quality, label_of
 
 _MIN_WIDTH = 0.6
 """Percent of the bar: a single missing sample among billions must be seen."""
@@ -30,6 +31,22 @@ UNIT_SIGNS = {
     "m/s2": "m/s²",
 }
 """Signs that people know, for UCUM codes that only programs do; all other codes are shown as they are."""
+
+QUALITY_WORDS: Mapping[int, str] = {
+    Quality.CLIPPED: "at the end of the chip's range",
+    Quality.UNSTABLE: "not settled yet",
+    Quality.STALE: "not measured again since",
+    Quality.OVERRUN: "samples before it were lost on the board",
+    Quality.ABSENT: "no chip answers",
+    Quality.BUS_FAULT: "the bus fails",
+    Quality.CHECKSUM: "wrong checksum",
+    Quality.NOT_READY: "the chip did not finish in time",
+    Quality.OUT_OF_RANGE: "out of the chip's range",
+    Quality.WRONG_CHIP: "another chip answers",
+    Quality.OPEN_CIRCUIT: "sensing element disconnected or shorted",
+    Quality.POWER_LOST: "the chip lost its supply",
+    Quality.INVALID: "no valid measurement; see the agent's log",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +85,25 @@ def ago(moment: datetime | None, now: datetime) -> str:
     """How long before `now` that was, as in '3 min ago'."""
     if moment is None:
         return "never"
+    return f"{_span(moment, now)} ago" if (now - moment).total_seconds() >= 2 else "just now"
+
+
+def lasting(moment: datetime, now: datetime) -> str:
+    """How long it has been so since `moment`, as in 'for 3 min'."""
+    return f"for {_span(moment, now)}" if (now - moment).total_seconds() >= 2 else "since just now"
+
+
+def _span(moment: datetime, now: datetime) -> str:
     seconds = (now - moment).total_seconds()
-    if seconds < 2:
-        return "just now"
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:
-            return f"{int(seconds // size)} {unit} ago"
-    return f"{int(seconds)} s ago"
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def quality_text(code: int) -> str:
+    """What a quality says, in words that fit a tile; a code that this version does not know is told as such."""
+    return QUALITY_WORDS.get(code) or label_of(code)
 
 
 def value_text(value: JsonValue) -> str:

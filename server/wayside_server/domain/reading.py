@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Protocol, TypeAlias
 
 from wayside_server.domain.account import Account
+from wayside_shared.quality import Quality
 
 JsonValue: TypeAlias = "float | int | bool | str | list[JsonValue] | dict[str, JsonValue] | None"
 
@@ -40,11 +41,42 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value of a series at a time, UTC."""
+    """A sample of a series at a time, UTC, or what became of those in a bucket that begins then.
+
+    Args:
+        series: of which.
+        at: when.
+        value: None for one without a value, and for a bucket without values.
+        quality: a code of `Quality`, or of a later version of it; from `FIRST_ABSENT` on there is no value.
+        absent: how many samples of a bucket have no value; None for a sample.
+    """
 
     series: Series
     at: datetime
     value: JsonValue
+    quality: int = Quality.GOOD
+    absent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A series whose newest samples have no value.
+
+    Args:
+        since: time of the first one behind the last value, or of the first one ever.
+        last: the newest sample with a value; None when there was none yet.
+    """
+
+    since: datetime
+    last: Sample | None
+
+
+@dataclass(frozen=True, slots=True)
+class LatestSample:
+    """The newest sample of a series; `absence` is there when it has no value."""
+
+    newest: Sample
+    absence: Absence | None = None
 
 
 class Aggregation(Enum):
@@ -80,7 +112,8 @@ class HistoryQuery:
         descending: newest first.
         limit: most samples to return.
         after: where the page begins; None for the first.
-        aggregation: with `bucket_us`, one value for each bucket of a numeric series in place of its samples.
+        aggregation: with `bucket_us`, one value for each bucket of a numeric series in place of its samples, and how
+            many of its samples have none.
         bucket_us: width of a bucket; buckets are aligned to 1970-01-01 UTC.
     """
 
@@ -111,7 +144,10 @@ class Shape(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ExportQuery:
-    """All samples of a device between two times (UTC microseconds, end excluded), as one document."""
+    """All samples of a device between two times (UTC microseconds, end excluded), as one document.
+
+    With `qualities` a wide document has the qualities beside the values; a long one always has them.
+    """
 
     device: str
     series: Sequence[str]
@@ -119,6 +155,7 @@ class ExportQuery:
     end_us: int
     format: Format
     shape: Shape
+    qualities: bool = False
 
 
 DEAD_LETTER_HEAD_BYTES = 128
@@ -208,11 +245,11 @@ class Reading(Protocol):
     async def series(self, device: str) -> Sequence[Series]:
         """The series of a device, by name and unit."""
 
-    async def latest(self, device: str, *, skip: int = 0, limit: int | None = None) -> Sequence[Sample]:
+    async def latest(self, device: str, *, skip: int = 0, limit: int | None = None) -> Sequence[LatestSample]:
         """The newest sample of each series by event time, by name and unit: `limit` of them, behind `skip`."""
 
     async def history(self, query: HistoryQuery) -> Sequence[Sample]:
-        """Up to `query.limit` samples; fewer mean that there are no more."""
+        """Up to `query.limit` samples or buckets; fewer mean that there are no more."""
 
     def export(self, query: ExportQuery) -> AsyncGenerator[bytes, None]:
         """The document in pieces; close it when it is not read to its end.

@@ -2,11 +2,11 @@
 
 Long documents hold the series one after the other, wide ones are made week by week. Numbers leave PostgreSQL as bare
 `time, value` rows and get series, unit and punctuation by replacing delimiters in whole pieces, which costs less than
-PostgreSQL forming them for each row; texts and JSON are formed in SQL.
+PostgreSQL forming them for each row; texts, JSON and series with qualities are formed in SQL.
 """
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -21,10 +21,11 @@ from wayside_server.storage.copy_out import copy_out
 from wayside_server.storage.database import Connection, translated
 from wayside_server.storage.partitions import WEEK_US, week_start_us
 from wayside_server.storage.statements import load_statements
+from wayside_shared.quality import Quality
 
 _SQL = load_statements("export")
 _FORMULA_STARTS = tuple("=+-@\t\r＝＋－＠")
-CSV_HEADER = b"series,unit,time,value\n"
+CSV_HEADER = b"series,unit,time,value,quality\n"
 
 
 async def export(conninfo: str, query: ExportQuery, series: Sequence[Series]) -> AsyncGenerator[bytes, None]:
@@ -44,7 +45,7 @@ async def export(conninfo: str, query: ExportQuery, series: Sequence[Series]) ->
                 # Each JSON row begins with a comma; the first one's makes way for the bracket.
                 opened = query.format is Format.CSV
                 if opened:
-                    yield _wide_header(series) if query.shape is Shape.WIDE else CSV_HEADER
+                    yield _wide_header(query, series) if query.shape is Shape.WIDE else CSV_HEADER
                 async for piece in pieces:
                     yield piece if opened else b"[" + piece[1:]
                     opened = True
@@ -70,8 +71,8 @@ async def _long(connection: Connection, query: ExportQuery, series: Sequence[Ser
     for one in series:
         span = {"id": one.id, "start": from_us(query.start_us), "end": from_us(query.end_us)}
         kinds = await _row(connection, "kinds", span)
-        if kinds["others"]:
-            statement = _formed_rows(query.format, one, span)
+        if kinds["others"] or kinds["qualities"]:
+            statement = _formed_rows(query.format, one, span, marked=kinds["qualities"])
             async with aclosing(copy_out(connection, statement.as_string(connection))) as pieces:
                 async for piece in pieces:
                     yield piece
@@ -91,7 +92,7 @@ def frame(piece: bytes, head: bytes, middle: bytes, tail: bytes) -> bytes:
 
 def _frame(kind: Format, series: Series) -> tuple[bytes, bytes, bytes]:
     if kind is Format.CSV:
-        return f"{csv_cell(series.name)},{csv_cell(series.unit)},".encode(), b"Z,", b"\n"
+        return f"{csv_cell(series.name)},{csv_cell(series.unit)},".encode(), b"Z,", b",\n"
     return _json_prefix(series).encode(), b'Z","value":', b"}\n"
 
 
@@ -99,8 +100,8 @@ def _json_prefix(series: Series) -> str:
     return f',{{"series":{json.dumps(series.name)},"unit":{json.dumps(series.unit)},"time":"'
 
 
-def _formed_rows(kind: Format, series: Series, span: dict[str, Any]) -> sql.Composed:
-    rows = _rows(kind, series, span)
+def _formed_rows(kind: Format, series: Series, span: dict[str, Any], *, marked: bool) -> sql.Composed:
+    rows = _rows(kind, series, span, marked=marked)
     if kind is Format.JSON:
         return _sql("long_json").format(prefix=sql.Literal(_json_prefix(series)), rows=rows)
     # COPY quotes these itself; only the guard against formulas is ours.
@@ -119,36 +120,61 @@ async def _wide(connection: Connection, query: ExportQuery, series: Sequence[Ser
             return
         start_us = to_us(first)
         until_us = min(end_us, week_start_us(start_us) + WEEK_US)
-        statement = _wide_rows(query.format, series, from_us(start_us), from_us(until_us))
+        week = {"ids": ids, "start": from_us(start_us), "end": from_us(until_us)}
+        marked = {int(row["id"]) for row in await _all(connection, "with_qualities", week)}
+        statement = _wide_rows(query, series, from_us(start_us), from_us(until_us), marked)
         async with aclosing(copy_out(connection, statement.as_string(connection))) as pieces:
             async for piece in pieces:
                 yield piece
         start_us = until_us
 
 
-def _wide_rows(kind: Format, series: Sequence[Series], start: datetime, end: datetime) -> sql.Composed:
-    rows = sql.SQL(" UNION ALL ").join(_rows(kind, one, {"id": one.id, "start": start, "end": end}) for one in series)
-    if kind is Format.JSON:
-        return _sql("wide_json").format(rows=rows)
-    columns = sql.SQL(", ").join(_sql("wide_column").format(label=sql.Literal(_label(one))) for one in series)
-    return _sql("wide_csv").format(columns=columns, rows=rows)
+def _wide_rows(
+    query: ExportQuery, series: Sequence[Series], start: datetime, end: datetime, marked: Collection[int]
+) -> sql.Composed:
+    rows = sql.SQL(" UNION ALL ").join(
+        _rows(query.format, one, {"id": one.id, "start": start, "end": end}, marked=one.id in marked) for one in series
+    )
+    turns = _sql("turns").format(rows=rows)
+    if query.format is Format.JSON:
+        qualities = _sql("wide_json_qualities").format() if query.qualities else sql.Literal("")
+        return _sql("wide_json").format(turns=turns, qualities=qualities)
+    kinds = ("wide_column", "wide_quality_column") if query.qualities else ("wide_column",)
+    columns = sql.SQL(", ").join(_sql(kind).format(label=sql.Literal(_label(one))) for one in series for kind in kinds)
+    return _sql("wide_csv").format(columns=columns, turns=turns)
 
 
-def _wide_header(series: Sequence[Series]) -> bytes:
-    return (",".join(["time", *(csv_cell(_label(one)) for one in series)]) + "\n").encode()
+def _wide_header(query: ExportQuery, series: Sequence[Series]) -> bytes:
+    endings = ("", " quality") if query.qualities else ("",)
+    return (
+        ",".join(["time", *(csv_cell(_label(one) + ending) for one in series for ending in endings)]) + "\n"
+    ).encode()
 
 
 def _label(series: Series) -> str:
     return f"{series.name} [{series.unit}]"
 
 
-def _rows(kind: Format, series: Series, span: dict[str, Any]) -> sql.Composed:
-    return _sql("rows").format(
-        label=sql.Literal(_label(series)),
-        number_cell=_sql("number_cell"),
-        other_cell=_sql("json_cell") if kind is Format.JSON else _sql("csv_cell").format(),
+def _rows(kind: Format, series: Series, span: dict[str, Any], *, marked: bool) -> sql.Composed:
+    parts: dict[str, sql.Composable] = {
+        "label": sql.Literal(_label(series)),
+        "number_cell": _sql("number_cell"),
+        "other_cell": _sql("json_cell") if kind is Format.JSON else _sql("csv_cell").format(),
         **_literals(span),
+    }
+    if not marked:
+        return _sql("rows").format(**parts)
+    quality_label = _quality_label()
+    marks = _sql("marks").format(quality_label=quality_label, **_literals(span))
+    return _sql("marked_rows").format(marks=marks, quality_label=quality_label, **parts)
+
+
+def _quality_label() -> sql.Composed:
+    whens = (
+        _sql("quality_when").format(code=sql.Literal(int(quality)), label=sql.Literal(quality.label))
+        for quality in Quality
     )
+    return _sql("quality_label").format(whens=sql.SQL(" ").join(whens))
 
 
 def _literals(span: dict[str, Any]) -> dict[str, sql.Literal]:
@@ -160,8 +186,11 @@ def _sql(name: str) -> sql.SQL:
 
 
 async def _row(connection: Connection, statement: str, values: dict[str, Any]) -> DictRow:
+    (row,) = await _all(connection, statement, values)
+    return row
+
+
+async def _all(connection: Connection, statement: str, values: dict[str, Any]) -> list[DictRow]:
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_SQL[statement], values)
-        row = await cursor.fetchone()
-    assert row is not None
-    return row
+        return await cursor.fetchall()

@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.rows import dict_row
 
 from wayside_server.domain.moments import from_us
 from wayside_server.domain.reading import Sample, Series
 from wayside_server.errors import StorageError
 from wayside_server.storage.database import Pool, connection, translated
 from wayside_server.storage.statements import load_statements
+from wayside_shared.quality import Quality
 
 _SQL = load_statements("live")
 
@@ -52,10 +54,16 @@ class PostgresLive:
 
     async def newer(self, marks: Mapping[int, int]) -> Sequence[Sample]:
         values = {"ids": list(marks), "marks": [from_us(us) for us in marks.values()], "limit": PAGE}
-        async with connection(self._pool) as conn:
-            rows = await (await conn.execute(_SQL["newer"], values)).fetchall()
+        async with connection(self._pool) as conn, conn.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(_SQL["newer"], values)
+            rows = await cursor.fetchall()
         return [
-            Sample(Series(row[0], row[1], row[2]), row[3], row[5] if row[4] is None else row[4])  # type: ignore[arg-type]
+            Sample(
+                Series(row["id"], row["name"], row["unit"]),
+                row["ts"],
+                row["value_json"] if row["value"] is None else row["value"],
+                row["quality"] or Quality.GOOD,
+            )
             for row in rows
         ]
 

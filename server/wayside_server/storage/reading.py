@@ -13,11 +13,13 @@ from wayside_server.domain.account import Account, DeviceRow, RowCount, StreamRo
 from wayside_server.domain.moments import from_us
 from wayside_server.domain.reading import (
     DEAD_LETTER_HEAD_BYTES,
+    Absence,
     DeadLetter,
     Device,
     ExportQuery,
     HistoryQuery,
     Incident,
+    LatestSample,
     Refusal,
     Sample,
     Series,
@@ -27,6 +29,7 @@ from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.export import export
 from wayside_server.storage.schema import pending
 from wayside_server.storage.statements import load_statements
+from wayside_shared.quality import FIRST_ABSENT, Quality
 
 _SQL = load_statements("reading")
 _AGGREGATES = load_statements("aggregate")
@@ -78,12 +81,9 @@ class PostgresReading:
         await self.device(device)
         return [Series(**row) for row in await self._rows("series", {"device": device, "names": []})]
 
-    async def latest(self, device: str, *, skip: int = 0, limit: int | None = None) -> Sequence[Sample]:
+    async def latest(self, device: str, *, skip: int = 0, limit: int | None = None) -> Sequence[LatestSample]:
         await self.device(device)
-        return [
-            Sample(Series(row["id"], row["name"], row["unit"]), row["ts"], _value(row))
-            for row in await self._rows("latest", {"device": device, "skip": skip, "limit": limit})
-        ]
+        return [_latest(row) for row in await self._rows("latest", {"device": device, "skip": skip, "limit": limit})]
 
     async def history(self, query: HistoryQuery) -> Sequence[Sample]:
         await self.device(query.device)
@@ -104,7 +104,10 @@ class PostgresReading:
             await cursor.execute(statement, _history_values(query, list(by_id)))
             rows = await cursor.fetchall()
         at = "ts" if query.aggregation is None else "bucket"
-        return [Sample(by_id[row["series_id"]], row[at], _value(row)) for row in rows]
+        return [
+            Sample(by_id[row["series_id"]], row[at], _value(row), row["quality"] or Quality.GOOD, row.get("absent"))
+            for row in rows
+        ]
 
     async def export(self, query: ExportQuery) -> AsyncGenerator[bytes, None]:
         await self.device(query.device)
@@ -202,6 +205,18 @@ def _history_values(query: HistoryQuery, ids: list[int]) -> dict[str, Any]:
         "limit": query.limit,
         "width": timedelta(microseconds=query.bucket_us),
     }
+
+
+def _latest(row: DictRow) -> LatestSample:
+    series = Series(row["id"], row["name"], row["unit"])
+    marked = row["quality_ts"] == row["ts"] and row["quality"] < FIRST_ABSENT
+    last = None
+    if row["ts"] is not None:
+        last = Sample(series, row["ts"], _value(row), row["quality"] if marked else Quality.GOOD)
+    if row["absent_since"] is not None:
+        return LatestSample(Sample(series, row["quality_ts"], None, row["quality"]), Absence(row["absent_since"], last))
+    assert last is not None
+    return LatestSample(last)
 
 
 def _value(row: DictRow) -> Any:

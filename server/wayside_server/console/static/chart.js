@@ -44,7 +44,9 @@
 
   function add(sample) {
     const line = lines.get(keyOf(sample));
-    if (!line || typeof sample.value !== "number") return;
+    // A sample without a value, or a bucket of nothing else, parts the line.
+    const absent = sample.value === null && (sample.quality !== null || sample.absent > 0);
+    if (!line || !(absent || typeof sample.value === "number")) return;
     const time = Date.parse(sample.time) / 1000;
     const last = line.times.length - 1;
     if (last >= 0 && time <= line.times[last]) return;
@@ -74,6 +76,21 @@
     return [times, values];
   }
 
+  // A value between two gaps is no part of a line; places where only other series have samples are undefined.
+  function alone(plot, at) {
+    const found = [];
+    let behindGap = true;
+    let candidate = null;
+    plot.data[at].forEach((value, i) => {
+      if (value === undefined) return;
+      if (value === null && candidate !== null) found.push(candidate);
+      candidate = value !== null && behindGap ? i : null;
+      behindGap = value === null;
+    });
+    if (candidate !== null) found.push(candidate);
+    return found;
+  }
+
   function trim(oldest) {
     for (const line of lines.values()) {
       let drop = 0;
@@ -100,7 +117,7 @@
           stroke: line.color,
           width: 1.6,
           spanGaps: false,
-          points: { show: false },
+          points: { show: false, filter: alone, size: 5, fill: line.color },
           value: (_, value) => short(value),
         })),
       ],
@@ -210,10 +227,13 @@
   async function begin() {
     const colors = palette();
     const latest = await getJson(`${base}/latest`);
-    latest.samples.filter((sample) => typeof sample.value === "number").forEach((sample, i) => {
+    // Of a series that never had a value nobody knows whether it will be a number; most are.
+    const numeric = (sample) => typeof (sample.value ?? sample.last_value) === "number";
+    const unknown = (sample) => sample.absent_since !== null && sample.last_value_time === null;
+    latest.samples.filter((sample) => numeric(sample) || unknown(sample)).forEach((sample, i) => {
       const index = i % colors.length;
       lines.set(keyOf(sample), {
-        name: sample.series, unit: sample.unit, shown: i < MAX_FIRST, color: colors[index], index, times: [], values: [],
+        name: sample.series, unit: sample.unit, shown: i < MAX_FIRST && numeric(sample), color: colors[index], index, times: [], values: [],
       });
     });
     chips();

@@ -1,4 +1,5 @@
 -- What stands for {aggregate} in the statements `buckets_…` of reading.sql; each gives a 64-bit float.
+-- A sample without a value is NULL there.
 
 -- name: avg
 avg(value)
@@ -13,10 +14,10 @@ max(value)
 sum(value)
 
 -- name: count
-count(*)::double precision
+count(value)::double precision
 
 -- name: first
-(array_agg(value ORDER BY ts, value))[1]
+(array_agg(value ORDER BY ts, value) FILTER (WHERE value IS NOT NULL))[1]
 
 -- name: last
-(array_agg(value ORDER BY ts DESC, value DESC))[1]
+(array_agg(value ORDER BY ts DESC, value DESC) FILTER (WHERE value IS NOT NULL))[1]

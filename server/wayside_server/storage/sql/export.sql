@@ -6,7 +6,12 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 
 -- name: kinds
 SELECT EXISTS (SELECT FROM sample WHERE series_id = %(id)s AND ts >= %(start)s AND ts < %(end)s) AS numbers,
-       EXISTS (SELECT FROM sample_value WHERE series_id = %(id)s AND ts >= %(start)s AND ts < %(end)s) AS others;
+       EXISTS (SELECT FROM sample_value WHERE series_id = %(id)s AND ts >= %(start)s AND ts < %(end)s) AS others,
+       EXISTS (SELECT FROM sample_quality WHERE series_id = %(id)s AND ts >= %(start)s AND ts < %(end)s) AS qualities;
+
+-- name: with_qualities
+SELECT id FROM unnest(%(ids)s::integer[]) AS wanted (id)
+WHERE EXISTS (SELECT FROM sample_quality WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s);
 
 -- name: first_time
 SELECT min(first.ts) FROM unnest(%(ids)s::integer[]) AS wanted (id)
@@ -14,6 +19,9 @@ CROSS JOIN LATERAL (
     (SELECT ts FROM sample WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s ORDER BY ts LIMIT 1)
     UNION ALL
     (SELECT ts FROM sample_value WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s ORDER BY ts LIMIT 1)
+    UNION ALL
+    (SELECT ts FROM sample_quality
+     WHERE quality >= 64 AND series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s ORDER BY ts LIMIT 1)
 ) AS first;
 
 -- name: numbers
@@ -23,11 +31,33 @@ COPY (SELECT ts AT TIME ZONE 'UTC', value FROM sample
 TO STDOUT (FORMAT csv, DELIMITER E'\x02');
 
 -- name: rows
-(SELECT ts, {label} AS label, {number_cell} AS cell FROM sample
+(SELECT ts, {label} AS label, {number_cell} AS cell, NULL::text AS quality FROM sample
  WHERE series_id = {id} AND ts >= {start} AND ts < {end} ORDER BY ts)
 UNION ALL
-(SELECT ts, {label}, {other_cell} FROM sample_value
+(SELECT ts, {label}, {other_cell}, NULL FROM sample_value
  WHERE series_id = {id} AND ts >= {start} AND ts < {end} ORDER BY ts);
+
+-- name: marked_rows
+-- As `rows`, for a series that has qualities: marks of values, and samples without a value.
+(SELECT ts, {label} AS label, {number_cell} AS cell, quality FROM sample LEFT JOIN {marks} AS mark USING (ts)
+ WHERE series_id = {id} AND ts >= {start} AND ts < {end} ORDER BY ts)
+UNION ALL
+(SELECT ts, {label}, {other_cell}, quality FROM sample_value LEFT JOIN {marks} AS mark USING (ts)
+ WHERE series_id = {id} AND ts >= {start} AND ts < {end} ORDER BY ts)
+UNION ALL
+(SELECT ts, {label}, NULL, {quality_label} FROM sample_quality
+ WHERE quality >= 64 AND series_id = {id} AND ts >= {start} AND ts < {end} ORDER BY ts);
+
+-- name: marks
+(SELECT ts, {quality_label} AS quality
+ FROM (SELECT ts, max(quality) AS quality FROM sample_quality
+       WHERE quality < 64 AND series_id = {id} AND ts >= {start} AND ts < {end} GROUP BY ts) AS marked);
+
+-- name: quality_label
+CASE quality {whens} ELSE 'code ' || quality END;
+
+-- name: quality_when
+WHEN {code} THEN {label};
 
 -- name: number_cell
 value::text;
@@ -41,30 +71,41 @@ CASE WHEN jsonb_typeof(value) <> 'string' THEN value::text
 value::text;
 
 -- name: long_csv
-COPY (SELECT {name}, {unit}, replace((ts AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z', cell
+COPY (SELECT {name}, {unit}, replace((ts AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z', cell, quality
       FROM ({rows}) AS rows ORDER BY ts)
 TO STDOUT (FORMAT csv);
 
 -- name: long_json
-COPY (SELECT {prefix} || replace((ts AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z","value":' || cell || '}}'
+COPY (SELECT {prefix} || replace((ts AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z","value":' || coalesce(cell, 'null')
+             || coalesce(',"quality":"' || quality || '"', '') || '}}'
       FROM ({rows}) AS rows ORDER BY ts)
 TO STDOUT (FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02');
 
 -- name: wide_csv
 -- A time that a series has twice takes a second row.
 COPY (SELECT replace((ts AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z', {columns}
-      FROM (SELECT ts, label, cell, row_number() OVER (PARTITION BY ts, label ORDER BY cell COLLATE "C") AS turn
-            FROM ({rows}) AS rows) AS turns
+      FROM ({turns}) AS turns
       GROUP BY ts, turn ORDER BY ts, turn)
 TO STDOUT (FORMAT csv);
+
+-- name: turns
+SELECT ts, label, cell, quality,
+       row_number() OVER (PARTITION BY ts, label ORDER BY cell COLLATE "C", quality COLLATE "C") AS turn
+FROM ({rows}) AS rows;
 
 -- name: wide_column
 max(cell COLLATE "C") FILTER (WHERE label = {label});
 
+-- name: wide_quality_column
+max(quality COLLATE "C") FILTER (WHERE label = {label});
+
 -- name: wide_json
 COPY (SELECT ',{{"time":"' || replace((ts AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z","values":'
-             || json_object_agg(label, cell::json ORDER BY label COLLATE "C")::text || '}}'
-      FROM (SELECT ts, label, cell, row_number() OVER (PARTITION BY ts, label ORDER BY cell COLLATE "C") AS turn
-            FROM ({rows}) AS rows) AS turns
+             || json_object_agg(label, cell::json ORDER BY label COLLATE "C")::text || {qualities} || '}}'
+      FROM ({turns}) AS turns
       GROUP BY ts, turn ORDER BY ts, turn)
 TO STDOUT (FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02');
+
+-- name: wide_json_qualities
+',"qualities":' || coalesce(json_object_agg(label, quality ORDER BY label COLLATE "C")
+                            FILTER (WHERE quality IS NOT NULL), '{{}}')::text;

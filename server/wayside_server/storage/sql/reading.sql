@@ -48,56 +48,89 @@ WHERE d.name = %(device)s AND (cardinality(%(names)s::text[]) = 0 OR s.name = AN
 ORDER BY s.name COLLATE "C", s.unit COLLATE "C";
 
 -- name: latest
-SELECT s.id, s.name, s.unit, l.ts, l.value, l.value_json
+-- A quality holds while no value is later. `absent_since` is the first sample without a value behind the last value.
+SELECT s.id, s.name, s.unit, l.ts, l.value, l.value_json, l.quality, l.quality_ts,
+       CASE WHEN l.quality >= 64 AND l.quality_ts >= coalesce(l.ts, '-infinity')
+            THEN coalesce((SELECT q.ts FROM sample_quality q
+                           WHERE q.quality >= 64 AND q.series_id = l.series_id AND q.ts >= coalesce(l.ts, '-infinity')
+                           ORDER BY q.ts LIMIT 1), l.quality_ts) END AS absent_since
 FROM latest l JOIN series s ON s.id = l.series_id JOIN device d ON d.id = s.device_id
-WHERE d.name = %(device)s AND l.ts IS NOT NULL
+WHERE d.name = %(device)s AND (l.ts IS NOT NULL OR l.quality >= 64)
 ORDER BY s.name COLLATE "C", s.unit COLLATE "C"
 OFFSET %(skip)s LIMIT %(limit)s;
 
 -- name: history_ascending
 -- Samples may share series and time, so a page begins at a time and skips the rows of it that were given.
--- Each series contributes at most one page, in the order of the index.
-SELECT h.series_id, h.ts, h.value, h.value_json
-FROM unnest(%(ids)s::integer[]) AS wanted (id)
-CROSS JOIN LATERAL (
-    (SELECT wanted.id AS series_id, ts, value, NULL::jsonb AS value_json, 0 AS kind
-     FROM sample
-     WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s
-       AND (ts, series_id) >= (%(at)s, %(at_series)s)
-     ORDER BY ts, value LIMIT %(limit)s + %(skip)s)
-    UNION ALL
-    (SELECT wanted.id, ts, NULL, value, 1
-     FROM sample_value
-     WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s
-       AND (ts, series_id) >= (%(at)s, %(at_series)s)
-     ORDER BY ts, value LIMIT %(limit)s + %(skip)s)
-) AS h
-ORDER BY h.ts, h.series_id, h.kind, h.value, h.value_json
-OFFSET %(skip)s LIMIT %(limit)s;
+-- Each series contributes at most one page, in the order of the index; values get their marks when the page is made.
+SELECT p.series_id, p.ts, p.value, p.value_json,
+       coalesce(p.quality, (SELECT max(q.quality) FROM sample_quality q
+                            WHERE q.series_id = p.series_id AND q.ts = p.ts AND q.quality < 64)) AS quality
+FROM (
+    SELECT h.series_id, h.ts, h.kind, h.value, h.value_json, h.quality
+    FROM unnest(%(ids)s::integer[]) AS wanted (id)
+    CROSS JOIN LATERAL (
+        (SELECT wanted.id AS series_id, ts, 0 AS kind, value, NULL::jsonb AS value_json, NULL::smallint AS quality
+         FROM sample
+         WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s
+           AND (ts, series_id) >= (%(at)s, %(at_series)s)
+         ORDER BY ts, value LIMIT %(limit)s + %(skip)s)
+        UNION ALL
+        (SELECT wanted.id, ts, 1, NULL, value, NULL
+         FROM sample_value
+         WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s
+           AND (ts, series_id) >= (%(at)s, %(at_series)s)
+         ORDER BY ts, value LIMIT %(limit)s + %(skip)s)
+        UNION ALL
+        (SELECT wanted.id, ts, 2, NULL, NULL, quality
+         FROM sample_quality
+         WHERE quality >= 64 AND series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s
+           AND (ts, series_id) >= (%(at)s, %(at_series)s)
+         ORDER BY ts, quality LIMIT %(limit)s + %(skip)s)
+    ) AS h
+    ORDER BY h.ts, h.series_id, h.kind, h.value, h.value_json, h.quality
+    OFFSET %(skip)s LIMIT %(limit)s
+) AS p
+ORDER BY p.ts, p.series_id, p.kind, p.value, p.value_json, p.quality;
 
 -- name: history_descending
-SELECT h.series_id, h.ts, h.value, h.value_json
-FROM unnest(%(ids)s::integer[]) AS wanted (id)
-CROSS JOIN LATERAL (
-    (SELECT wanted.id AS series_id, ts, value, NULL::jsonb AS value_json, 0 AS kind
-     FROM sample
-     WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s
-       AND (ts, series_id) <= (%(at)s, %(at_series)s)
-     ORDER BY ts DESC, value DESC LIMIT %(limit)s + %(skip)s)
-    UNION ALL
-    (SELECT wanted.id, ts, NULL, value, 1
-     FROM sample_value
-     WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s
-       AND (ts, series_id) <= (%(at)s, %(at_series)s)
-     ORDER BY ts DESC, value DESC LIMIT %(limit)s + %(skip)s)
-) AS h
-ORDER BY h.ts DESC, h.series_id DESC, h.kind DESC, h.value DESC, h.value_json DESC
-OFFSET %(skip)s LIMIT %(limit)s;
+SELECT p.series_id, p.ts, p.value, p.value_json,
+       coalesce(p.quality, (SELECT max(q.quality) FROM sample_quality q
+                            WHERE q.series_id = p.series_id AND q.ts = p.ts AND q.quality < 64)) AS quality
+FROM (
+    SELECT h.series_id, h.ts, h.kind, h.value, h.value_json, h.quality
+    FROM unnest(%(ids)s::integer[]) AS wanted (id)
+    CROSS JOIN LATERAL (
+        (SELECT wanted.id AS series_id, ts, 0 AS kind, value, NULL::jsonb AS value_json, NULL::smallint AS quality
+         FROM sample
+         WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s
+           AND (ts, series_id) <= (%(at)s, %(at_series)s)
+         ORDER BY ts DESC, value DESC LIMIT %(limit)s + %(skip)s)
+        UNION ALL
+        (SELECT wanted.id, ts, 1, NULL, value, NULL
+         FROM sample_value
+         WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s
+           AND (ts, series_id) <= (%(at)s, %(at_series)s)
+         ORDER BY ts DESC, value DESC LIMIT %(limit)s + %(skip)s)
+        UNION ALL
+        (SELECT wanted.id, ts, 2, NULL, NULL, quality
+         FROM sample_quality
+         WHERE quality >= 64 AND series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s
+           AND (ts, series_id) <= (%(at)s, %(at_series)s)
+         ORDER BY ts DESC, quality DESC LIMIT %(limit)s + %(skip)s)
+    ) AS h
+    ORDER BY h.ts DESC, h.series_id DESC, h.kind DESC, h.value DESC, h.value_json DESC, h.quality DESC
+    OFFSET %(skip)s LIMIT %(limit)s
+) AS p
+ORDER BY p.ts DESC, p.series_id DESC, p.kind DESC, p.value DESC, p.value_json DESC, p.quality DESC;
 
 -- name: buckets_ascending
-SELECT series_id, bucket, {aggregate} AS value, NULL::jsonb AS value_json
+-- A bucket of samples without a value is there too, with the value NULL.
+SELECT series_id, bucket, {aggregate} AS value, NULL::jsonb AS value_json, NULL::smallint AS quality,
+       count(*) - count(value) AS absent
 FROM (SELECT series_id, ts, value, date_bin(%(width)s, ts, timestamptz '1970-01-01 00:00:00+00') AS bucket
-      FROM sample
+      FROM (SELECT series_id, ts, value FROM sample
+            UNION ALL
+            SELECT series_id, ts, NULL FROM sample_quality WHERE quality >= 64) AS every
       WHERE series_id = ANY(%(ids)s) AND ts >= %(start)s AND ts < %(end)s) AS binned
 WHERE (bucket, series_id) >= (%(at)s, %(at_series)s)
 GROUP BY series_id, bucket
@@ -105,9 +138,12 @@ ORDER BY bucket, series_id
 OFFSET %(skip)s LIMIT %(limit)s;
 
 -- name: buckets_descending
-SELECT series_id, bucket, {aggregate} AS value, NULL::jsonb AS value_json
+SELECT series_id, bucket, {aggregate} AS value, NULL::jsonb AS value_json, NULL::smallint AS quality,
+       count(*) - count(value) AS absent
 FROM (SELECT series_id, ts, value, date_bin(%(width)s, ts, timestamptz '1970-01-01 00:00:00+00') AS bucket
-      FROM sample
+      FROM (SELECT series_id, ts, value FROM sample
+            UNION ALL
+            SELECT series_id, ts, NULL FROM sample_quality WHERE quality >= 64) AS every
       WHERE series_id = ANY(%(ids)s) AND ts >= %(start)s AND ts < %(end)s) AS binned
 WHERE (bucket, series_id) <= (%(at)s, %(at_series)s)
 GROUP BY series_id, bucket
