@@ -31,6 +31,7 @@ SETUP_LENGTH = 6
 FRAMING = SpiFraming(mode=3, max_speed_hz=1_600_000, read=0x80, several=0x40)
 """At up to 1.6 MHz the address byte alone gives the FIFO its 5 µs between two samples (Retrieving Data from FIFO)."""
 SINGLE_RATE_HZ = 100.0
+LAST_BIT_HZ = 800.0
 WAKE_S = 0.0011
 """From standby to the first sample: a sample's period and this (Table 1)."""
 POLLS = 10
@@ -73,6 +74,8 @@ class Adxl345(ChipDriver):
         self._format = FULL_RES | RANGES_G.index(settings.range_g)
         self._fifo = STREAM if settings.fifo_rate_hz else 0
         self._limit = LSB_PER_G * settings.range_g
+        # Above 800 Hz the last bit is always 0 (Data Formatting of Upper Data Rates).
+        self._ends = -self._limit, self._limit - (2 if self._rate_hz > LAST_BIT_HZ else 1)
 
     def start(self) -> Steps[None]:
         """See `Driver`. The chip has no reset: all that matters is set anew. What its FIFO held is lost, and said so
@@ -174,7 +177,7 @@ class Adxl345(ChipDriver):
         for name, raw in zip(SERIES, struct.unpack("<3h", data), strict=True):
             if not -self._limit <= raw < self._limit:
                 raise self.error(f"gives {raw / LSB_PER_G:.1f} g, outside of its range", Quality.OUT_OF_RANGE)
-            end = raw in (-self._limit, self._limit - 1) and quality is Quality.GOOD
+            end = raw in self._ends and quality is Quality.GOOD
             each = Quality.CLIPPED if end else quality
             yield Reading(name, raw * STEP, UNIT, decimals=DECIMALS, age_ns=age_ns, quality=each)
 

@@ -82,6 +82,6 @@ KIND = DriverKind(
     settings=Max6675Settings,
     build=Max6675,
     families=("spi",),
-    quantities=(Quantity("temperature", "Cel", 0.0, 1023.75, "±2 °C to 700 °C, ±4.75 °C above (at 3.3 V)"),),
+    quantities=(Quantity("temperature", "Cel", 0.0, 1023.75, "±2 °C from 0 °C to 700 °C"),),
 )
-"""Accuracy: data sheet, Electrical Characteristics: 8 and 19 LSB."""
+"""Accuracy: data sheet, General Description: 8 LSB."""

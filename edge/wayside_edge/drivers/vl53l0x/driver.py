@@ -165,7 +165,7 @@ KIND = DriverKind(
     settings=Vl53l0xSettings,
     build=Vl53l0x,
     families=("i2c",),
-    quantities=(Quantity("distance", "mm", 0.0, NOTHING_MM, "±3 % indoors on a white target, to 2 m"),),
+    quantities=(Quantity("distance", "mm", 0.0, NOTHING_MM, "a few percent, by target, light and timing budget"),),
     addresses=(0x29,),
     identify=_identify,
 )

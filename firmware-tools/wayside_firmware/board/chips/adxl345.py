@@ -13,6 +13,8 @@ from wayside_firmware.board.chip import Fault, Model, RegisterChip, Surroundings
 
 BW_RATE, POWER_CTL, INT_SOURCE, DATA_FORMAT, DATA, FIFO_CTL, FIFO_STATUS = 0x2C, 0x2D, 0x30, 0x31, 0x32, 0x38, 0x39
 DATA_READY, WATERMARK, OVERRUN = 0x80, 0x02, 0x01
+FAST = 14
+"""Rate code of 1600 Hz: from there on the last bit is 0 in full resolution (Data Formatting of Upper Data Rates)."""
 DEPTH = 32
 WAKE_S = 0.0011
 NOISE_G = 0.003
@@ -109,7 +111,9 @@ class Adxl345Chip(RegisterChip):
         scale = 1 << (settings & 3)
         limit = 512 * scale if settings & 0x08 else 512
         per_g = 256 if settings & 0x08 else 256 / scale
-        return min(max(round(g * per_g), -limit), limit - 1)
+        code = min(max(round(g * per_g), -limit), limit - 1)
+        fast = self.registers[BW_RATE] & 0x0F >= FAST
+        return code & ~1 if fast and (settings & 0x08 or scale == 1) else code
 
 
 MODEL = Model(Adxl345Chip, address=0x53, spi=True)
