@@ -57,6 +57,7 @@ DRIVERS: Mapping[str, str] = {
     "mpu6050": "wayside_edge.drivers.mpu6050",
     "replay": "wayside_edge.drivers.replay",
     "scd4x": "wayside_edge.drivers.scd4x",
+    "sgp40": "wayside_edge.drivers.sgp40",
     "sht3x": "wayside_edge.drivers.sht3x",
     "sht4x": "wayside_edge.drivers.sht4x",
     "si7021": "wayside_edge.drivers.si7021",

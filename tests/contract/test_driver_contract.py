@@ -31,6 +31,7 @@ from wayside_edge.drivers.mpu6050 import Mpu6050, Mpu6050Settings
 from wayside_edge.drivers.replay import Replay, ReplaySettings
 from wayside_edge.drivers.replay.settings import ReplayColumn
 from wayside_edge.drivers.scd4x import Scd4x, Scd4xSettings
+from wayside_edge.drivers.sgp40 import Sgp40, Sgp40Settings
 from wayside_edge.drivers.sht3x import Sht3x, Sht3xSettings
 from wayside_edge.drivers.sht4x import Sht4x, Sht4xSettings
 from wayside_edge.drivers.si7021 import Htu21d, Htu21dSettings, Si7021, Si7021Settings
@@ -164,25 +165,26 @@ CASES = {
     "max31855": plugged("max31855", lambda bench: Max31855(Max31855Settings(), "spi", bench)),
     "max31865": plugged("max31865", lambda bench: Max31865(Max31865Settings(), "spi", bench)),
     "max6675": plugged("max6675", lambda bench: Max6675(Max6675Settings(), "spi", bench)),
-    "mcp3008": plugged(
-        "mcp3008",
-        lambda bench: Mcp3008(Mcp3008Settings(channels=[Mcp3008Channel(input="0", name="level")]), "spi", bench),
-    ),
     "mcp23017": plugged(
         "mcp23017",
         lambda bench: Mcp23017(Mcp23017Settings(inputs=[Mcp23017Input(name="door", pin="A0")]), "main", bench),
     ),
-    "veml7700": plugged("veml7700", lambda bench: Veml7700(Veml7700Settings(), "main", bench)),
+    "mcp3008": plugged(
+        "mcp3008",
+        lambda bench: Mcp3008(Mcp3008Settings(channels=[Mcp3008Channel(input="0", name="level")]), "spi", bench),
+    ),
     "mcp9808": plugged("mcp9808", lambda bench: Mcp9808(Mcp9808Settings(), "main", bench)),
     "mpu6050": plugged("mpu6050", lambda bench: Mpu6050(Mpu6050Settings(fifo_rate_hz=100), "main", bench)),
     "replay": replay,
     "scd4x": plugged("scd4x", lambda bench: Scd4x(Scd4xSettings(), "main", bench, bench.clock)),
+    "sgp40": plugged("sgp40", lambda bench: Sgp40(Sgp40Settings(), "main", bench, bench.clock)),
     "sht3x": plugged("sht3x", lambda bench: Sht3x(Sht3xSettings(), "main", bench, bench.clock)),
     "sht4x": plugged("sht4x", lambda bench: Sht4x(Sht4xSettings(), "main", bench, bench.clock)),
     "si7021": plugged("si7021", lambda bench: Si7021(Si7021Settings(), "main", bench)),
     "thermal": kernel(thermal.SOURCE, lambda tree: tree.thermal(0, "it", "1")),
     "tmp102": plugged("tmp102", lambda bench: Tmp102(Tmp102Settings(), "main", bench)),
     "tmp117": plugged("tmp117", lambda bench: Tmp117(Tmp117Settings(), "main", bench)),
+    "veml7700": plugged("veml7700", lambda bench: Veml7700(Veml7700Settings(), "main", bench)),
     "vl53l0x": plugged("vl53l0x", lambda bench: Vl53l0x(Vl53l0xSettings(), "main", bench)),
 }
 

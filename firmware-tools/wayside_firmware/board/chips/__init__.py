@@ -26,6 +26,7 @@ MODELS: Mapping[str, str] = {
     "mcp9808": "wayside_firmware.board.chips.mcp9808",
     "mpu6050": "wayside_firmware.board.chips.mpu6050",
     "scd4x": "wayside_firmware.board.chips.scd4x",
+    "sgp40": "wayside_firmware.board.chips.sgp40",
     "sht3x": "wayside_firmware.board.chips.sht3x",
     "sht4x": "wayside_firmware.board.chips.sht4x",
     "si7021": "wayside_firmware.board.chips.si7021",
