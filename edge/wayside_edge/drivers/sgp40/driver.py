@@ -1,8 +1,8 @@
 """The driver of the SGP40.
 
 Source: Sensirion, Datasheet SGP40, version 1.0 (July 2020): switch-on behaviour in Table 1, commands and their times in
-Tables 8 to 14, humidity and temperature as words in Table 10. The command for the number of its features, 0x202F, is not
-in it; Sensirion's other gas sensors have it, and ESPHome's driver tells an SGP40 from an SGP41 by it.
+Tables 8 to 14, humidity and temperature as words in Table 10. The command for the number of its features, 0x202F, is
+not in it; Sensirion's other gas sensors have it, and ESPHome's driver tells an SGP40 from an SGP41 by it.
 """
 
 import time
