@@ -2,10 +2,10 @@
 
 The way of a sample:
 
-1. `drivers` read a chip through `hal` and return readings.
-2. `acquisition` stamps them with boot time.
-3. Readings that can never be stored are refused and counted here, before anything is promised.
-4. `pipeline.batcher` gathers them into a batch and closes it by count, size or age.
+1. `drivers` read a chip through `hal`, in steps, and return readings with their quality.
+2. `acquisition` stamps them with boot time, in the lane of their bus, and `pipeline.guard` holds them to the chip's range.
+3. `pipeline.conditioning` corrects, converts, gathers or thins them out as the configuration says.
+4. `pipeline.batcher` refuses and counts what can never be stored, and closes a batch by count, size or age.
 5. `outbox` numbers the batch and makes it durable: from here the sample is accepted.
 6. `uplink.sender` decides when to send it, the newest ahead of the backlog.
 7. `uplink.mqtt` publishes it with the device's own certificate.
