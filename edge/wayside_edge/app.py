@@ -3,7 +3,7 @@
 The way of a sample:
 
 1. `drivers` read a chip through `hal`, in steps, and return readings with their quality.
-2. `acquisition` stamps them with boot time, in the lane of their bus, and `pipeline.guard` holds them to the chip's range.
+2. `acquisition` stamps them with boot time in the lane of their bus; `pipeline.guard` holds them to the chip's range.
 3. `pipeline.conditioning` corrects, converts, gathers or thins them out as the configuration says.
 4. `pipeline.batcher` refuses and counts what can never be stored, and closes a batch by count, size or age.
 5. `outbox` numbers the batch and makes it durable: from here the sample is accepted.
