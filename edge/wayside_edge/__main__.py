@@ -72,6 +72,7 @@ _COMMANDS = {
     "scan": _for_people,
     "read": _for_people,
     "doctor": _for_people,
+    "new-driver": _for_people,
     "run": _run,
     "enroll": _enroll,
     "check-config": _check_config,
@@ -107,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="say what keeps this machine from measuring and delivering")
     _add_config(doctor)
     arguments.add_doctor(doctor)
+    arguments.add_new_driver(commands.add_parser("new-driver", help="write a package with a driver to start from"))
     return whole
 
 

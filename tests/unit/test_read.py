@@ -154,7 +154,7 @@ def test_the_machine_itself_is_on_no_bus(read: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["bme820"], "there is no kind of sensor 'bme820'; did you mean 'bme280'?"),
+        (["bmp82"], "there is no kind of sensor 'bmp82'; did you mean 'bmp280'?"),
         (["atic", "--config", "FILE"], "there is no sensor of the configuration or kind 'atic'; did you mean 'attic'?"),
         (["bme280"], "a bme280 is on a bus of family i2c or spi: say which with --bus BUS"),
         (["bme280", "--config", "FILE", "--bus", "lap"], "--bus: 'lap' is no bus: say the N of /dev/i2c-N"),

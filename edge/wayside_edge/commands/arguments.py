@@ -66,3 +66,9 @@ def add_read(command: argparse.ArgumentParser) -> None:
 def add_doctor(command: argparse.ArgumentParser) -> None:
     """`wayside-edge doctor`, besides its configuration."""
     command.add_argument("--json", action="store_true", help="print the findings as one JSON object")
+
+
+def add_new_driver(command: argparse.ArgumentParser) -> None:
+    """`wayside-edge new-driver`."""
+    command.add_argument("name", metavar="NAME", help="kind of sensor, such as bme280: small letters and digits")
+    command.add_argument("--dir", type=Path, metavar="DIR", help="a new folder for it; wayside-NAME when not given")
