@@ -21,6 +21,7 @@ from wayside_edge.hal.buses import BUS_KINDS
 from wayside_edge.ports import DriverKind
 from wayside_firmware import __main__ as firmware_command
 from wayside_firmware.board.build import BoardSettings
+from wayside_firmware.board.gpio import GpioBoardSettings
 from wayside_server import __main__ as server_command
 from wayside_server.config import ServerSettings
 from wayside_shared import batch, cbor, clock, identifiers, layout, plain, quality, session, text, topics, units
@@ -225,6 +226,9 @@ def agent_configuration() -> str:
         "A bus with simulated chips instead of real ones; it comes with `wayside[firmware]`. `wayside-fw board` prints "
         "a configuration of one. Each chip is a `[[bus.chips]]`. Further keys of its `[[bus]]`.\n",
         table(head, _settings(BoardSettings)),
+        "## A bus of kind `simulated-gpio`\n",
+        "GPIO lines with levels and pulses; it comes with `wayside[firmware]`. Each line is a `[[bus.lines]]`.\n",
+        table(head, _settings(GpioBoardSettings)),
     ]
     for kind, module in sorted(registry.DRIVERS.items()):
         driver: DriverKind = importlib.import_module(module).KIND

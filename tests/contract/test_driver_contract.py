@@ -1,5 +1,6 @@
 """What every `Driver` does."""
 
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,14 @@ from wayside_edge.drivers.bh1750 import Bh1750, Bh1750Settings
 from wayside_edge.drivers.bme280 import Bme280, Bme280Settings, Bmp280, Bmp280Settings
 from wayside_edge.drivers.bme680 import Bme680, Bme680Settings
 from wayside_edge.drivers.ds18b20 import Ds18b20, Ds18b20Settings
+from wayside_edge.drivers.gpio import (
+    DigitalInput,
+    DigitalInputSettings,
+    DigitalOutput,
+    DigitalOutputSettings,
+    PulseCounter,
+    PulseCounterSettings,
+)
 from wayside_edge.drivers.host import Host, HostSettings
 from wayside_edge.drivers.ina219 import Ina219, Ina219Settings
 from wayside_edge.drivers.ina226 import Ina226, Ina226Settings
@@ -28,6 +37,7 @@ from wayside_edge.drivers.mcp3008 import Mcp3008, Mcp3008Channel, Mcp3008Setting
 from wayside_edge.drivers.mcp9808 import Mcp9808, Mcp9808Settings
 from wayside_edge.drivers.mcp23017 import Mcp23017, Mcp23017Input, Mcp23017Settings
 from wayside_edge.drivers.mpu6050 import Mpu6050, Mpu6050Settings
+from wayside_edge.drivers.pwm import PwmDriver, PwmOutputSettings
 from wayside_edge.drivers.replay import Replay, ReplaySettings
 from wayside_edge.drivers.replay.settings import ReplayColumn
 from wayside_edge.drivers.scd4x import Scd4x, Scd4xSettings
@@ -40,6 +50,8 @@ from wayside_edge.drivers.tmp117 import Tmp117, Tmp117Settings
 from wayside_edge.drivers.veml7700 import Veml7700, Veml7700Settings
 from wayside_edge.drivers.vl53l0x import Vl53l0x, Vl53l0xSettings
 from wayside_edge.errors import BusError, SensorError
+from wayside_edge.hal.gpio import Gpio
+from wayside_edge.hal.pwm import PwmOutput
 from wayside_edge.hal.system import System
 from wayside_edge.hal.w1 import SysfsW1
 from wayside_edge.pipeline.batcher import Batcher
@@ -48,6 +60,7 @@ from wayside_edge.ports import Driver
 from wayside_firmware.board import chips
 from wayside_firmware.board.air import State
 from wayside_firmware.board.chip import SIGNALS, Fault, I2cChip, SpiChip
+from wayside_firmware.board.gpio import SimulatedGpio, SimulatedLine
 from wayside_testkit.kernel import SysTree
 from wayside_testkit.onewire import W1Tree, page, scratchpad
 from wayside_testkit.sensing import Bench, Board, finish
@@ -115,6 +128,31 @@ def ds18b20(tmp_path: Path) -> Case:
     return Case(driver, lambda: tree.unplug(device), lambda: tree.put(device, text))
 
 
+def on_gpio(build: Callable[[Bench], Driver]) -> Callable[[Path], Case]:
+    """The case of a driver on line 17 of a controller, which is unplugged and plugged in again."""
+
+    def case(_tmp_path: Path) -> Case:
+        bench, board = Bench(), SimulatedGpio({"17": SimulatedLine()})
+        bench.pins = Gpio("pins", lambda: board)
+
+        def fail(number: int | None) -> None:
+            board.fault = number
+
+        return Case(build(bench), lambda: fail(errno.ENODEV), lambda: fail(None))
+
+    return case
+
+
+def pwm(tmp_path: Path) -> Case:
+    channel, away = tmp_path / "class/pwm/pwmchip0/pwm0", tmp_path / "away"
+    channel.mkdir(parents=True)
+    (channel.parent / "device").symlink_to(tmp_path)
+    for name in ("period", "duty_cycle", "enable"):
+        (channel / name).write_text("0")
+    driver = PwmDriver(PwmOutputSettings(), PwmOutput(None, 0, tmp_path))
+    return Case(driver, lambda: channel.parent.rename(away), lambda: away.rename(channel.parent))
+
+
 def host(tmp_path: Path) -> Case:
     proc = tmp_path / "proc"
     (proc / "net").mkdir(parents=True)
@@ -154,6 +192,8 @@ CASES = {
     "bme280": bme280,
     "bme680": plugged("bme680", lambda bench: Bme680(Bme680Settings(), "main", bench)),
     "bmp280": plugged("bmp280", lambda bench: Bmp280(Bmp280Settings(), "main", bench)),
+    "digital_input": on_gpio(lambda bench: DigitalInput(DigitalInputSettings(line="17"), "pins", bench)),
+    "digital_output": on_gpio(lambda bench: DigitalOutput(DigitalOutputSettings(line="17"), "pins", bench)),
     "ds18b20": ds18b20,
     "host": host,
     "htu21d": plugged("htu21d", lambda bench: Htu21d(Htu21dSettings(), "main", bench)),
@@ -175,6 +215,8 @@ CASES = {
     ),
     "mcp9808": plugged("mcp9808", lambda bench: Mcp9808(Mcp9808Settings(), "main", bench)),
     "mpu6050": plugged("mpu6050", lambda bench: Mpu6050(Mpu6050Settings(fifo_rate_hz=100), "main", bench)),
+    "pulse_counter": on_gpio(lambda bench: PulseCounter(PulseCounterSettings(line="17"), "pins", bench)),
+    "pwm_output": pwm,
     "replay": replay,
     "scd4x": plugged("scd4x", lambda bench: Scd4x(Scd4xSettings(), "main", bench, bench.clock)),
     "sgp40": plugged("sgp40", lambda bench: Sgp40(Sgp40Settings(), "main", bench, bench.clock)),

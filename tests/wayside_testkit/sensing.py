@@ -11,7 +11,7 @@ from wayside_edge.hal.i2c import SmbusI2c, SmbusLike
 from wayside_edge.hal.spi import SpidevDevice
 from wayside_edge.outbox.settings import OutboxSettings
 from wayside_edge.pipeline.settings import BatchSettings
-from wayside_edge.ports import ClosedBatch, I2cBus, SpiDevice, Steps, W1Bus
+from wayside_edge.ports import ClosedBatch, GpioBus, I2cBus, SpiDevice, Steps, W1Bus
 from wayside_edge.registry import SensorSettings
 from wayside_edge.uplink.settings import UplinkSettings
 from wayside_firmware.board.air import State
@@ -80,6 +80,7 @@ class Bench:
         self.bus = SimulatedBus({})
         self.spi_bus = SimulatedSpi({})
         self.wire: W1Bus | None = None
+        self.pins: GpioBus | None = None
 
     def put(self, address: int, chip: I2cChip) -> None:
         """Solder `chip` to the I2C bus."""
@@ -94,7 +95,7 @@ class Bench:
         return finish(steps, self.clock.sleep)
 
     def family(self, name: str) -> str:
-        return {"main": "i2c", "spi": "spi", "wire": "w1"}[name]
+        return {"main": "i2c", "spi": "spi", "wire": "w1", "pins": "gpio"}[name]
 
     def i2c(self, name: str) -> I2cBus:
         return SmbusI2c(name, lambda: self.bus)
@@ -108,6 +109,9 @@ class Bench:
     def w1(self, name: str) -> W1Bus:
         return _there(name, self.wire)
 
+    def gpio(self, name: str) -> GpioBus:
+        return _there(name, self.pins)
+
 
 def _there(name: str, bus: T | None) -> T:
     assert bus is not None, f"put a bus named {name} onto the bench first"
@@ -118,6 +122,9 @@ class OneFamily:
     """The rest of a `BusProvider` that has one family only."""
 
     def w1(self, name: str) -> W1Bus:
+        raise ConfigError(f"there is no bus {name}")
+
+    def gpio(self, name: str) -> GpioBus:
         raise ConfigError(f"there is no bus {name}")
 
 

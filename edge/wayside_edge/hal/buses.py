@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from wayside_edge.errors import ConfigError
+from wayside_edge.hal.gpio import Gpio, GpioSettings, controller
 from wayside_edge.hal.i2c import SmbusI2c
 from wayside_edge.hal.spi import SpiAdapterLike, SpidevAdapter, SpidevDevice, SpidevLike
 from wayside_edge.hal.w1 import SysfsW1, W1Settings
-from wayside_edge.ports import I2cBus, SpiDevice, W1Bus
+from wayside_edge.ports import GpioBus, I2cBus, SpiDevice, W1Bus
 from wayside_shared.settings import Table, from_table, remainder, setting, suggestion
 
 ENTRY_POINTS = "wayside.buses"
@@ -22,7 +23,7 @@ class BusKind(Protocol):
     """Its settings class (`wayside_shared.settings`): what its `[[bus]]` table may hold besides name and kind."""
 
     family: str
-    """What it gives: `i2c` an `SmbusLike`, `spi` an `SpiAdapterLike`."""
+    """What it gives: `i2c` an `SmbusLike`, `spi` an `SpiAdapterLike`, `gpio` a `Controller`."""
 
     def __call__(self, settings: Mapping[str, object]) -> Any:
         """Open the bus that the rest of its table describes.
@@ -38,7 +39,7 @@ class BusSettings:
     """`[[bus]]`: the keys of every kind; the others belong to the kind."""
 
     name: str = setting("Name that sensors refer to.", sample="main", pattern=r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-    kind: str = setting("Kind of bus: i2c, spi, w1, or one that an installed package adds.", sample="i2c")
+    kind: str = setting("Kind of bus: i2c, spi, gpio, w1, or one that an installed package adds.", sample="i2c")
     options: Table = remainder("Settings of the kind.")
 
 
@@ -56,7 +57,12 @@ class SpiSettings:
     number: int = setting("Number of the kernel's bus: X of /dev/spidevX.Y.", 0, minimum=0, maximum=1023)
 
 
-BUS_KINDS: Mapping[str, type[Any]] = {"i2c": I2cSettings, "spi": SpiSettings, "w1": W1Settings}
+BUS_KINDS: Mapping[str, type[Any]] = {
+    "i2c": I2cSettings,
+    "spi": SpiSettings,
+    "gpio": GpioSettings,
+    "w1": W1Settings,
+}
 """Settings of the kinds of bus that need no other package."""
 
 
@@ -124,6 +130,13 @@ class Buses:
         bus: W1Bus = self._shared(name, "w1")
         return bus
 
+    def gpio(self, name: str) -> GpioBus:
+        """See `BusProvider`."""
+        if name not in self._opened:
+            self._opened[name] = Gpio(name, self._of_family(name, "gpio").opener)
+        bus: GpioBus = self._opened[name]
+        return bus
+
     def close(self) -> None:
         """Give every bus back; each opens again on its next use."""
         for bus in self._i2c.values():
@@ -151,6 +164,9 @@ def _configured(bus: BusSettings) -> _Configured:
     if bus.kind == "spi":
         adapter = SpidevAdapter(from_table(SpiSettings, bus.options).number)
         return _Configured("spi", lambda: adapter)
+    if bus.kind == "gpio":
+        lines = from_table(GpioSettings, bus.options)
+        return _Configured("gpio", lambda: controller(lines))
     if bus.kind == "w1":
         wire = from_table(W1Settings, bus.options)
         return _Configured("w1", lambda: SysfsW1(bus.name, wire.root))

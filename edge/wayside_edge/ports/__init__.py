@@ -18,6 +18,7 @@ from wayside_edge.ports.delivery import (
     StoredBatch,
     Transport,
 )
+from wayside_edge.ports.gpio import Edge, EdgeKind, Edges, GpioBus, GpioInput, GpioOutput, Pull
 from wayside_edge.ports.sensing import Driver, DriverKind, Quantity, Reading, Resuming, Steps, Waiting
 
 __all__ = [
@@ -29,13 +30,20 @@ __all__ = [
     "Connection",
     "Driver",
     "DriverKind",
+    "Edge",
+    "EdgeKind",
+    "Edges",
     "EpochState",
+    "GpioBus",
+    "GpioInput",
+    "GpioOutput",
     "I2cBus",
     "Incoming",
     "Loaded",
     "Outbox",
     "OutboxDelivery",
     "Outgoing",
+    "Pull",
     "Quantity",
     "Reading",
     "Registers",

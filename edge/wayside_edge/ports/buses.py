@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from wayside_edge.ports.gpio import GpioBus
+
 
 class I2cBus(Protocol):
     """One I2C bus. Every call is one transaction and holds the bus for its length.
@@ -87,7 +89,7 @@ class BusProvider(Protocol):
     """Opens buses by the names they have in the configuration."""
 
     def family(self, name: str) -> str:
-        """What the bus `name` is: `i2c`, `spi`, `w1`.
+        """What the bus `name` is: `i2c`, `spi`, `w1`, `gpio`.
 
         Raises:
             ConfigError: no bus of that name is configured.
@@ -117,6 +119,13 @@ class BusProvider(Protocol):
 
     def w1(self, name: str) -> W1Bus:
         """The 1-Wire bus `name`, shared.
+
+        Raises:
+            ConfigError: no bus of that name is configured, or it is of another family.
+        """
+
+    def gpio(self, name: str) -> GpioBus:
+        """The GPIO lines of the bus `name`, shared; it is opened when a line is taken.
 
         Raises:
             ConfigError: no bus of that name is configured, or it is of another family.

@@ -3,5 +3,6 @@
 from wayside_firmware.board.build import open_bus, open_spi
 from wayside_firmware.board.bus import SimulatedBus, SimulatedSpi
 from wayside_firmware.board.chip import Fault
+from wayside_firmware.board.gpio import open_gpio
 
-__all__ = ["Fault", "SimulatedBus", "SimulatedSpi", "open_bus", "open_spi"]
+__all__ = ["Fault", "SimulatedBus", "SimulatedSpi", "open_bus", "open_gpio", "open_spi"]
