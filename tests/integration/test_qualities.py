@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import httpx
 import pytest
@@ -220,6 +220,24 @@ async def test_exports_and_account_count_the_same(pool: Pool, client: httpx.Asyn
     assert [content.rows for content in contents] == [16] * 3
     assert contents[0].same(contents[1])
     assert contents[0].same(contents[2])
+
+
+async def test_counting_rows_finds_absent_samples_that_are_there_twice_or_gone(
+    pool: Pool, client: httpx.AsyncClient
+) -> None:
+    await _ingested(pool)
+
+    async def surplus_after(change: LiteralString) -> int:
+        async with connection(pool) as conn:
+            await conn.execute(change)
+        account = (await client.get(f"{BASE}/account", params={"verify": "true"})).json()
+        assert account["stored"] == 16
+        return int(account["verified"]["duplicates_stored"])
+
+    twice = "INSERT INTO sample_quality SELECT * FROM sample_quality WHERE quality"
+    assert await surplus_after(f"{twice} < 64") == 0, "a mark is no sample"
+    assert await surplus_after(f"{twice} = 66") == 1
+    assert await surplus_after("DELETE FROM sample_quality WHERE quality IN (64, 66)") == -3
 
 
 async def test_a_wide_document_has_rows_for_absent_samples_and_qualities_on_request(
