@@ -103,6 +103,7 @@ def parse(text: str, source: str) -> AgentSettings:
 
 def _check(settings: AgentSettings | BoardSettings) -> None:
     buses = Buses(settings.bus)
+    _check_numbers(settings.bus)
     names: set[str] = set()
     places: dict[tuple[str, str], str] = {}
     for sensor in settings.sensor:
@@ -120,6 +121,19 @@ def _check(settings: AgentSettings | BoardSettings) -> None:
         if first != sensor.name:
             what = f"{first!r} and {sensor.name!r} are both at {place} of bus {sensor.bus!r}"
             raise sensor.options.error(f"{what}; correct one of them, or remove it", place.partition(" ")[0])
+
+
+def _check_numbers(buses: Sequence[BusSettings]) -> None:
+    """Refuse two names for one bus of the kernel: each would be read by a thread of its own."""
+    numbers: dict[tuple[str, int], str] = {}
+    for bus in buses:
+        if bus.kind not in ("i2c", "spi"):
+            continue
+        number = bus.options.values.get("number", 0)
+        first = numbers.setdefault((bus.kind, number), bus.name)
+        if first != bus.name:
+            what = f"{first!r} and {bus.name!r} are both {bus.kind} {number}"
+            raise bus.options.error(f"{what}; remove one, and use the other's name", "number")
 
 
 def sample(kinds: Sequence[str] = ()) -> str:

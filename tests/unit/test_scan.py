@@ -158,6 +158,22 @@ def test_what_the_kernel_has_becomes_tables_too(
     assert [(sensor.name, sensor.bus) for sensor in settings.sensor] == [("bme280", "i2c-1")]
 
 
+def test_thermometers_on_1_wire_and_devices_of_the_kernel_become_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = Machine(tmp_path)
+    for name in ("28-0316a2795dff", "28-0316a2795e00", "26-000000000001", "w1_bus_master1"):
+        machine.file(f"sys/bus/w1/devices/{name}/uevent")
+    machine.file("sys/bus/iio/devices/iio:device0/name", "bme280\n")
+    assert typed(tmp_path, "--toml") == 0
+    settings = config.load_board(machine.file("edge.toml", capsys.readouterr().out))
+    assert [(sensor.name, sensor.kind, dict(sensor.options.values)) for sensor in settings.sensor] == [
+        ("ds18b20", "ds18b20", {"id": "28-0316a2795dff"}),
+        ("ds18b20-2", "ds18b20", {"id": "28-0316a2795e00"}),
+        ("iio", "iio", {"device": "bme280"}),
+    ]
+
+
 def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board(State(20.0, 101_325.0, 50.0))
     board.put(0x08, board.chip)
@@ -172,7 +188,7 @@ def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypat
     assert capsys.readouterr().out.splitlines() == [
         "i2c-1  bcm2835 (i2c@7e804000)",
         "  0x08  unknown: no driver has this address; to write a driver: wayside-edge new-driver NAME",
-        "  0x68  held by the kernel driver rtc-ds1307 (ds3231); read it through sysfs, or remove its overlay",
+        "  0x68  held by the kernel driver rtc-ds1307 (ds3231); read it as kind iio or hwmon, or remove its overlay",
         "  0x76  bme280  Bosch BME280: temperature, pressure and humidity",
         "i2c-20  fef04500.i2c",
         "  not scanned, it belongs to a display or a main board: --bus i2c-20",

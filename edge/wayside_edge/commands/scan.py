@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from wayside_edge import config, registry
 from wayside_edge.errors import BusError, ConfigError
@@ -15,6 +15,9 @@ from wayside_edge.hal.discovery import Adapter, Discovery, Interface
 from wayside_edge.hal.probe import READ_ONLY, answers
 from wayside_edge.ports import DriverKind, I2cBus
 from wayside_shared.settings import Table, suggestion
+
+THERMOMETERS: Final = ("10", "22", "28", "42")
+"""Families of 1-Wire chips that the kind ds18b20 reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ def run(options: argparse.Namespace, root: Path = Path("/")) -> int:
     if options.json:
         print(json.dumps({"i2c": [_as_json(bus) for bus in found], "interfaces": _plain(interfaces)}, indent=2))
     else:
-        print("\n".join(_toml(found) if options.toml else _table(found, interfaces)))
+        print("\n".join(_toml(found, interfaces) if options.toml else _table(found, interfaces)))
     return 1 if any(bus.trouble for bus in found) else 0
 
 
@@ -227,7 +230,7 @@ def _table(found: Sequence[Scanned], interfaces: Sequence[Interface]) -> Iterato
 
 def _told(chip: Chip) -> str:
     if chip.held_by:
-        return f"held by the kernel driver {chip.held_by}; read it through sysfs, or remove its overlay"
+        return f"held by the kernel driver {chip.held_by}; read it as kind iio or hwmon, or remove its overlay"
     if chip.trouble:
         return chip.trouble
     possible = " or ".join(chip.possible)
@@ -243,7 +246,7 @@ def _told(chip: Chip) -> str:
     return f"unknown: {no}; to write a driver: wayside-edge new-driver NAME"
 
 
-def _toml(found: Sequence[Scanned]) -> Iterator[str]:
+def _toml(found: Sequence[Scanned], interfaces: Sequence[Interface]) -> Iterator[str]:
     """Tables for what was found; of several kinds that a chip can be, the first counts and the others are comments."""
     names: dict[str, int] = {}
     for bus in found:
@@ -252,11 +255,20 @@ def _toml(found: Sequence[Scanned]) -> Iterator[str]:
             yield f'[[bus]]\nname = "{bus.name}"\nkind = "i2c"\nnumber = {bus.number}\n'
         for chip in chips:
             kind, *others = (*chip.kinds, *chip.possible)
-            names[kind] = count = names.get(kind, 0) + 1
-            name = kind if count == 1 else f"{kind}-{count}"
             note = f"  # or {', '.join(others)}" if others else ""
-            yield f'[[sensor]]\nname = "{name}"\nkind = "{kind}"{note}\nbus = "{bus.name}"'
-            yield f"address = 0x{chip.address:02x}\n"
+            yield f'{_head(kind, names)}{note}\nbus = "{bus.name}"\naddress = 0x{chip.address:02x}\n'
         yield from (f"# {bus.name}, 0x{chip.address:02x}: {_told(chip)}" for chip in bus.chips if chip not in chips)
         if bus.trouble:
             yield f"# {bus.name}: {bus.trouble}"
+    probes = [i.place for i in interfaces if i.family == "1-wire" and i.place.partition("-")[0] in THERMOMETERS]
+    if probes:
+        yield '[[bus]]\nname = "w1"\nkind = "w1"\n'
+    yield from (f'{_head("ds18b20", names)}\nbus = "w1"\nid = "{place}"\n' for place in probes)
+    yield from (f'{_head("iio", names)}\ndevice = "{i.title}"\n' for i in interfaces if i.family == "iio")
+
+
+def _head(kind: str, names: dict[str, int]) -> str:
+    """How the table of a sensor of this kind begins; the second of a kind is named <kind>-2."""
+    names[kind] = count = names.get(kind, 0) + 1
+    name = kind if count == 1 else f"{kind}-{count}"
+    return f'[[sensor]]\nname = "{name}"\nkind = "{kind}"'

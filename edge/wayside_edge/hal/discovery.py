@@ -107,7 +107,7 @@ class Discovery:
             driver = _link(place / "device" / "driver")
             if driver and _text(place / "type") != NO_UART:
                 # Since Linux 6.4 a port has a device of its own, named after the chip's: serial8250:0.0.
-                owner = (place / "device").resolve().name.partition(":")[0] if driver == "port" else driver
+                owner = (place / "device").resolve().name.rpartition(":")[0] if driver == "port" else driver
                 yield Interface("serial", f"/dev/{place.name}", owner)
 
 
