@@ -14,7 +14,7 @@ test: setup
 
 # Real kernel interfaces; the first run builds a kernel (docs/how-to/run-on-a-virtual-board.md).
 test-board: setup
-	@sh scripts/board.sh && $(BIN)/python -m pytest -m board tests/board $(ARGS) || [ $$? -eq 75 ]
+	@sh scripts/board.sh && $(BIN)/python -m pytest -m board -n 2 --dist worksteal tests/board $(ARGS) || [ $$? -eq 75 ]
 
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
