@@ -12,8 +12,19 @@ from wayside_shared.settings import to_sample
 SIMULATED = {"i2c": "simulated", "spi": "simulated-spi"}
 """The simulated kind of each family of the kernel's."""
 
-ELSEWHERE: Mapping[str, str] = {"ds18b20": "test_one_wire.py"}
-"""Drivers whose bus the kernel makes of another, and the test that runs them."""
+ELSEWHERE: Mapping[str, str] = {
+    "ds18b20": "test_one_wire.py",
+    "hwmon": "test_kernel_drivers.py",
+    "iio": "test_kernel_drivers.py",
+}
+"""Drivers of what the kernel makes of its buses, and the test that runs them."""
+
+NOT_HERE: Mapping[str, str] = {
+    "host": "it reads the machine, not a board",
+    "replay": "it reads a file",
+    "thermal": "User-Mode Linux has no thermal zone",
+}
+"""Drivers that the board has nothing for, and why."""
 
 
 @dataclass(frozen=True, slots=True)

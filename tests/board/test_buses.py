@@ -10,7 +10,6 @@ from board.uml import Uml
 
 pytestmark = pytest.mark.board
 I2C = {"kind": "i2c", "number": 0}
-IIO = "/sys/bus/iio/devices/iio:device0"
 
 
 async def measure(board: Board) -> dict[str, Any]:
@@ -43,14 +42,9 @@ async def test_a_fault_is_the_kernels_own_error(board: Board, fault: str, kind: 
     assert "temperature" in await measure(board)
 
 
-async def test_a_kernel_driver_that_holds_the_chip_reads_the_same(board: Board) -> None:
-    there = await measure(board)
+async def test_raw_transfers_still_reach_a_chip_that_a_kernel_driver_holds(board: Board) -> None:
     await board.call("system:write", path="/sys/bus/i2c/devices/i2c-0/new_device", text="bme280 0x76")
-    iio = await board.call("system:read_soon", pattern=f"{IIO}/in_*_input", within_s=20)
-    assert int(iio[f"{IIO}/in_temp_input"]) / 1000 == pytest.approx(there["temperature"][0], abs=0.05)
-    assert float(iio[f"{IIO}/in_pressure_input"]) * 10 == pytest.approx(there["pressure"][0], abs=0.1)
-    # Raw transfers still work, though SMBus calls to the address are refused.
-    assert (await measure(board)).keys() == there.keys()
+    assert "temperature" in await measure(board)
 
 
 async def test_a_chip_select_without_a_chip_reads_as_ones(wanted: Wanted) -> None:

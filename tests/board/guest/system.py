@@ -78,17 +78,6 @@ def read(pattern: str) -> dict[str, str]:
     return {str(path): path.read_text().strip() for path in sorted(Path("/").glob(pattern.removeprefix("/")))}
 
 
-def read_soon(pattern: str, within_s: float) -> dict[str, str]:
-    """As `read`, of attributes that give EIO until a chip has made its first measurement."""
-    until_s = time.monotonic() + within_s
-    while True:
-        try:
-            return read(pattern)
-        except OSError as error:
-            if error.errno != errno.EIO or time.monotonic() > until_s:
-                raise
-
-
 def appears(pattern: str, within_s: float) -> None:
     """Return when a file matches.
 

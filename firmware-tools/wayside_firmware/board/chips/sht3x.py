@@ -19,6 +19,9 @@ PERIODIC = {
     **dict.fromkeys((0x202F, 0x212D, 0x222B, 0x2329, 0x272A), "low"),
 }
 BREAK, RESET, STATUS, CLEAR, FETCH, SERIAL = 0x3093, 0x30A2, 0xF32D, 0x3041, 0xE000, 0x3780
+LIMITS = {0xE11F: 0xCD33, 0xE114: 0xC92D, 0xE109: 0x3869, 0xE102: 0x3466}
+"""Reads of the limits of the alert, which stand as they were delivered (application note "SHT3x-DIS Alert Mode",
+version 1): 80 % and 60 °C to set and 79 % and 58 °C to clear it, 22 % and -9 °C and 20 % and -10 °C below."""
 HEATER = {0x306D: True, 0x3066: False}
 POWER_ON_STATUS = 0x8010
 HEATER_KELVIN = 4.0
@@ -62,6 +65,8 @@ class Sht3xChip(CommandChip):
     def _manage(self, command: int) -> None:
         if command == STATUS and self.fault is not Fault.WRONG_IDENTITY:
             self.answer(self._status)
+        elif command in LIMITS:
+            self.answer(LIMITS[command])
         elif command == CLEAR:
             self._status &= ~0x8C10
         elif command in HEATER:
