@@ -13,14 +13,18 @@ SIMULATED = {"i2c": "simulated", "spi": "simulated-spi"}
 """The simulated kind of each family of the kernel's."""
 
 ELSEWHERE: Mapping[str, str] = {
+    "digital_input": "test_gpio.py",
+    "digital_output": "test_gpio.py",
     "ds18b20": "test_one_wire.py",
     "hwmon": "test_kernel_drivers.py",
     "iio": "test_kernel_drivers.py",
+    "pulse_counter": "test_gpio.py",
 }
-"""Drivers of what the kernel makes of its buses, and the test that runs them."""
+"""Drivers of GPIO lines and of what the kernel makes of its buses, and the test that runs them."""
 
 NOT_HERE: Mapping[str, str] = {
     "host": "it reads the machine, not a board",
+    "pwm_output": "User-Mode Linux has no PWM controller",
     "replay": "it reads a file",
     "thermal": "User-Mode Linux has no thermal zone",
 }

@@ -50,20 +50,3 @@ async def test_raw_transfers_still_reach_a_chip_that_a_kernel_driver_holds(board
 async def test_a_chip_select_without_a_chip_reads_as_ones(wanted: Wanted) -> None:
     async with running(Uml(), wanted) as board:
         assert await board.call("spi:transfer", device=[0, 1], data=[1, 2, 3]) == [0xFF, 0xFF, 0xFF]
-
-
-async def test_edges_reach_a_program_in_order_with_the_kernels_time(board: Board) -> None:
-    await board.call("gpio:watch", line=17)
-    assert await board.call("chips:line_state", line=17) == [1, 0, 1], "an input that its pull-up holds high"
-    for level in (0, 1, 0):
-        await board.call("chips:drive", line=17, level=level)
-    await board.call("chips:release", line=17)
-    found = await board.call("gpio:edges", count=4, within_s=5)
-    assert [direction for direction, _ in found] == ["FALLING", "RISING", "FALLING", "RISING"]
-    assert [at_ns for _, at_ns in found] == sorted(at_ns for _, at_ns in found)
-
-
-async def test_an_output_reaches_what_is_wired_to_it(board: Board) -> None:
-    for level in (1, 0):
-        await board.call("gpio:output", line=18, level=level)
-        assert (await board.call("chips:line_state", line=18))[:2] == [level, 1]

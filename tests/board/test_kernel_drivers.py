@@ -42,6 +42,8 @@ PEERS = [
     Peer("bh1750", {"kind": "iio", "device": "bh1750"}, "bh1750"),
     Peer("bme280", {"kind": "iio", "device": "bme280"}, "bme280"),
     Peer("bmp280", {"kind": "iio", "device": "bmp280"}, "bmp280"),
+    Peer("ina219", {"kind": "iio", "device": "ina219"}, "ina219", {"bus_voltage": "voltage_1"}),
+    Peer("ina226", {"kind": "iio", "device": "ina226"}, "ina226", {"bus_voltage": "voltage_1"}),
     Peer("lm75", {"kind": "hwmon", "device": "lm75"}, "lm75"),
     Peer("sht3x", {"kind": "hwmon", "device": "sht3x"}, "sht3x"),
 ]

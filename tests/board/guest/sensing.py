@@ -7,9 +7,12 @@ from typing import Any
 from wayside_edge import registry
 from wayside_edge.errors import BusError, SensorError
 from wayside_edge.hal.buses import Buses, BusSettings
+from wayside_edge.ports import Driver
 from wayside_edge.registry import SensorSettings
 from wayside_shared.settings import Table
 from wayside_testkit.sensing import finish
+
+_begun: list[tuple[Driver, Buses]] = []
 
 
 def measure(bus: Mapping[str, Any] | None, sensor: Mapping[str, Any]) -> dict[str, tuple[Any, str, str]]:
@@ -19,18 +22,39 @@ def measure(bus: Mapping[str, Any] | None, sensor: Mapping[str, Any]) -> dict[st
         bus: kind and the kind's own keys of a `[[bus]]` table; None for a driver that is on none.
         sensor: kind and the driver's own keys of a `[[sensor]]` table.
     """
+    begin(bus, sensor)
+    try:
+        return {name: (value, unit, quality) for name, value, unit, quality in read()}
+    finally:
+        end()
+
+
+def begin(bus: Mapping[str, Any] | None, sensor: Mapping[str, Any]) -> None:
+    """Start a driver; see `measure`. One at a time."""
     options = dict(sensor)
     kind = options.pop("kind")
     name = None if bus is None else "main"
     buses = Buses([] if bus is None else [_table(bus)])
     driver, _ = registry.build(SensorSettings(name=kind, kind=kind, bus=name, options=Table(options)), buses)
+    _begun.append((driver, buses))
     try:
         finish(driver.start(), time.sleep)
-        readings = finish(driver.read(), time.sleep)
-        return {reading.name: (reading.value, reading.unit, reading.quality.name) for reading in readings}
-    finally:
-        driver.close()
-        buses.close()
+    except BaseException:
+        end()
+        raise
+
+
+def read() -> list[tuple[str, Any, str, str]]:
+    """Read the driver that has begun: name, value, unit and quality of each reading."""
+    driver, _ = _begun[0]
+    return [(each.name, each.value, each.unit, each.quality.name) for each in finish(driver.read(), time.sleep)]
+
+
+def end() -> None:
+    """Close the driver that has begun."""
+    driver, buses = _begun.pop()
+    driver.close()
+    buses.close()
 
 
 def measure_soon(sensor: Mapping[str, Any], within_s: float) -> dict[str, tuple[Any, str, str]]:
