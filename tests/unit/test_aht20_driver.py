@@ -102,6 +102,7 @@ def test_another_chip_is_refused(bench: Bench) -> None:
 
 def test_is_told_by_its_checksum(bench: Bench) -> None:
     assert KIND.identify is not None
+    assert KIND.identify(bench.i2c("main"), 0x38), "a chip that nobody used since its power came"
     started(bench)
     assert KIND.identify(bench.i2c("main"), 0x38)
     bench.bus.set_fault(0x38, Fault.WRONG_IDENTITY)

@@ -1,9 +1,14 @@
 """Sensirion's way to speak over I2C, apart from any one chip."""
 
+import time
+from dataclasses import replace
+
 import pytest
 
 from wayside_edge.errors import SensorError
+from wayside_edge.hal.i2c import SmbusI2c
 from wayside_edge.hal.sensirion import SensirionChip, answers, words
+from wayside_firmware.board.bus import SimulatedBus
 from wayside_firmware.board.chip import Fault
 from wayside_firmware.board.commands import CommandChip
 from wayside_shared.quality import Quality
@@ -58,6 +63,12 @@ def test_a_scan_waits_for_an_answer_but_not_for_ever(bench: Bench) -> None:
     assert answers(Slow(bench), 0x44, 0xF32D, 1) == [0xF32D]
     chip.after_s = 10.0
     assert answers(Slow(bench), 0x44, 0xF32D, 1) is None
+
+
+def test_a_scan_waits_on_a_bus_that_takes_no_time() -> None:
+    bench = Bench()
+    bus = SimulatedBus({0x44: Answering(replace(bench.around, clock=time.monotonic))})
+    assert answers(SmbusI2c("main", lambda: bus), 0x44, 0xF32D, 1) == [0xF32D]
 
 
 def test_a_scan_of_an_empty_address_finds_nothing(bench: Bench) -> None:

@@ -5,6 +5,7 @@ read) and 4.12 with Table 20 (checksum: polynomial 0x31, initial value 0xFF). Th
 say the same.
 """
 
+import time
 from typing import Final
 
 from wayside_edge.errors import BusError, DeviceAbsentError, SensorError
@@ -17,9 +18,8 @@ INITIAL: Final = 0xFF
 POLLS: Final = 10
 POLL_S: Final = 0.002
 """How often to ask again after the longest time that the data sheet allows."""
-TRIES: Final = 40
-"""Questions while a scan waits for an answer: each takes 0.05 ms on a bus of 400 kHz, and the chips
-need 1 ms at most."""
+ANSWER_S: Final = 0.005
+"""How long a scan asks for an answer: the chips need 1 ms at most for what tells them."""
 
 
 def words(*values: int) -> bytes:
@@ -122,7 +122,9 @@ def answers(bus: I2cBus, address: int, command: int, count: int, *, width: int =
         bus.write(address, command.to_bytes(width, "big"))
     except DeviceAbsentError:
         return None
-    for _ in range(TRIES):
+    end_s, late = time.monotonic() + ANSWER_S, False
+    while not late:
+        late = time.monotonic() >= end_s
         data = _read(bus, address, 3 * count)
         if data is not None:
             return crc8_words(data, POLYNOMIAL, INITIAL)

@@ -111,7 +111,7 @@ class Aht20:
 def _identify(bus: I2cBus, address: int) -> bool:
     # The checksum over its last measurement; port expanders and touch panels that share the address have none.
     data = bus.read(address, ANSWER)
-    return len(set(data)) > 1 and bool(data[0] & CALIBRATED) and crc8(data[:6], POLYNOMIAL, INITIAL) == data[6]
+    return len(set(data)) > 1 and crc8(data[:6], POLYNOMIAL, INITIAL) == data[6]
 
 
 KIND = DriverKind(
