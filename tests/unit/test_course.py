@@ -8,7 +8,7 @@ from wayside_edge.acquisition.course import Course, Outcome
 from wayside_edge.errors import BusError, DeviceAbsentError, SensorError
 from wayside_edge.pipeline.conditioning import Conditioner
 from wayside_edge.pipeline.schedule import Backoff
-from wayside_edge.ports import Quantity, Reading, Steps
+from wayside_edge.ports import Burst, Bursts, Quantity, Reading, Steps
 from wayside_shared.quality import Quality
 from wayside_testkit.sensing import ManualClock
 
@@ -22,6 +22,7 @@ class Slow:
         self.fault: BusError | SensorError | None = None
         self.said: list[str] = []
         self.value = 1.0
+        self.result: Sequence[Reading] | None = None
 
     def start(self) -> Steps[None]:
         self.said.append("start")
@@ -32,7 +33,7 @@ class Slow:
         self.said.append("read")
         yield 0.1
         self._check()
-        return [Reading("v", self.value, "V")]
+        return self.result or [Reading("v", self.value, "V")]
 
     def close(self) -> None:
         self.said.append("close")
@@ -149,3 +150,13 @@ def test_closing_ends_a_read_in_the_middle() -> None:
     rig.course.advance()
     rig.course.close()
     assert rig.driver.said == ["start", "close"]
+
+
+def test_series_of_bursts_are_absent_when_a_read_fails() -> None:
+    rig = Rig()
+    x = Burst("x", (1.0, 2.0), "m/s2", MS, MS // 2, 3)
+    rig.driver.result = Bursts([x], [Reading("v", 1.0, "V")])
+    assert len(rig.next().readings) == 3
+    rig.driver.fault = SensorError("it fell off", Quality.POWER_LOST)
+    found = {(reading.name, reading.unit, reading.value, reading.quality) for reading in rig.next().readings}
+    assert found == {("x", "m/s2", None, Quality.POWER_LOST), ("v", "V", None, Quality.POWER_LOST)}

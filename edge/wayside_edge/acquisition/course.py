@@ -1,6 +1,6 @@
 """The course of one sensor: start, read when due, step by step, and back off when it fails."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ from wayside_edge.errors import BusError, SensorError
 from wayside_edge.pipeline.conditioning import Conditioner
 from wayside_edge.pipeline.guard import Guard
 from wayside_edge.pipeline.schedule import Backoff, Lateness, Ticks
-from wayside_edge.ports import Clock, Driver, Quantity, Reading
+from wayside_edge.ports import Bursts, Clock, Driver, Quantity, Reading
 from wayside_shared.clock import NS_PER_MS, NS_PER_S
 from wayside_shared.quality import Quality
 
@@ -145,8 +145,7 @@ class Course:
             self.lateness.add(now_ns - self.due_ns)
 
     def _read(self, readings: Sequence[Reading]) -> Outcome:
-        for reading in readings:
-            self._known[reading.name] = reading.unit
+        self._known.update(_units(readings))
         ended_ns = self._clock.boottime_ns()
         sent = self._conditioner.apply(readings, self._began_ns, ended_ns)
         outcome = Outcome(self.name, self._began_ns, ended_ns, sent, self._missed(), self._backoff.failures)
@@ -182,3 +181,11 @@ class Course:
         if grid_ns >= 10 * NS_PER_MS:
             offset_ns = offset_ns // NS_PER_MS * NS_PER_MS
         return -((offset_ns - now_ns) // grid_ns) * grid_ns + offset_ns
+
+
+def _units(readings: Sequence[Reading]) -> Iterator[tuple[str, str]]:
+    """The series of `readings` with their units."""
+    if isinstance(readings, Bursts):
+        yield from ((burst.name, burst.unit) for burst in readings.bursts)
+        readings = readings.rest
+    yield from ((reading.name, reading.unit) for reading in readings)

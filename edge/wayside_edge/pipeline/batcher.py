@@ -1,12 +1,13 @@
 """Gathers readings into batches. Pure: it knows no clock but the times it is given."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import isfinite
 from typing import Final, TypeAlias, TypeVar
 
 from wayside_edge.pipeline.settings import BatchSettings
-from wayside_edge.ports import ABSOLUTE, ClosedBatch, Reading
+from wayside_edge.ports import ABSOLUTE, Burst, Bursts, ClosedBatch, Reading
 from wayside_shared.batch import MAX_SERIES, Column, Marks, encode_body
 from wayside_shared.clock import EARLIEST_NS, LATEST_NS, NS_PER_MS, NS_PER_S, NS_PER_US, ClockMap
 from wayside_shared.errors import RejectedError
@@ -28,6 +29,10 @@ MAX_REACH_NS: Final = 2 * 10**18
 """Decoders refuse a time column whose second differences might overflow 64 bits, by a bound that grows with its length
 and its gaps; half of theirs (`wayside_shared.columns`) leaves room. Reached by recordings with gaps of months, and by
 a board that slept as long."""
+
+MAX_BURST: Final = 4096
+"""Readings of one read that may go into a batch as a whole, over its limits: 64 KiB of `NUMBER_BYTES`, which together
+with the largest `max_bytes` is what a decoder takes. Longer ones go in one by one."""
 
 _INT64: Final = 1 << 63
 
@@ -60,6 +65,19 @@ class _Series:
         """Whether a decoder can still follow the times: see `MAX_REACH_NS`."""
         travel_ns = self.travel_ns + (abs(time_ns - self.times[-1]) if self.times else 0)
         return 3 * travel_ns * (len(self.times) + 1) < MAX_REACH_NS
+
+    def fits_all(self, times: Sequence[int]) -> bool:
+        """The same for times that only go on."""
+        travel_ns = self.travel_ns + (abs(times[0] - self.times[-1]) if self.times else 0) + times[-1] - times[0]
+        return 3 * travel_ns * (len(self.times) + len(times)) < MAX_REACH_NS
+
+    def extend(self, times: Sequence[int], values: Iterable[float]) -> None:
+        """Add values whose times only go on."""
+        if self.times:
+            self.travel_ns += abs(times[0] - self.times[-1])
+        self.travel_ns += times[-1] - times[0]
+        self.times += times
+        self.values += values
 
     def add(self, time_ns: int, value: Scalar) -> None:
         if self.times:
@@ -95,6 +113,29 @@ class _Open:
                 self.size += len(key[0]) + len(key[1]) + 32
             _into(self.columns, key, time_ns, value)
             self.size += len(value.encode()) + 8 if isinstance(value, str) else NUMBER_BYTES
+
+    def has_room_for(self, series: str, burst: Burst, times: Sequence[int]) -> bool:
+        """Whether all of `burst` may go here."""
+        column = self.columns.get((series, burst.unit, float))
+        mark = self.marks.get((series, burst.unit))
+        new = (column is None) + (mark is None and bool(burst.marks))
+        return (
+            (column is None or column.fits_all(times))
+            and (mark is None or mark.fits_all(times))
+            and len(self.columns) + len(self.marks) + new <= MAX_SERIES
+        )
+
+    def extend(self, series: str, burst: Burst, times: Sequence[int]) -> None:
+        key = (series, burst.unit, float)
+        column = self.columns.get(key)
+        if column is None:
+            column = self.columns[key] = _Series()
+            self.size += len(series) + len(burst.unit) + 32
+        column.extend(times, [round(value, burst.decimals) for value in burst.values])
+        for place, quality in sorted(burst.marks.items()):
+            _into(self.marks, key[:2], times[place], int(quality))
+        self.n += len(times)
+        self.size += (len(times) + len(burst.marks)) * NUMBER_BYTES
 
 
 def _into(columns: dict[_K, _Series], key: _K, time_ns: int, value: Scalar) -> None:
@@ -156,12 +197,16 @@ class Batcher:
         stamp_ns = (boottime_ns + step // 2) // step * step
         ended_ns = boottime_ns if ended_ns is None else ended_ns
         refused = []
+        if isinstance(readings, Bursts) and _may_stay_whole(readings):
+            for burst in readings.bursts:
+                refused += self._add_burst(sensor, burst, boottime_ns, ended_ns)
+            readings = readings.rest
         for reading in readings:
-            series = f"{sensor}.{reading.name}"
             try:
-                value = _checked(series, reading)
+                series = _series_of(sensor, reading.name, reading.unit)
+                value = _checked(reading)
             except RejectedError as error:
-                refused.append(Refused(series, error.code))
+                refused.append(Refused(f"{sensor}.{reading.name}", error.code))
                 continue
             absolute = reading.time_ns is not None
             time_ns = reading.time_ns if reading.time_ns is not None else stamp_ns
@@ -195,6 +240,33 @@ class Batcher:
         if part is None:
             part = self._open[absolute] = _Open(boottime_ns)
         part.add(key, time_ns, value, quality)
+        self._close_if_full(absolute, part)
+
+    def _add_burst(self, sensor: str, burst: Burst, boottime_ns: int, ended_ns: int) -> list[Refused]:
+        """Add `burst` as its readings would be added one by one, but never parted by the end of a batch."""
+        count = len(burst.values)
+        if not count:
+            return []
+        try:
+            series = _series_of(sensor, burst.name, burst.unit)
+        except RejectedError as error:
+            return [Refused(f"{sensor}.{burst.name}", error.code)] * count
+        first_ns = ended_ns - burst.age_ns - (count - 1) * burst.period_ns
+        times = [
+            time_ns // NS_PER_US * NS_PER_US
+            for time_ns in range(first_ns, first_ns + count * burst.period_ns, burst.period_ns)
+        ]
+        part = self._open.get(False)
+        if part is not None and not part.has_room_for(series, burst, times):
+            self._full.append((False, self._open.pop(False)))
+            part = None
+        if part is None:
+            part = self._open[False] = _Open(boottime_ns)
+        part.extend(series, burst, times)
+        self._close_if_full(False, part)
+        return []
+
+    def _close_if_full(self, absolute: bool, part: _Open) -> None:
         if part.n >= self._settings.max_samples or part.size >= self._settings.max_bytes:
             self._full.append((absolute, self._open.pop(absolute)))
 
@@ -213,15 +285,26 @@ class Batcher:
         return ClosedBatch(part.n, encode_body(columns, (), marks), self._boot_id, clock, recorded)
 
 
+def _may_stay_whole(readings: Bursts) -> bool:
+    """Whether its bursts need not be looked at sample by sample."""
+    return len(readings) <= MAX_BURST and all(burst.finite for burst in readings.bursts)
+
+
 def _family(value: Scalar | None) -> type:
     """The type that decides the column: integers and floats share one."""
     return float if type(value) is int else type(value)
 
 
-def _checked(series: str, reading: Reading) -> Scalar | None:
+@lru_cache(maxsize=4 * MAX_SERIES)
+def _series_of(sensor: str, name: str, unit: str) -> str:
+    """The name of a series, checked together with its unit once and not with each of its samples."""
+    series = check_series_name(f"{sensor}.{name}")
+    check_unit(unit)
+    return series
+
+
+def _checked(reading: Reading) -> Scalar | None:
     """The value to store, rounded to what the chip resolves; None when there is none and the quality says why."""
-    check_series_name(series)
-    check_unit(reading.unit)
     if reading.time_ns is not None and not EARLIEST_NS <= reading.time_ns < LATEST_NS:
         raise RejectedError(RejectCode.TIME_OUT_OF_RANGE, f"{reading.time_ns} ns")
     value = reading.value

@@ -19,11 +19,13 @@ from wayside_edge.ports.delivery import (
     Transport,
 )
 from wayside_edge.ports.gpio import Edge, EdgeKind, Edges, GpioBus, GpioInput, GpioOutput, Pull
-from wayside_edge.ports.sensing import Driver, DriverKind, Quantity, Reading, Resuming, Steps, Waiting
+from wayside_edge.ports.sensing import Burst, Bursts, Driver, DriverKind, Quantity, Reading, Resuming, Steps, Waiting
 
 __all__ = [
     "ABSOLUTE",
     "Appended",
+    "Burst",
+    "Bursts",
     "BusProvider",
     "Clock",
     "ClosedBatch",

@@ -1,8 +1,9 @@
 """What a driver is, and what it gives."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any, Protocol, TypeAlias, TypeVar, overload, runtime_checkable
 
 from wayside_edge.ports.buses import BusProvider, I2cBus
 from wayside_shared.quality import Quality
@@ -39,6 +40,73 @@ class Reading:
     decimals: int | None = None
     age_ns: int = 0
     quality: Quality = Quality.GOOD
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Samples of one series, equally far apart: what a FIFO gives, without an object for each.
+
+    Args:
+        name: the series, as in `Reading`.
+        values: finite numbers, oldest first.
+        unit: their UCUM code.
+        period_ns: from one to the next.
+        age_ns: how long before the end of the read the last one was measured.
+        decimals: digits after the point that the chip resolves.
+        marks: the qualities of those that are not good, by their places in `values`.
+    """
+
+    name: str
+    values: Sequence[float]
+    unit: str
+    period_ns: int
+    age_ns: int
+    decimals: int
+    marks: Mapping[int, Quality] = field(default_factory=dict)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all are numbers; one that is not makes the sum none. (So may the sum of huge ones: look closer.)"""
+        return isfinite(sum(self.values))
+
+    def reading(self, place: int) -> Reading:
+        """The sample at `place`."""
+        age_ns = self.age_ns + (len(self.values) - 1 - place) * self.period_ns
+        quality = self.marks.get(place, Quality.GOOD)
+        return Reading(self.name, self.values[place], self.unit, decimals=self.decimals, age_ns=age_ns, quality=quality)
+
+
+class Bursts(Sequence[Reading]):
+    """Readings of which most stand in bursts: the guard and the batcher take those whole, in a seventh of the time. For
+    all others it is a sequence of readings: those of the bursts oldest first, then the rest.
+
+    Args:
+        bursts: as many samples in each.
+        rest: other readings of the same read.
+    """
+
+    def __init__(self, bursts: Sequence[Burst], rest: Sequence[Reading] = ()) -> None:
+        self.bursts = bursts
+        self.rest = rest
+        self._width = len(bursts)
+        self._inside = sum(len(burst.values) for burst in bursts)
+
+    def __len__(self) -> int:
+        return self._inside + len(self.rest)
+
+    @overload
+    def __getitem__(self, index: int) -> Reading: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Reading]: ...
+
+    def __getitem__(self, index: int | slice) -> Reading | list[Reading]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        if place >= self._inside:
+            return self.rest[place - self._inside]
+        return self.bursts[place % self._width].reading(place // self._width)
 
 
 class Driver(Protocol):

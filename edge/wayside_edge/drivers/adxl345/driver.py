@@ -18,7 +18,7 @@ from wayside_edge.drivers.adxl345.settings import (
 from wayside_edge.errors import BusError, ConfigError
 from wayside_edge.hal.chip import ChipDriver, decimals_of
 from wayside_edge.hal.registers import SpiFraming, registers
-from wayside_edge.ports import BusProvider, DriverKind, I2cBus, Quantity, Reading, Registers, Steps
+from wayside_edge.ports import Burst, Bursts, BusProvider, DriverKind, I2cBus, Quantity, Reading, Registers, Steps
 from wayside_shared.quality import Quality
 
 DEVID, OFSX, BW_RATE, POWER_CTL, DATA_FORMAT, DATAX0, FIFO_CTL = 0x00, 0x1E, 0x2C, 0x2D, 0x31, 0x32, 0x38
@@ -122,7 +122,7 @@ class Adxl345(ChipDriver):
             "has made no new measurement; check its supply",
             polls=2 * POLLS,
         )
-        return list(self._sample(chip.read(DATAX0, 6), 0, Quality.GOOD))
+        return list(self._now(chip.read(DATAX0, 6)))
 
     def _burst(self, chip: Registers) -> Steps[Sequence[Reading]]:
         lost = bool(self._check_kept(chip.read(BW_RATE, SETUP_LENGTH)) & OVERRUN)
@@ -143,15 +143,23 @@ class Adxl345(ChipDriver):
         # Reading clears the flag, so one set since was set meanwhile, and where in these samples the gap is is unknown.
         gap = bool(chip.read(BW_RATE, SETUP_LENGTH)[4] & OVERRUN)
         # A full FIFO may have lost one between the two looks at it, whose flag the first sample cleared.
-        first = Quality.OVERRUN if lost or gap or self._lost or count >= FIFO_DEPTH else Quality.GOOD
+        missing = lost or gap or self._lost or count >= FIFO_DEPTH
         self._lost = False
+        marked = range(count if gap else 1) if missing else range(0)
         period_ns = round(1e9 / self._rate_hz)
-        readings: list[Reading] = []
-        for place, data in enumerate(samples):
-            # The youngest that is left lies half a period back on average; never 0, the read's own time.
-            age_ns = (after + count - 1 - place) * period_ns + period_ns // 2
-            readings += self._sample(data, age_ns, first if gap or not place else Quality.GOOD)
-        return readings
+        # The youngest that is left lies half a period back on average; never 0, the read's own time.
+        return Bursts(self._bursts(b"".join(samples), marked, period_ns, after * period_ns + period_ns // 2))
+
+    def _bursts(self, data: bytes, marked: range, period_ns: int, age_ns: int) -> list[Burst]:
+        """The samples in `data`, of which those at the places `marked` follow a gap; the last is `age_ns` old."""
+        raws = self._checked(struct.unpack(f"<{len(data) // 2}h", data))
+        bursts = []
+        for axis, name in enumerate(SERIES):
+            own = raws[axis :: len(SERIES)]
+            marks = {at: Quality.CLIPPED for at, raw in enumerate(own) if raw in self._ends}
+            marks |= dict.fromkeys(marked, Quality.OVERRUN)
+            bursts.append(Burst(name, [raw * STEP for raw in own], UNIT, period_ns, age_ns, DECIMALS, marks))
+        return bursts
 
     def _waiting(self, chip: Registers) -> int:
         """Samples in the FIFO."""
@@ -173,13 +181,16 @@ class Adxl345(ChipDriver):
     def _lost_settings(self) -> Exception:
         return self.error("lost its settings: did its power fail?", Quality.POWER_LOST)
 
-    def _sample(self, data: bytes, age_ns: int, quality: Quality) -> Iterator[Reading]:
-        for name, raw in zip(SERIES, struct.unpack("<3h", data), strict=True):
+    def _now(self, data: bytes) -> Iterator[Reading]:
+        for name, raw in zip(SERIES, self._checked(struct.unpack("<3h", data)), strict=True):
+            quality = Quality.CLIPPED if raw in self._ends else Quality.GOOD
+            yield Reading(name, raw * STEP, UNIT, decimals=DECIMALS, quality=quality)
+
+    def _checked(self, raws: Sequence[int]) -> Sequence[int]:
+        for raw in (min(raws), max(raws)):
             if not -self._limit <= raw < self._limit:
                 raise self.error(f"gives {raw / LSB_PER_G:.1f} g, outside of its range", Quality.OUT_OF_RANGE)
-            end = raw in self._ends and quality is Quality.GOOD
-            each = Quality.CLIPPED if end else quality
-            yield Reading(name, raw * STEP, UNIT, decimals=DECIMALS, age_ns=age_ns, quality=each)
+        return raws
 
 
 def _identify(bus: I2cBus, address: int) -> bool:

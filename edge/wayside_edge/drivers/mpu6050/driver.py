@@ -19,7 +19,7 @@ from wayside_edge.drivers.mpu6050.settings import (
 )
 from wayside_edge.errors import BusError
 from wayside_edge.hal.chip import I2cDriver, decimals_of
-from wayside_edge.ports import BusProvider, DriverKind, I2cBus, Quantity, Reading, Steps
+from wayside_edge.ports import Burst, Bursts, BusProvider, DriverKind, I2cBus, Quantity, Reading, Steps
 from wayside_shared.quality import Quality
 
 SMPLRT_DIV, FIFO_EN, INT_ENABLE, INT_STATUS = 0x19, 0x23, 0x38, 0x3A
@@ -47,6 +47,8 @@ GRAVITY = 9.80665
 """m/s² of standard gravity (BIPM, CGPM 1901)."""
 LSB_PER_G, LSB_PER_DPS = (16384, 8192, 4096, 2048), (131.0, 65.5, 32.8, 16.4)
 """By AFS_SEL and FS_SEL (registers 59 to 64 and 67 to 72)."""
+ENDS = -32768, 32767
+"""What the chip gives for all that is beyond its range."""
 MIN_C, MAX_C = -40.0, 85.0
 AXES = ("x", "y", "z")
 
@@ -127,7 +129,7 @@ class Mpu6050(I2cDriver):
             self._check_kept(self.get(SMPLRT_DIV, len(self._setup)) == self._setup)
             block = self.get(INT_STATUS, 15)
             if block[0] & DATA_READY:
-                return [*self._samples(block[1:7] + block[9:], self._all, [0]), self._temperature(block[7:9])]
+                return [*self._now(block[1:7] + block[9:]), self._temperature(block[7:9])]
             yield 2 / CLOCK_HZ
         self._check_kept(not self.get(PWR_MGMT_1, 1)[0] & SLEEP)
         raise self.error("has made no new measurement; check its supply", Quality.NOT_READY)
@@ -158,11 +160,10 @@ class Mpu6050(I2cDriver):
             self._restart_fifo()
             self._lost = True
             return [temperature]
-        samples = len(data) // size
         period_ns = 10**9 // self._rate_hz
         # The youngest that is left lies half a period back on average; never 0, which would mean the read's own time.
-        ages = [(after // size + place) * period_ns + period_ns // 2 for place in range(samples - 1, -1, -1)]
-        return [*self._samples(data, self._collected, ages), temperature]
+        age_ns = after // size * period_ns + period_ns // 2
+        return Bursts(self._bursts(data, period_ns, age_ns), [temperature])
 
     def _waiting(self) -> int:
         """Bytes in the FIFO, checked together with what a dip of the supply would have reset."""
@@ -184,18 +185,23 @@ class Mpu6050(I2cDriver):
         self.put(USER_CTRL, bytes((FIFO_ON,)))
         self.get(INT_STATUS, 1)
 
-    def _samples(self, data: bytes, series: "tuple[_Series, ...]", ages: Sequence[int]) -> Iterator[Reading]:
-        """Readings of `data`, which has a 16-bit number for each of `series` at each of `ages`."""
+    def _now(self, data: bytes) -> Iterator[Reading]:
+        for (name, unit, step, decimals), raw in zip(self._all, struct.unpack(">6h", data), strict=True):
+            quality = Quality.CLIPPED if raw in ENDS else Quality.GOOD
+            yield Reading(name, raw * step, unit, decimals=decimals, quality=quality)
+
+    def _bursts(self, data: bytes, period_ns: int, age_ns: int) -> list[Burst]:
+        """The samples in `data`, which has a 16-bit number of each series at a time; the last is `age_ns` old."""
         after_loss, self._lost = self._lost, False
-        raws = iter(struct.unpack(f">{len(data) // 2}h", data))
-        for age_ns in ages:
-            for name, unit, scale, decimals in series:
-                raw = next(raws)
-                quality = Quality.GOOD if -32768 < raw < 32767 else Quality.CLIPPED
-                if after_loss:
-                    quality = Quality.OVERRUN
-                yield Reading(name, raw * scale, unit, decimals=decimals, age_ns=age_ns, quality=quality)
-            after_loss = False
+        raws = struct.unpack(f">{len(data) // 2}h", data)
+        bursts = []
+        for place, (name, unit, step, decimals) in enumerate(self._collected):
+            own = raws[place :: len(self._collected)]
+            marks = {at: Quality.CLIPPED for at, raw in enumerate(own) if raw in ENDS} if _clipped(own) else {}
+            if after_loss:
+                marks[0] = Quality.OVERRUN
+            bursts.append(Burst(name, [raw * step for raw in own], unit, period_ns, age_ns, decimals, marks))
+        return bursts
 
     def _temperature(self, data: bytes) -> Reading:
         celsius = struct.unpack(">h", data)[0] / 340 + 36.53  # registers 65 and 66
@@ -206,6 +212,11 @@ class Mpu6050(I2cDriver):
 
 _Series = tuple[str, str, float, int]
 """Name, unit, size of one step, and digits that tell steps apart."""
+
+
+def _clipped(raws: Sequence[int]) -> bool:
+    """Whether to look for clipped ones at all."""
+    return min(raws) == ENDS[0] or max(raws) == ENDS[1]
 
 
 def _series(name: str, unit: str, step: float) -> tuple[_Series, ...]:
