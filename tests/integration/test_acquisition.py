@@ -152,7 +152,7 @@ async def test_memory_is_bounded_and_what_it_cannot_hold_is_counted(monkeypatch:
     rig.outbox.refusing = True
     async with rig.running():
         await rig.outbox.until(lambda: rig.acquisition.counters.refused["memory_full"] > 50)
-        assert rig.acquisition.waiting < 50 + 150  # what comes before the first refusal is known
+        assert rig.acquisition.waiting < 50 + 600  # with what is handed over before the first refusal is known
         assert rig.journal.counts["MemoryFull"] == 1
         rig.outbox.refusing = False
         await rig.outbox.until(lambda: rig.has("OutboxAccepting"))
