@@ -124,6 +124,15 @@ chips = [
 """
 
 
+def test_asking_all_finds_a_chip_that_acknowledges_no_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "board.toml"
+    file.write_text('[[bus]]\nname = "lab"\nkind = "simulated"\nchips = [{ model = "sgp40" }]\n')
+    assert typed(tmp_path, "--config", file) == 0
+    assert "0x59" not in capsys.readouterr().out
+    assert typed(tmp_path, "--config", file, "--ask-all") == 0
+    assert "0x59  sgp40" in capsys.readouterr().out
+
+
 def lab(folder: Path) -> Path:
     file = folder / "board.toml"
     file.write_text(SIMULATED)

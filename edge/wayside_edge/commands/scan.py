@@ -87,11 +87,23 @@ class Scanner:
             BusError: it cannot be opened, or is stuck.
         """
         yield from (Chip(address, held_by=driver) for address, driver in held.items())
+        heard = set(held)
         for answer in answers(bus, held):
+            heard.add(answer.address)
             if answer.trouble:
                 yield Chip(answer.address, trouble=answer.trouble)
             else:
                 yield self._named(bus, answer.address)
+
+        if self._ask_all:
+            yield from self._silent(bus, sorted(READ_ONLY - heard))
+
+    def _silent(self, bus: I2cBus, addresses: Sequence[int]) -> Iterator[Chip]:
+        """Chips that do not acknowledge the read by which the addresses of EEPROMs are probed, as an SGP40."""
+        for address in addresses:
+            chip = self._named(bus, address)
+            if chip.kinds:
+                yield Chip(address, chip.kinds)
 
     def _named(self, bus: I2cBus, address: int) -> Chip:
         certain: list[str] = []
