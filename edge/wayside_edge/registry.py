@@ -76,6 +76,9 @@ DRIVERS: Mapping[str, str] = {
 ENTRY_POINTS = "wayside.drivers"
 """Packages register drivers in this group: the name of the kind, and the object that is its `DriverKind`."""
 
+PLACES: Mapping[str, str] = {"i2c": "address", "spi": "chip_select", "gpio": "line"}
+"""By family of bus, the setting of a sensor that says where on it it is: one sensor a place."""
+
 
 def kinds() -> list[str]:
     """Every kind of driver that can be configured: ours, then those of installed packages."""
@@ -112,7 +115,7 @@ def build(sensor: SensorSettings, buses: BusProvider) -> tuple[Driver, DriverKin
 
 
 def place(sensor: SensorSettings, buses: BusProvider) -> str | None:
-    """Where on its bus the chip of `sensor` is, as `address 0x76` or `chip_select 0`; None when it has no such place.
+    """Where on its bus `sensor` is, as `address 0x76`, `chip_select 0`, `line 17`; None when it has no such place.
 
     Args:
         sensor: one that `build` takes.
@@ -121,13 +124,11 @@ def place(sensor: SensorSettings, buses: BusProvider) -> str | None:
     kind = load(sensor.kind)
     if kind is None or sensor.bus is None:
         return None
-    settings = from_table(kind.settings, sensor.options)
-    match buses.family(sensor.bus):
-        case "i2c" if isinstance(address := getattr(settings, "address", None), int):
-            return f"address 0x{address:02x}"
-        case "spi" if isinstance(select := getattr(settings, "chip_select", None), int):
-            return f"chip_select {select}"
-    return None
+    name = PLACES.get(buses.family(sensor.bus), "")
+    value = getattr(from_table(kind.settings, sensor.options), name, None)
+    if value is None:
+        return None
+    return f"{name} 0x{value:02x}" if name == "address" else f"{name} {value}"
 
 
 def _installed() -> "Mapping[str, EntryPoint]":

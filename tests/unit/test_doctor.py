@@ -78,7 +78,7 @@ def test_a_board_that_is_no_raspberry_pi(machine: Machine) -> None:
 def test_what_nobody_needs_is_no_fault_and_without_a_configuration_a_warning(pi: Machine) -> None:
     assert {finding.level for finding in examined(pi, HOST).values()} == {Level.OK}
     levels = {area: finding.level for area, finding in examined(pi).items()}
-    assert levels == {"i2c": Level.WARNING, "spi": Level.WARNING, "w1": Level.WARNING, "power": Level.OK}
+    assert levels == {**dict.fromkeys(("i2c", "spi", "gpio", "w1"), Level.WARNING), "power": Level.OK}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,14 @@ def test_a_sensor_whose_address_a_kernel_driver_holds(machine: Machine) -> None:
     found = examined(machine, I2C + SENSOR)["i2c"]
     assert found.level is Level.PROBLEM
     assert found.what == "the kernel driver bmp280 (bme280) holds address 0x76, where sensor 'attic' is"
+
+
+def test_lines_of_a_gpio_controller_need_its_node(machine: Machine) -> None:
+    wanted = '[[bus]]\nname = "pins"\nkind = "gpio"\n' + HOST
+    found = examined(machine, wanted)["gpio"]
+    assert (found.level, found.fix.split()[:4]) == (Level.PROBLEM, ["the", "kernel", "needs", "CONFIG_GPIO_CDEV"])
+    machine.file("dev/gpiochip0").chmod(0o600)
+    assert examined(machine, wanted)["gpio"].what.startswith("/dev/gpiochip0 may not be opened by this user")
 
 
 def test_root_is_told_that_it_sees_no_permissions(machine: Machine) -> None:

@@ -57,6 +57,11 @@ def chips(*kinds: str, more: str = "") -> str:
             "'max31855-0' and 'bme280-1' are both at chip_select 1 of bus 'main'",
             17,
         ),
+        (
+            '[[bus]]\nname = "main"\nkind = "gpio"\n' + chips("digital_input", "pulse_counter", more='line = "17"\n'),
+            "'digital_input-0' and 'pulse_counter-1' are both at line 17 of bus 'main'",
+            16,
+        ),
     ],
 )
 def test_a_place_on_a_bus_is_taken_once(text: str, place: str, line: int) -> None:

@@ -29,6 +29,8 @@ KERNEL_BUSES: Final = (
     (re.compile(r"(?:/dev/)?spi(?:dev)?-?(?P<number>\d+)(?:\.(?P<chip_select>\d+))?"), "spi"),
 )
 """How people write the kernel's buses: by the names of their device nodes."""
+NODE_SETTINGS: Final = {"gpio": "chip"}
+"""The setting of a kind of bus that takes a device node."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -120,6 +122,9 @@ def _bus(text: str, kind: DriverKind, configured: Sequence[BusSettings]) -> tupl
             parts = {key: int(value) for key, value in found.groupdict().items() if value is not None}
             number = parts.pop("number")
             return BusSettings(name=f"{family}-{number}", kind=family, options=Table({"number": number})), parts
+    if text.startswith("/dev/") and kind.families and kind.families[0] in NODE_SETTINGS:
+        family = kind.families[0]
+        return BusSettings(name=family, kind=family, options=Table({NODE_SETTINGS[family]: text})), {}
     if text in BUS_KINDS:
         return BusSettings(name=text, kind=text, options=Table({}, source="--bus")), {}
     known = [*(bus.name for bus in configured), *BUS_KINDS]

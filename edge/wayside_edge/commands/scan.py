@@ -16,6 +16,7 @@ from wayside_edge.hal.probe import READ_ONLY, answers
 from wayside_edge.ports import DriverKind, I2cBus
 from wayside_shared.settings import Table, suggestion
 
+NO_BUS: Final = "no I2C bus: enable I2C (on a Raspberry Pi: raspi-config, Interface Options) and load i2c-dev"
 THERMOMETERS: Final = ("10", "22", "28", "42")
 """Families of 1-Wire chips that the kind ds18b20 reads."""
 
@@ -229,7 +230,7 @@ def _plain(items: Sequence[Chip] | Sequence[Interface]) -> list[dict[str, Any]]:
 
 def _table(found: Sequence[Scanned], interfaces: Sequence[Interface]) -> Iterator[str]:
     if not found:
-        yield "no I2C bus: enable I2C (on a Raspberry Pi: raspi-config, Interface Options) and load i2c-dev"
+        yield NO_BUS
     for bus in found:
         yield f"{bus.name}  {bus.title}"
         yield from (f"  0x{chip.address:02x}  {_told(chip)}" for chip in bus.chips)
@@ -261,6 +262,8 @@ def _told(chip: Chip) -> str:
 def _toml(found: Sequence[Scanned], interfaces: Sequence[Interface]) -> Iterator[str]:
     """Tables for what was found; of several kinds that a chip can be, the first counts and the others are comments."""
     names: dict[str, int] = {}
+    if not found:
+        yield f"# {NO_BUS}"
     for bus in found:
         chips = [chip for chip in bus.chips if chip.kinds or chip.possible]
         if chips and not bus.configured:

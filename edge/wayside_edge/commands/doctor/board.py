@@ -47,6 +47,7 @@ INTERFACES: Final = (
         *("spi", "SPI", "dev/spidev*", ("dtparam=spi=on", "dtparam=spi")),
         *("enable it, with a spidev node, in the board's device tree", "sys/class/spi_master/spi*", "spidev"),
     ),
+    _Interface("gpio", "GPIO", "dev/gpiochip*", (), "the kernel needs CONFIG_GPIO_CDEV and the board's GPIO driver"),
     _Interface(
         *("w1", "1-Wire", "sys/bus/w1/devices/w1_bus_master*", ("dtoverlay=w1-gpio", "dtoverlay=w1-gpio-pi5")),
         "enable w1-gpio in the board's device tree",
@@ -98,7 +99,7 @@ def _enabling(interface: _Interface, root: Path) -> str:
     if interface.module and any(root.glob(interface.without_nodes)):
         name = interface.module
         return f"sudo modprobe {name}; to keep it: echo {name} | sudo tee /etc/modules-load.d/wayside.conf"
-    if "Raspberry Pi" not in _text(root / "proc/device-tree/model"):
+    if not interface.lines or "Raspberry Pi" not in _text(root / "proc/device-tree/model"):
         return interface.hint
     file = next((root / name for name in BOOT_FILES if (root / name).is_file()), root / BOOT_FILES[0])
     told = f"/{file.relative_to(root)}"
