@@ -30,7 +30,6 @@ class Line:
 
     def __init__(self, end: socket.socket) -> None:
         self.boots = 0
-        self.release = ""
         self._end = end
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
@@ -70,7 +69,6 @@ class Line:
     def _take(self, message: dict[str, Any]) -> None:
         if "hello" in message:
             self.boots += 1
-            self.release = message["hello"]["release"]
             self._hello.set()
             self._hello = asyncio.Event()
             return

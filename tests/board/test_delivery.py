@@ -21,7 +21,7 @@ async def test_what_the_agent_accepted_is_stored(wanted: Wanted, office: Office)
         await agent.stop()
         taken = accepted(board)
     outcomes = await office.outcomes(DEVICE)
-    assert len(taken) > 20
+    assert sum(batch.samples for batch in taken) > 150, "three readings for each temperature that is stored"
     assert outcomes == dict.fromkeys(taken, "stored")
     account = await office.account(DEVICE)
     assert account.accepted == account.stored == sum(batch.samples for batch in taken)

@@ -61,11 +61,6 @@ def set_clock(seconds: float) -> None:
     time.clock_settime(time.CLOCK_REALTIME, seconds)
 
 
-def clocks() -> tuple[float, float]:
-    """The wall clock and the boot clock, in seconds."""
-    return time.clock_gettime(time.CLOCK_REALTIME), time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 def write(path: str, text: str) -> None:
     """Put `text` into the file `path`, or into a kernel's attribute."""
     file = Path(path)
@@ -116,16 +111,6 @@ def stop(pid: int, within_s: float) -> int:
     program = _programs.pop(pid)
     program.send_signal(signal.SIGTERM)
     return program.wait(within_s)
-
-
-def send_signal(pid: int, number: int) -> None:
-    """A signal to a program that `start` started."""
-    _programs[pid].send_signal(number)
-
-
-def ended(pid: int) -> int | None:
-    """Exit status of a program that `start` started, None while it runs."""
-    return _programs[pid].poll()
 
 
 def feed_watchdog_once(within_s: int) -> None:
