@@ -222,7 +222,7 @@ def agent_configuration() -> str:
     for kind, settings in BUS_KINDS.items():
         parts += [f"## A bus of kind `{kind}`\n", "Further keys of its `[[bus]]`.\n", table(head, _settings(settings))]
     parts += [
-        "## A bus of kind `simulated` or `simulated-spi`\n",
+        "## A bus of kind `simulated`, `simulated-spi` or `simulated-uart`\n",
         "A bus with simulated chips instead of real ones; it comes with `wayside[firmware]`. `wayside-fw board` prints "
         "a configuration of one. Each chip is a `[[bus.chips]]`. Further keys of its `[[bus]]`.\n",
         table(head, _settings(BoardSettings)),

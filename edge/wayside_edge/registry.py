@@ -57,6 +57,7 @@ DRIVERS: Mapping[str, str] = {
     "mcp3008": "wayside_edge.drivers.mcp3008",
     "mcp9808": "wayside_edge.drivers.mcp9808",
     "mpu6050": "wayside_edge.drivers.mpu6050",
+    "pms5003": "wayside_edge.drivers.pms5003",
     "pulse_counter": "wayside_edge.drivers.gpio.pulse_counter",
     "pwm_output": "wayside_edge.drivers.pwm",
     "replay": "wayside_edge.drivers.replay",

@@ -37,6 +37,7 @@ from wayside_edge.drivers.mcp3008 import Mcp3008, Mcp3008Channel, Mcp3008Setting
 from wayside_edge.drivers.mcp9808 import Mcp9808, Mcp9808Settings
 from wayside_edge.drivers.mcp23017 import Mcp23017, Mcp23017Input, Mcp23017Settings
 from wayside_edge.drivers.mpu6050 import Mpu6050, Mpu6050Settings
+from wayside_edge.drivers.pms5003 import Pms5003, Pms5003Settings
 from wayside_edge.drivers.pwm import PwmDriver, PwmOutputSettings
 from wayside_edge.drivers.replay import Replay, ReplaySettings
 from wayside_edge.drivers.replay.settings import ReplayColumn
@@ -53,6 +54,7 @@ from wayside_edge.errors import BusError, SensorError
 from wayside_edge.hal.gpio import Gpio
 from wayside_edge.hal.pwm import PwmOutput
 from wayside_edge.hal.system import System
+from wayside_edge.hal.uart import SerialUart
 from wayside_edge.hal.w1 import SysfsW1
 from wayside_edge.pipeline.batcher import Batcher
 from wayside_edge.pipeline.settings import BatchSettings
@@ -60,7 +62,9 @@ from wayside_edge.ports import Driver
 from wayside_firmware.board import chips
 from wayside_firmware.board.air import State
 from wayside_firmware.board.chip import SIGNALS, Fault, I2cChip, SpiChip
+from wayside_firmware.board.chips.pms5003 import Pms5003Chip
 from wayside_firmware.board.gpio import SimulatedGpio, SimulatedLine
+from wayside_firmware.board.serial import SimulatedSerial
 from wayside_testkit.kernel import SysTree
 from wayside_testkit.onewire import W1Tree, page, scratchpad
 from wayside_testkit.sensing import Bench, Board, finish
@@ -143,6 +147,14 @@ def on_gpio(build: Callable[[Bench], Driver]) -> Callable[[Path], Case]:
     return case
 
 
+def pms5003(_tmp_path: Path) -> Case:
+    bench = Bench()
+    line = SimulatedSerial(Pms5003Chip(bench.around))
+    bench.tty = SerialUart("tty", lambda: line)
+    driver = Pms5003(Pms5003Settings(), "tty", bench, bench.clock)
+    return Case(driver, lambda: line.set_fault(Fault.ABSENT), lambda: line.set_fault(Fault.NONE), bench.clock.sleep)
+
+
 def pwm(tmp_path: Path) -> Case:
     channel, away = tmp_path / "class/pwm/pwmchip0/pwm0", tmp_path / "away"
     channel.mkdir(parents=True)
@@ -215,6 +227,7 @@ CASES = {
     ),
     "mcp9808": plugged("mcp9808", lambda bench: Mcp9808(Mcp9808Settings(), "main", bench)),
     "mpu6050": plugged("mpu6050", lambda bench: Mpu6050(Mpu6050Settings(fifo_rate_hz=100), "main", bench)),
+    "pms5003": pms5003,
     "pulse_counter": on_gpio(lambda bench: PulseCounter(PulseCounterSettings(line="17"), "pins", bench)),
     "pwm_output": pwm,
     "replay": replay,

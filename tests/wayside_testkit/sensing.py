@@ -9,9 +9,10 @@ from wayside_edge.config import AgentSettings
 from wayside_edge.errors import BusError, ConfigError, OutboxError
 from wayside_edge.hal.i2c import SmbusI2c, SmbusLike
 from wayside_edge.hal.spi import SpidevDevice
+from wayside_edge.hal.uart import SerialUart
 from wayside_edge.outbox.settings import OutboxSettings
 from wayside_edge.pipeline.settings import BatchSettings
-from wayside_edge.ports import ClosedBatch, GpioBus, I2cBus, SpiDevice, Steps, W1Bus
+from wayside_edge.ports import ClosedBatch, GpioBus, I2cBus, SpiDevice, Steps, Uart, W1Bus
 from wayside_edge.registry import SensorSettings
 from wayside_edge.uplink.settings import UplinkSettings
 from wayside_firmware.board.air import State
@@ -81,6 +82,7 @@ class Bench:
         self.spi_bus = SimulatedSpi({})
         self.wire: W1Bus | None = None
         self.pins: GpioBus | None = None
+        self.tty: SerialUart | None = None
 
     def put(self, address: int, chip: I2cChip) -> None:
         """Solder `chip` to the I2C bus."""
@@ -95,7 +97,7 @@ class Bench:
         return finish(steps, self.clock.sleep)
 
     def family(self, name: str) -> str:
-        return {"main": "i2c", "spi": "spi", "wire": "w1", "pins": "gpio"}[name]
+        return {"main": "i2c", "spi": "spi", "wire": "w1", "pins": "gpio", "tty": "uart"}[name]
 
     def i2c(self, name: str) -> I2cBus:
         return SmbusI2c(name, lambda: self.bus)
@@ -112,6 +114,11 @@ class Bench:
     def gpio(self, name: str) -> GpioBus:
         return _there(name, self.pins)
 
+    def uart(self, name: str, *, baud: int) -> Uart:
+        line = _there(name, self.tty)
+        line.open(baud)
+        return line
+
 
 def _there(name: str, bus: T | None) -> T:
     assert bus is not None, f"put a bus named {name} onto the bench first"
@@ -125,6 +132,9 @@ class OneFamily:
         raise ConfigError(f"there is no bus {name}")
 
     def gpio(self, name: str) -> GpioBus:
+        raise ConfigError(f"there is no bus {name}")
+
+    def uart(self, name: str, *, baud: int) -> Uart:
         raise ConfigError(f"there is no bus {name}")
 
 

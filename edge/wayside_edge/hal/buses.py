@@ -8,8 +8,9 @@ from wayside_edge.errors import ConfigError
 from wayside_edge.hal.gpio import Gpio, GpioSettings, controller
 from wayside_edge.hal.i2c import SmbusI2c
 from wayside_edge.hal.spi import SpiAdapterLike, SpidevAdapter, SpidevDevice, SpidevLike
+from wayside_edge.hal.uart import SerialUart, UartSettings, open_serial
 from wayside_edge.hal.w1 import SysfsW1, W1Settings
-from wayside_edge.ports import GpioBus, I2cBus, SpiDevice, W1Bus
+from wayside_edge.ports import GpioBus, I2cBus, SpiDevice, Uart, W1Bus
 from wayside_shared.settings import Table, from_table, remainder, setting, suggestion
 
 ENTRY_POINTS = "wayside.buses"
@@ -23,7 +24,8 @@ class BusKind(Protocol):
     """Its settings class (`wayside_shared.settings`): what its `[[bus]]` table may hold besides name and kind."""
 
     family: str
-    """What it gives: `i2c` an `SmbusLike`, `spi` an `SpiAdapterLike`, `gpio` a `Controller`."""
+    """What it gives: `i2c` an `SmbusLike`, `spi` an `SpiAdapterLike`, `gpio` a `Controller`, `uart` a
+    `SerialLike`."""
 
     def __call__(self, settings: Mapping[str, object]) -> Any:
         """Open the bus that the rest of its table describes.
@@ -39,7 +41,7 @@ class BusSettings:
     """`[[bus]]`: the keys of every kind; the others belong to the kind."""
 
     name: str = setting("Name that sensors refer to.", sample="main", pattern=r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-    kind: str = setting("Kind of bus: i2c, spi, gpio, w1, or one that an installed package adds.", sample="i2c")
+    kind: str = setting("Kind of bus: i2c, spi, gpio, w1, uart, or one that an installed package adds.", sample="i2c")
     options: Table = remainder("Settings of the kind.")
 
 
@@ -62,6 +64,7 @@ BUS_KINDS: Mapping[str, type[Any]] = {
     "spi": SpiSettings,
     "gpio": GpioSettings,
     "w1": W1Settings,
+    "uart": UartSettings,
 }
 """Settings of the kinds of bus that need no other package."""
 
@@ -137,6 +140,14 @@ class Buses:
         bus: GpioBus = self._opened[name]
         return bus
 
+    def uart(self, name: str, *, baud: int) -> Uart:
+        """See `BusProvider`."""
+        if name not in self._opened:
+            self._opened[name] = SerialUart(name, self._of_family(name, "uart").opener)
+        line: SerialUart = self._opened[name]
+        line.open(baud)
+        return line
+
     def close(self) -> None:
         """Give every bus back; each opens again on its next use."""
         for bus in self._i2c.values():
@@ -167,6 +178,9 @@ def _configured(bus: BusSettings) -> _Configured:
     if bus.kind == "gpio":
         lines = from_table(GpioSettings, bus.options)
         return _Configured("gpio", lambda: controller(lines))
+    if bus.kind == "uart":
+        port = from_table(UartSettings, bus.options).port
+        return _Configured("uart", lambda: open_serial(port))
     if bus.kind == "w1":
         wire = from_table(W1Settings, bus.options)
         return _Configured("w1", lambda: SysfsW1(bus.name, wire.root))

@@ -1,6 +1,6 @@
 """What the parts of the agent need from each other, as Protocols. The composition root (`app`) joins them."""
 
-from wayside_edge.ports.buses import BusProvider, I2cBus, Registers, SpiDevice, W1Bus
+from wayside_edge.ports.buses import BusProvider, I2cBus, Registers, SpiDevice, Uart, W1Bus
 from wayside_edge.ports.delivery import (
     ABSOLUTE,
     Appended,
@@ -56,6 +56,7 @@ __all__ = [
     "Steps",
     "StoredBatch",
     "Transport",
+    "Uart",
     "W1Bus",
     "Waiting",
 ]

@@ -72,6 +72,26 @@ class W1Bus(Protocol):
         """
 
 
+class Uart(Protocol):
+    """A serial line with one device at its other end. Nothing here waits: a driver yields, and asks again."""
+
+    where: str
+    """The bus, for messages."""
+
+    def write(self, data: bytes) -> None:
+        """Send `data`.
+
+        Raises:
+            BusError: the port is gone, or takes nothing.
+        """
+
+    def read(self) -> bytes:
+        """What has come since the last call; raises likewise."""
+
+    def discard(self) -> None:
+        """Throw away what has come so far; raises likewise."""
+
+
 class Registers(Protocol):
     """A chip with numbered registers, over whichever bus it is on."""
 
@@ -89,7 +109,7 @@ class BusProvider(Protocol):
     """Opens buses by the names they have in the configuration."""
 
     def family(self, name: str) -> str:
-        """What the bus `name` is: `i2c`, `spi`, `w1`, `gpio`.
+        """What the bus `name` is: `i2c`, `spi`, `w1`, `gpio`, `uart`.
 
         Raises:
             ConfigError: no bus of that name is configured.
@@ -128,5 +148,17 @@ class BusProvider(Protocol):
         """The GPIO lines of the bus `name`, shared; it is opened when a line is taken.
 
         Raises:
+            ConfigError: no bus of that name is configured, or it is of another family.
+        """
+
+    def uart(self, name: str, *, baud: int) -> Uart:
+        """The serial line `name`, 8 data bits, no parity, one stop bit.
+
+        Args:
+            name: the bus.
+            baud: bits per second.
+
+        Raises:
+            BusError: it is not there now.
             ConfigError: no bus of that name is configured, or it is of another family.
         """

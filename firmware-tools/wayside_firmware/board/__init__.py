@@ -1,8 +1,8 @@
-"""A simulated board: chips modelled at register level, on buses shaped like smbus2's and spidev's."""
+"""A simulated board: chips modelled at register level, on buses shaped like smbus2's, spidev's and pyserial's."""
 
-from wayside_firmware.board.build import open_bus, open_spi
+from wayside_firmware.board.build import open_bus, open_spi, open_uart
 from wayside_firmware.board.bus import SimulatedBus, SimulatedSpi
 from wayside_firmware.board.chip import Fault
 from wayside_firmware.board.gpio import open_gpio
 
-__all__ = ["Fault", "SimulatedBus", "SimulatedSpi", "open_bus", "open_gpio", "open_spi"]
+__all__ = ["Fault", "SimulatedBus", "SimulatedSpi", "open_bus", "open_gpio", "open_spi", "open_uart"]

@@ -1,4 +1,4 @@
-"""A board from the settings of a bus of kind `simulated` or `simulated-spi`."""
+"""A board from the settings of a bus of kind `simulated`, `simulated-spi` or `simulated-uart`."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +10,7 @@ from wayside_firmware.board import chips
 from wayside_firmware.board.air import PLACES, Air, RecordedAir, RecordingSettings, Weather
 from wayside_firmware.board.bus import SimulatedBus, SimulatedSpi
 from wayside_firmware.board.chip import SIGNALS, Model, Surroundings, Swing
+from wayside_firmware.board.serial import SimulatedSerial
 from wayside_shared.errors import ConfigError
 from wayside_shared.settings import Table, from_table, setting
 
@@ -30,7 +31,7 @@ class ChipSettings:
 
 @dataclass(frozen=True, slots=True)
 class BoardSettings:
-    """Settings of a bus of kind `simulated` or `simulated-spi`."""
+    """Settings of a bus of kind `simulated`, `simulated-spi` or `simulated-uart`."""
 
     chips: list[ChipSettings] = setting("The chips on the bus.")
     hurry: float = setting("How many times faster than real the weather changes.", 1.0, minimum=0.0, maximum=1e6)
@@ -50,7 +51,7 @@ class BoardKind:
     """A bus kind, as the agent finds it among the entry points `wayside.buses`.
 
     Args:
-        family: `i2c` or `spi`.
+        family: `i2c`, `spi` or `uart`.
     """
 
     family: str
@@ -64,11 +65,17 @@ class BoardKind:
             OSError: a recording cannot be read.
         """
         board = from_table(BoardSettings, Table(settings))
-        return build_i2c(board) if self.family == "i2c" else build_spi(board)
+        builders: Mapping[str, Callable[[BoardSettings], Any]] = {
+            "i2c": build_i2c,
+            "spi": build_spi,
+            "uart": build_uart,
+        }
+        return builders[self.family](board)
 
 
 open_bus = BoardKind("i2c")
 open_spi = BoardKind("spi")
+open_uart = BoardKind("uart")
 
 Clock = Callable[[], float]
 
@@ -111,6 +118,23 @@ def build_spi(board: BoardSettings, clock: Clock = time.monotonic, wall: Clock =
             raise ConfigError(f"two chips have the chip select {chip.chip_select}")
         found[chip.chip_select] = model.build(around)
     return SimulatedSpi(found, board.faults_file)
+
+
+def build_uart(board: BoardSettings, clock: Clock = time.monotonic, wall: Clock = time.time) -> SimulatedSerial:
+    """A serial line with the one chip of `board`; see `build_i2c`.
+
+    Raises:
+        ConfigError: the model has no serial line, there are several, or a recording lacks a column.
+        OSError: a recording cannot be read.
+    """
+    found: list[Any] = []
+    for chip, model, around in _chips(board, clock, wall):
+        if not model.uart:
+            raise ConfigError(f"a {chip.model} has no serial line; put it on a bus of kind simulated or simulated-spi")
+        found.append(model.build(around))
+    if len(found) != 1:
+        raise ConfigError(f"{len(found)} chips are on a serial line, which has room for one")
+    return SimulatedSerial(found[0], board.faults_file)
 
 
 def _chips(board: BoardSettings, clock: Clock, wall: Clock) -> Iterator[tuple[ChipSettings, Model, Surroundings]]:

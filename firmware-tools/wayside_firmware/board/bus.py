@@ -5,9 +5,9 @@ import errno
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
-from wayside_firmware.board.chip import Fault, I2cChip, SpiChip
+from wayside_firmware.board.chip import Fault, I2cChip, SerialChip, SpiChip
 
 I2C_M_RD = 0x0001
 """Flag of a message that reads (linux/i2c.h)."""
@@ -22,7 +22,10 @@ class Message(Protocol):
     buf: Any
 
 
-class _Faults:
+AnyChip: TypeAlias = I2cChip | SpiChip | SerialChip
+
+
+class Faults:
     """The faults of the chips on a bus.
 
     Args:
@@ -30,14 +33,17 @@ class _Faults:
         file: breaks chips while it says so, as long as it is there: an address and a `Fault` a line.
     """
 
-    def __init__(self, chips: Mapping[int, I2cChip] | Mapping[int, SpiChip], file: Path | None) -> None:
-        self._chips: Mapping[int, I2cChip | SpiChip] = chips
+    def __init__(
+        self, chips: Mapping[int, I2cChip] | Mapping[int, SpiChip] | Mapping[int, SerialChip], file: Path | None
+    ) -> None:
+        self._chips: Mapping[int, I2cChip | SpiChip | SerialChip] = chips
         self._file = file
         self._text = ""
         self.stuck = False
         """Whether a chip holds the data line low."""
 
     def set(self, address: int, fault: Fault) -> None:
+        """Put the chip at `address` into a state of failure, or out of it."""
         self._chips[address].fault = fault
         self.stuck = any(chip.fault is Fault.STUCK for chip in self._chips.values())
 
@@ -75,7 +81,7 @@ class SimulatedBus:
 
     def __init__(self, chips: Mapping[int, I2cChip], faults_file: Path | None = None) -> None:
         self.chips = dict(chips)
-        self._faults = _Faults(self.chips, faults_file)
+        self._faults = Faults(self.chips, faults_file)
         self._turn = False
         self.transactions = 0
         """Transactions so far, those that failed too."""
@@ -124,7 +130,7 @@ class SimulatedSpi:
 
     def __init__(self, chips: Mapping[int, SpiChip], faults_file: Path | None = None) -> None:
         self.chips = dict(chips)
-        self.faults = _Faults(self.chips, faults_file)
+        self.faults = Faults(self.chips, faults_file)
 
     def set_fault(self, chip_select: int, fault: Fault) -> None:
         """Put the chip at `chip_select` into a state of failure, or out of it with `Fault.NONE`."""

@@ -56,6 +56,18 @@ class SpiChip(Protocol):
         """Take `data` and give as many bytes, all within one chip select."""
 
 
+class SerialChip(Protocol):
+    """A device on a serial line."""
+
+    fault: Fault
+
+    def send(self, data: bytes) -> None:
+        """Take bytes."""
+
+    def receive(self) -> bytes:
+        """What it has sent since the last call."""
+
+
 @dataclass(frozen=True, slots=True)
 class Swing:
     """A signal that goes up and down for ever."""
@@ -121,13 +133,15 @@ class Model:
 
     Args:
         build: makes a chip.
-        address: its usual I2C address; None for a chip that is only on SPI.
+        address: its usual I2C address; None for a chip that has none.
         spi: whether it can be on SPI.
+        uart: whether it is on a serial line.
     """
 
-    build: Callable[[Surroundings], I2cChip | SpiChip]
+    build: Callable[[Surroundings], I2cChip | SpiChip | SerialChip]
     address: int | None = None
     spi: bool = False
+    uart: bool = False
 
 
 class RegisterChip:

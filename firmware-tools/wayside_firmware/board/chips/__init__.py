@@ -25,6 +25,7 @@ MODELS: Mapping[str, str] = {
     "mcp3008": "wayside_firmware.board.chips.mcp3008",
     "mcp9808": "wayside_firmware.board.chips.mcp9808",
     "mpu6050": "wayside_firmware.board.chips.mpu6050",
+    "pms5003": "wayside_firmware.board.chips.pms5003",
     "scd4x": "wayside_firmware.board.chips.scd4x",
     "sgp40": "wayside_firmware.board.chips.sgp40",
     "sht3x": "wayside_firmware.board.chips.sht3x",
