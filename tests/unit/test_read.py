@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from wayside_edge import registry
 from wayside_edge.__main__ import main
-from wayside_edge.commands.read import _option
+from wayside_edge.commands.read import _bus, _option
 from wayside_edge.errors import ConfigError
 from wayside_firmware.board import open_bus
 from wayside_firmware.board.chips.max31855 import Max31855Chip
@@ -102,10 +104,12 @@ def test_a_live_table_goes_on_while_the_chip_is_away(board: Path, read: Run) -> 
     assert out.splitlines()[-1] == "read 1, longest 0.0 ms; 1 failed"
 
 
-def test_a_terminal_shows_one_table_that_changes(board: Path) -> None:
+@pytest.mark.parametrize(("columns", "lines"), [("200", 4), ("40", 6)])
+def test_a_terminal_shows_one_table_that_changes(board: Path, columns: str, lines: int) -> None:
     ours, theirs = os.openpty()
     words = ["read", "attic", "--config", str(board), "--watch", "--count", "3"]
-    with subprocess.Popen([sys.executable, "-m", "wayside_edge", *words], stdout=theirs) as program:
+    environment = {**os.environ, "COLUMNS": columns}
+    with subprocess.Popen([sys.executable, "-m", "wayside_edge", *words], stdout=theirs, env=environment) as program:
         os.close(theirs)
         text = b""
         with suppress(OSError):  # EIO: what Linux says when the other end is closed
@@ -113,8 +117,54 @@ def test_a_terminal_shows_one_table_that_changes(board: Path) -> None:
                 text += part
     os.close(ours)
     assert program.returncode == 0
-    assert text.count(b"\x1b[4F\x1b[J") == 2
+    assert text.count(f"\x1b[{lines}F\x1b[J".encode()) == 2
     assert b"read 3 in" in text.rpartition(b"\x1b[J")[2]
+
+
+def test_a_reader_that_has_seen_enough_ends_it(board: Path) -> None:
+    words = ["read", "attic", "--config", str(board), "--watch", "--interval", "0.02"]
+    command = [sys.executable, "-m", "wayside_edge", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        assert program.stdout.readline().startswith(b"attic on lab")
+        program.stdout.close()
+        assert program.stderr.read() == b""
+    assert program.returncode == 141
+
+
+def test_an_interrupt_is_the_end_of_a_live_table(board: Path) -> None:
+    words = ["read", "attic", "--config", str(board), "--watch", "--interval", "0.02"]
+    command = [sys.executable, "-m", "wayside_edge", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        program.stdout.readline()
+        program.send_signal(signal.SIGINT)
+        assert program.stderr.read() == b""
+        program.stdout.read()
+    assert program.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "family", "options", "chip"),
+    [
+        ("1", "bme280", "i2c", {"number": 1}, {}),
+        ("spi1", "bme280", "spi", {"number": 1}, {}),
+        ("/dev/spidev1.2", "bme280", "spi", {"number": 1}, {"chip_select": 2}),
+        ("2", "max31855", "spi", {"number": 2}, {}),
+        ("/dev/gpiochip4", "digital_input", "gpio", {"chip": "/dev/gpiochip4"}, {}),
+        ("gpio", "digital_input", "gpio", {}, {}),
+        ("w1", "ds18b20", "w1", {}, {}),
+    ],
+)
+def test_how_people_write_buses(
+    text: str, kind: str, family: str, options: dict[str, object], chip: dict[str, object]
+) -> None:
+    found = registry.load(kind)
+    assert found is not None
+    bus, more = _bus(text, found, [])
+    assert (bus.kind, dict(bus.options.values), dict(more)) == (family, options, chip)
 
 
 @pytest.mark.parametrize("name", ["3", "i2c-3", "/dev/i2c-3"])

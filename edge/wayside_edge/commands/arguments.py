@@ -28,6 +28,18 @@ def seconds(text: str) -> float:
     return value
 
 
+def positive(text: str) -> int:
+    """A number from 1 on.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
 def add_scan(command: argparse.ArgumentParser) -> None:
     """`wayside-edge scan`."""
     command.add_argument("--config", type=Path, metavar="FILE", help="scan the buses that this configuration names too")
@@ -59,7 +71,7 @@ def add_read(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--interval", type=seconds, metavar="SECONDS", help="from one read to the next (1, or the configuration's)"
     )
-    command.add_argument("--count", type=int, metavar="N", help="end a live table after so many reads")
+    command.add_argument("--count", type=positive, metavar="N", help="end a live table after so many reads")
     command.add_argument("--json", action="store_true", help="print each read as one JSON object in a line")
 
 

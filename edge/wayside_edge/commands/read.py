@@ -4,7 +4,9 @@ import argparse
 import dataclasses
 import json
 import re
+import shutil
 import sys
+import textwrap
 import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -180,10 +182,27 @@ def _watch(where: str, outcomes: Iterator[Outcome], *, as_json: bool) -> None:
         took = "" if outcome.error else f" in {_took_ms(outcome):.1f} ms"
         tail = f"read {reads}{took}, longest {longest_ms:.1f} ms; {failed} failed"
         shown = [where, *_table(outcome), tail]
-        # Up to where the last table began, and all from there on cleared (ECMA-48: CPL, ED).
-        again = f"\x1b[{lines}F\x1b[J" if lines and sys.stdout.isatty() else ""
-        print(again + "\n".join(shown), flush=True)
-        lines = len(shown)
+        lines = _show(shown, lines)
+
+
+def _show(shown: Sequence[str], before: int) -> int:
+    """Print the table, on a terminal in place of the one before.
+
+    Args:
+        shown: its lines.
+        before: lines that the one before took.
+
+    Returns:
+        Lines that this one took.
+    """
+    if not sys.stdout.isatty():
+        print("\n".join(shown), flush=True)
+        return 0
+    width = shutil.get_terminal_size().columns
+    lines = [part for line in shown for part in (textwrap.wrap(line, width) if len(line) > width else [line])]
+    # Up to where the last table began, and all from there on cleared (ECMA-48: CPL, ED).
+    print((f"\x1b[{before}F\x1b[J" if before else "") + "\n".join(lines), flush=True)
+    return len(lines)
 
 
 def _table(outcome: Outcome) -> Iterator[str]:
