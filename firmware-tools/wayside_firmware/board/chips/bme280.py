@@ -8,11 +8,11 @@ for the typical measurement time. Drivers use the integer form of section 4.2.3,
 import math
 import random
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from wayside_firmware.board.air import State
 from wayside_firmware.board.chip import SLOWNESS, Fault, Model, Surroundings
+from wayside_firmware.board.inverse import nearest_code
 
 SKIPPED_20, SKIPPED_16 = 0x80000, 0x8000
 OVERSAMPLING = (0, 1, 2, 4, 8, 16, 16, 16)
@@ -192,12 +192,18 @@ class Bme280Chip:
         t_times, p_times, h_times = self._oversampling()
         state = self._noisy(self._around.air(self._around.wall() - ago_s), t_times, p_times, h_times)
         coefficient = FILTERS[self._registers[CONFIG] >> 2 & 7]
-        raw_t = _invert(lambda raw: self._trimming.t_fine(raw) / 5120, state.celsius, 20) if t_times else SKIPPED_20
+        raw_t = (
+            nearest_code(lambda raw: self._trimming.t_fine(raw) / 5120, state.celsius, 20) if t_times else SKIPPED_20
+        )
         raw_t = _resolved(raw_t, t_times, coefficient)
         t_fine = self._trimming.t_fine(raw_t)
-        raw_p = _invert(lambda raw: self._trimming.pascal(raw, t_fine), state.pascal, 20) if p_times else SKIPPED_20
+        raw_p = (
+            nearest_code(lambda raw: self._trimming.pascal(raw, t_fine), state.pascal, 20) if p_times else SKIPPED_20
+        )
         raw_p = _resolved(raw_p, p_times, coefficient)
-        raw_h = _invert(lambda raw: self._trimming.percent(raw, t_fine), state.percent, 16) if h_times else SKIPPED_16
+        raw_h = (
+            nearest_code(lambda raw: self._trimming.percent(raw, t_fine), state.percent, 16) if h_times else SKIPPED_16
+        )
         raw_t, raw_p = self._smoothed(raw_t, raw_p, coefficient)
         pressure, temperature = (raw << 4 for raw in (raw_p, raw_t))
         if self.fault is Fault.OUT_OF_RANGE:
@@ -236,19 +242,6 @@ def _resolved(raw: int, times: int, coefficient: int) -> int:
         return raw
     dropped = 5 - times.bit_length()
     return min((raw + (1 << dropped >> 1)) >> dropped << dropped, (1 << 20) - 1)
-
-
-def _invert(forward: Callable[[float], float], target: float, bits: int) -> int:
-    """The raw value of `bits` bits whose `forward` comes nearest to `target`; `forward` must not turn round."""
-    low, high = 0, (1 << bits) - 1
-    rising = forward(high) > forward(low)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if (forward(middle) < target) == rising:
-            low = middle
-        else:
-            high = middle
-    return min((low, high), key=lambda raw: abs(forward(raw) - target))
 
 
 MODEL = Model(Bme280Chip, address=0x76, spi=True)

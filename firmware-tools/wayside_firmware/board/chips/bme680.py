@@ -8,10 +8,10 @@ two check each other.
 
 import random
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from wayside_firmware.board.chip import Fault, Model, RegisterChip, Surroundings
+from wayside_firmware.board.inverse import nearest_code
 
 OVERSAMPLING = (0, 1, 2, 4, 8, 16, 16, 16)
 FILTERS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -197,10 +197,10 @@ class Bme680Chip(RegisterChip):
         celsius = state.celsius + noise * self._random.gauss(0.0, 0.005)
         pascal = state.pascal + noise * self._random.gauss(0.0, 1.2)
         percent = state.percent + noise * self._random.gauss(0.0, 0.02)
-        raw_t = _nearest(lambda raw: self.trimming.t_fine(raw) / 5120, celsius, 20) if t_times else SKIPPED
+        raw_t = nearest_code(lambda raw: self.trimming.t_fine(raw) / 5120, celsius, 20) if t_times else SKIPPED
         t_fine = self.trimming.t_fine(raw_t)
-        raw_p = _nearest(lambda raw: self.trimming.pascal(raw, t_fine), pascal, 20) if p_times else SKIPPED
-        raw_h = _nearest(lambda raw: self.trimming.percent(raw, t_fine), percent, 16) if h_times else 0x8000
+        raw_p = nearest_code(lambda raw: self.trimming.pascal(raw, t_fine), pascal, 20) if p_times else SKIPPED
+        raw_h = nearest_code(lambda raw: self.trimming.percent(raw, t_fine), percent, 16) if h_times else 0x8000
         raw_t, raw_p = self._smoothed(raw_t, raw_p)
         if self.fault is Fault.OUT_OF_RANGE:
             raw_t, raw_p = 0xFFFFF, 0
@@ -229,21 +229,8 @@ class Bme680Chip(RegisterChip):
         # The finest range in which the value lies.
         fitting = [each for each in range(16) if forward(1023, each) <= wanted]
         gas_range = min(fitting, default=15)
-        raw = _nearest(lambda raw: forward(raw, gas_range), wanted, 10)
+        raw = nearest_code(lambda raw: forward(raw, gas_range), wanted, 10)
         return raw << 6 | 0x20 | (0x10 if stable else 0) | gas_range
-
-
-def _nearest(forward: Callable[[float], float], target: float, bits: int) -> int:
-    """The raw value of `bits` bits whose `forward` comes nearest to `target`; `forward` must not turn round."""
-    low, high = 0, (1 << bits) - 1
-    rising = forward(high) > forward(low)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if (forward(middle) < target) == rising:
-            low = middle
-        else:
-            high = middle
-    return min((low, high), key=lambda raw: abs(forward(raw) - target))
 
 
 MODEL = Model(Bme680Chip, address=0x76)
