@@ -103,7 +103,7 @@ def parse(text: str, source: str) -> AgentSettings:
 
 def _check(settings: AgentSettings | BoardSettings) -> None:
     buses = Buses(settings.bus)
-    _check_numbers(settings.bus)
+    _check_places(settings.bus)
     names: set[str] = set()
     places: dict[tuple[str, str], str] = {}
     for sensor in settings.sensor:
@@ -123,17 +123,21 @@ def _check(settings: AgentSettings | BoardSettings) -> None:
             raise sensor.options.error(f"{what}; correct one of them, or remove it", place.partition(" ")[0])
 
 
-def _check_numbers(buses: Sequence[BusSettings]) -> None:
+def _check_places(buses: Sequence[BusSettings]) -> None:
     """Refuse two names for one bus of the kernel: each would be read by a thread of its own."""
-    numbers: dict[tuple[str, int], str] = {}
+    taken: dict[str, str] = {}
     for bus in buses:
-        if bus.kind not in ("i2c", "spi"):
+        port = bus.options.values.get("port")
+        if bus.kind in ("i2c", "spi"):
+            place, key = f"{bus.kind} {bus.options.values.get('number', 0)}", "number"
+        elif isinstance(port, str):  # a number is a port of TCP
+            place, key = port, "port"
+        else:
             continue
-        number = bus.options.values.get("number", 0)
-        first = numbers.setdefault((bus.kind, number), bus.name)
+        first = taken.setdefault(place, bus.name)
         if first != bus.name:
-            what = f"{first!r} and {bus.name!r} are both {bus.kind} {number}"
-            raise bus.options.error(f"{what}; remove one, and use the other's name", "number")
+            what = f"{first!r} and {bus.name!r} are both {place}"
+            raise bus.options.error(f"{what}; remove one, and use the other's name", key)
 
 
 def sample(kinds: Sequence[str] = ()) -> str:

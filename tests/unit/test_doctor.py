@@ -123,6 +123,29 @@ def test_lines_of_a_gpio_controller_need_its_node(machine: Machine) -> None:
     assert examined(machine, wanted)["gpio"].what.startswith("/dev/gpiochip0 may not be opened by this user")
 
 
+SERIAL = '[[bus]]\nname = "line"\nkind = "uart"\nport = "/dev/serial0"\n' + HOST
+
+
+def test_a_serial_port_that_is_not_there(pi: Machine) -> None:
+    found = examined(pi, SERIAL)["serial"]
+    assert (found.level, found.what) == (Level.PROBLEM, "/dev/serial0 is not there")
+    assert found.fix.startswith("add the line enable_uart=1 to /boot/firmware/config.txt and restart, or see")
+
+
+def test_a_serial_port_that_is_somebody_elses_or_the_consoles(machine: Machine) -> None:
+    assert examined(machine, SERIAL)["serial"].fix == "see that its adapter is plugged in"
+    node = machine.file("dev/ttyAMA0")
+    machine.link("dev/serial0", "ttyAMA0")
+    node.chmod(0o660)
+    assert examined(machine, SERIAL)["serial"].what.startswith("/dev/serial0 may not be opened by this user")
+    node.chmod(0o666)
+    assert examined(machine, SERIAL)["serial"].level is Level.OK
+    machine.file("proc/cmdline", "console=ttyAMA0,115200 console=tty1 root=/dev/mmcblk0p2\n")
+    found = examined(machine, SERIAL)["serial"]
+    assert (found.level, found.what) == (Level.PROBLEM, "the kernel's console is on /dev/serial0, too")
+    assert found.fix.startswith("take console=ttyAMA0 out of the kernel's command line")
+
+
 def test_root_is_told_that_it_sees_no_permissions(machine: Machine) -> None:
     assert examined(machine, HOST, User(0, frozenset()))["user"].fix.endswith("sudo -u wayside wayside-edge doctor")
 

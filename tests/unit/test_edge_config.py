@@ -104,6 +104,10 @@ def test_a_board_is_read_without_the_rest(tmp_path: Path) -> None:
         ),
         ('[[bus]]\nname = "main"\nkind = "i2c"\nnumber = 2\n', "a second bus is named 'main'"),
         ('[[bus]]\nname = "b"\nkind = "i2c"\nnumber = 1\n', "'main' and 'b' are both i2c 1; remove one, and use"),
+        (
+            "".join(f'[[bus]]\nname = "{name}"\nkind = "uart"\nport = "/dev/ttyS0"\n' for name in "ab"),
+            "'a' and 'b' are both /dev/ttyS0; remove one, and use",
+        ),
         ('[[bus]]\nname = "b"\nkind = "spi"\n' * 2, "a second bus is named 'b'"),
         ('[[bus]]\nname = "b"\nkind = "i3c"\n', "unknown bus kind 'i3c'; did you mean 'i2c'?"),
         ('[[bus]]\nname = "b"\nkind = "i2c"\nnumbr = 2\n', "did you mean 'number'?"),

@@ -155,6 +155,7 @@ def test_an_interrupt_is_the_end_of_a_live_table(board: Path) -> None:
         ("2", "max31855", "spi", {"number": 2}, {}),
         ("/dev/gpiochip4", "digital_input", "gpio", {"chip": "/dev/gpiochip4"}, {}),
         ("gpio", "digital_input", "gpio", {}, {}),
+        ("/dev/ttyUSB0", "pms5003", "uart", {"port": "/dev/ttyUSB0"}, {}),
         ("w1", "ds18b20", "w1", {}, {}),
     ],
 )

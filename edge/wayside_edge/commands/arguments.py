@@ -61,7 +61,9 @@ def add_read(command: argparse.ArgumentParser) -> None:
     command.add_argument("target", metavar="SENSOR", help="a kind of sensor, or the name of one in the configuration")
     command.add_argument("--config", type=Path, metavar="FILE", help="where buses and sensors have their names from")
     command.add_argument(
-        "--bus", metavar="BUS", help="bus it is on: N of /dev/i2c-N, spidevX.Y, w1, or a name of the configuration"
+        "--bus",
+        metavar="BUS",
+        help="bus it is on: N of /dev/i2c-N, spidevX.Y, /dev/ttyUSB0, w1, or a name of the configuration",
     )
     command.add_argument("--address", type=address, metavar="ADDRESS", help="I2C address, as 0x76")
     command.add_argument(

@@ -31,7 +31,7 @@ KERNEL_BUSES: Final = (
     (re.compile(r"(?:/dev/)?spi(?:dev)?-?(?P<number>\d+)(?:\.(?P<chip_select>\d+))?"), "spi"),
 )
 """How people write the kernel's buses: by the names of their device nodes."""
-NODE_SETTINGS: Final = {"gpio": "chip"}
+NODE_SETTINGS: Final = {"gpio": "chip", "uart": "port"}
 """The setting of a kind of bus that takes a device node."""
 
 

@@ -1,6 +1,6 @@
 """Buses, device nodes, and the power of the board."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -73,6 +73,10 @@ def examine(settings: AgentSettings | None, root: Path, user: User) -> Iterator[
         yield warning("user", "root may open everything, so nothing is known of the agent's user", fix)
     if settings is not None:
         yield from _configured(settings, Discovery(root))
+        for bus in settings.bus:
+            port = bus.options.values.get("port")
+            if isinstance(port, str):  # a number is a port of TCP
+                yield from _serial(port, root, user)
     yield from _power(root)
 
 
@@ -89,10 +93,17 @@ def _interface(interface: _Interface, root: Path, user: User, *, needed: bool, k
     yield ok(area, f"{interface.title} is enabled: {', '.join(node.name for node in nodes)}")
     for node in nodes:
         if interface.nodes.startswith("dev/") and not user.may_use(node):
-            say = problem if needed else warning
-            group = group_of(node)
-            fix = f"sudo usermod -aG {group} {user_name()}, then sign in again"
-            yield say(area, f"/dev/{node.name} may not be opened by this user, who is not in group {group}", fix)
+            yield _forbidden(area, f"/dev/{node.name}", node, problem if needed else warning)
+
+
+def _forbidden(area: str, name: str, node: Path, say: Callable[[str, str, str], Finding]) -> Finding:
+    group = group_of(node)
+    fix = f"sudo usermod -aG {group} {user_name()}, then sign in again"
+    return say(area, f"{name} may not be opened by this user, who is not in group {group}", fix)
+
+
+def _boot_file(root: Path) -> Path:
+    return next((root / name for name in BOOT_FILES if (root / name).is_file()), root / BOOT_FILES[0])
 
 
 def _enabling(interface: _Interface, root: Path) -> str:
@@ -101,7 +112,7 @@ def _enabling(interface: _Interface, root: Path) -> str:
         return f"sudo modprobe {name}; to keep it: echo {name} | sudo tee /etc/modules-load.d/wayside.conf"
     if not interface.lines or "Raspberry Pi" not in _text(root / "proc/device-tree/model"):
         return interface.hint
-    file = next((root / name for name in BOOT_FILES if (root / name).is_file()), root / BOOT_FILES[0])
+    file = _boot_file(root)
     told = f"/{file.relative_to(root)}"
     lines = boot_lines(_text(file))
     if lines.intersection(interface.lines):
@@ -141,6 +152,24 @@ def _configured(settings: AgentSettings, discovery: Discovery) -> Iterator[Findi
         if driver is not None:
             what = f"the kernel driver {driver} holds {place}, where sensor {sensor.name!r} is"
             yield problem("i2c", what, "remove its device-tree overlay, or read it as a sensor of kind iio or hwmon")
+
+
+def _serial(port: str, root: Path, user: User) -> Iterator[Finding]:
+    """A serial port that a bus needs."""
+    node = root / port.lstrip("/")
+    if not node.exists():
+        pi = "Raspberry Pi" in _text(root / "proc/device-tree/model")
+        fix = f"add the line enable_uart=1 to /{_boot_file(root).relative_to(root)} and restart, or" if pi else ""
+        yield problem("serial", f"{port} is not there", f"{fix} see that its adapter is plugged in".strip())
+        return
+    console = node.resolve().name
+    if f"console={console}" in _text(root / "proc/cmdline").replace(",", " ").split():
+        fix = f"take console={console} out of the kernel's command line (raspi-config, Serial Port), and restart"
+        yield problem("serial", f"the kernel's console is on {port}, too", fix)
+    elif not user.may_use(node):
+        yield _forbidden("serial", port, node, problem)
+    else:
+        yield ok("serial", f"{port} is there")
 
 
 def _power(root: Path) -> Iterator[Finding]:
