@@ -192,11 +192,10 @@ class Bme280Chip:
         t_times, p_times, h_times = self._oversampling()
         state = self._noisy(self._around.air(self._around.wall() - ago_s), t_times, p_times, h_times)
         coefficient = FILTERS[self._registers[CONFIG] >> 2 & 7]
-        raw_t = (
-            nearest_code(lambda raw: self._trimming.t_fine(raw) / 5120, state.celsius, 20) if t_times else SKIPPED_20
-        )
+        held = self._trimming
+        raw_t = nearest_code(lambda raw: held.t_fine(raw) / 5120, state.celsius, 20) if t_times else SKIPPED_20
         raw_t = _resolved(raw_t, t_times, coefficient)
-        t_fine = self._trimming.t_fine(raw_t)
+        t_fine = held.t_fine(raw_t)
         raw_p = (
             nearest_code(lambda raw: self._trimming.pascal(raw, t_fine), state.pascal, 20) if p_times else SKIPPED_20
         )
