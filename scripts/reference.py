@@ -22,6 +22,7 @@ from wayside_edge.ports import DriverKind
 from wayside_firmware import __main__ as firmware_command
 from wayside_firmware.board.build import BoardSettings
 from wayside_firmware.board.gpio import GpioBoardSettings
+from wayside_firmware.board.modbus import ModbusBoardSettings
 from wayside_server import __main__ as server_command
 from wayside_server.config import ServerSettings
 from wayside_shared import batch, cbor, clock, identifiers, layout, plain, quality, session, text, topics, units
@@ -229,6 +230,9 @@ def agent_configuration() -> str:
         "## A bus of kind `simulated-gpio`\n",
         "GPIO lines with levels and pulses; it comes with `wayside[firmware]`. Each line is a `[[bus.lines]]`.\n",
         table(head, _settings(GpioBoardSettings)),
+        "## A bus of kind `simulated-modbus`\n",
+        "Modbus devices with values; it comes with `wayside[firmware]`. Each block is a `[[bus.blocks]]`.\n",
+        table(head, _settings(ModbusBoardSettings)),
     ]
     for kind, module in sorted(registry.DRIVERS.items()):
         driver: DriverKind = importlib.import_module(module).KIND

@@ -158,14 +158,17 @@ def sample(kinds: Sequence[str] = ()) -> str:
         parts.append(f"# wayside-edge sample-config KIND shows a sensor of any of these kinds:\n{names}\n")
     parts.append(_commented(f"[[sensor.reading]]\n{to_sample(ReadingSettings, path='sensor.reading')}"))
     families = dict.fromkeys(family for kind in kinds for family in _kind(kind).families)
-    parts += [_bus(family) for family in families if family in BUS_KINDS]
+    buses: dict[str, str] = {}
+    for kind in BUS_KINDS:
+        buses.setdefault(kind.split("-")[0], kind)
+    parts += [_bus(buses[family], family) for family in families if family in buses]
     parts += [_commented(_sensor(kind, "")) for kind in kinds if kind != "host"]
     return "\n".join(parts)
 
 
-def _bus(family: str) -> str:
-    head = to_sample(BusSettings).replace('kind = "i2c"', f'kind = "{family}"').replace('"main"', f'"{family}-bus"')
-    return _commented(f"[[bus]]\n{head}{to_sample(BUS_KINDS[family])}")
+def _bus(kind: str, family: str) -> str:
+    head = to_sample(BusSettings).replace('kind = "i2c"', f'kind = "{kind}"').replace('"main"', f'"{family}-bus"')
+    return _commented(f"[[bus]]\n{head}{to_sample(BUS_KINDS[kind])}")
 
 
 def _sensor(name: str, end: str) -> str:

@@ -56,6 +56,7 @@ DRIVERS: Mapping[str, str] = {
     "mcp23017": "wayside_edge.drivers.mcp23017",
     "mcp3008": "wayside_edge.drivers.mcp3008",
     "mcp9808": "wayside_edge.drivers.mcp9808",
+    "modbus": "wayside_edge.drivers.modbus",
     "mpu6050": "wayside_edge.drivers.mpu6050",
     "pms5003": "wayside_edge.drivers.pms5003",
     "pulse_counter": "wayside_edge.drivers.gpio.pulse_counter",

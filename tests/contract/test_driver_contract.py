@@ -36,6 +36,7 @@ from wayside_edge.drivers.max31865 import Max31865, Max31865Settings
 from wayside_edge.drivers.mcp3008 import Mcp3008, Mcp3008Channel, Mcp3008Settings
 from wayside_edge.drivers.mcp9808 import Mcp9808, Mcp9808Settings
 from wayside_edge.drivers.mcp23017 import Mcp23017, Mcp23017Input, Mcp23017Settings
+from wayside_edge.drivers.modbus import Modbus, ModbusRegister, ModbusSettings
 from wayside_edge.drivers.mpu6050 import Mpu6050, Mpu6050Settings
 from wayside_edge.drivers.pms5003 import Pms5003, Pms5003Settings
 from wayside_edge.drivers.pwm import PwmDriver, PwmOutputSettings
@@ -52,6 +53,7 @@ from wayside_edge.drivers.veml7700 import Veml7700, Veml7700Settings
 from wayside_edge.drivers.vl53l0x import Vl53l0x, Vl53l0xSettings
 from wayside_edge.errors import BusError, SensorError
 from wayside_edge.hal.gpio import Gpio
+from wayside_edge.hal.modbus import ModbusLine
 from wayside_edge.hal.pwm import PwmOutput
 from wayside_edge.hal.system import System
 from wayside_edge.hal.uart import SerialUart
@@ -64,6 +66,7 @@ from wayside_firmware.board.air import State
 from wayside_firmware.board.chip import SIGNALS, Fault, I2cChip, SpiChip
 from wayside_firmware.board.chips.pms5003 import Pms5003Chip
 from wayside_firmware.board.gpio import SimulatedGpio, SimulatedLine
+from wayside_firmware.board.modbus import SimulatedModbus
 from wayside_firmware.board.serial import SimulatedSerial
 from wayside_testkit.kernel import SysTree
 from wayside_testkit.onewire import W1Tree, page, scratchpad
@@ -147,6 +150,18 @@ def on_gpio(build: Callable[[Bench], Driver]) -> Callable[[Path], Case]:
     return case
 
 
+def modbus(_tmp_path: Path) -> Case:
+    bench, line = Bench(), SimulatedModbus({(1, "holding", 0): 7})
+    bench.line = ModbusLine("line", lambda: line)
+    registers = [ModbusRegister(name="level", address=0)]
+
+    def fail(number: int | None) -> None:
+        line.fault = number
+
+    driver = Modbus(ModbusSettings(registers=registers), "line", bench)
+    return Case(driver, lambda: fail(errno.ECONNREFUSED), lambda: fail(None), bench.clock.sleep)
+
+
 def pms5003(_tmp_path: Path) -> Case:
     bench = Bench()
     line = SimulatedSerial(Pms5003Chip(bench.around))
@@ -226,6 +241,7 @@ CASES = {
         lambda bench: Mcp3008(Mcp3008Settings(channels=[Mcp3008Channel(input="0", name="level")]), "spi", bench),
     ),
     "mcp9808": plugged("mcp9808", lambda bench: Mcp9808(Mcp9808Settings(), "main", bench)),
+    "modbus": modbus,
     "mpu6050": plugged("mpu6050", lambda bench: Mpu6050(Mpu6050Settings(fifo_rate_hz=100), "main", bench)),
     "pms5003": pms5003,
     "pulse_counter": on_gpio(lambda bench: PulseCounter(PulseCounterSettings(line="17"), "pins", bench)),

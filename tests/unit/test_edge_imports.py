@@ -19,6 +19,11 @@ def test_sensing_loads_nothing_heavy() -> None:
     assert not modules & set(HEAVY)
 
 
+def test_a_library_is_loaded_only_when_a_bus_needs_it() -> None:
+    modules = loaded("import wayside_edge.app, wayside_edge.drivers.modbus, wayside_edge.drivers.gpio")
+    assert not modules & {"gpiod", "gpiozero", "lgpio", "pymodbus", "serial", "spidev"}
+
+
 def test_a_driver_is_loaded_only_when_named() -> None:
     modules = loaded("import wayside_edge.registry")
     assert not [name for name in modules if name.startswith("wayside_edge.drivers.")]

@@ -12,7 +12,7 @@ from wayside_edge.hal.spi import SpidevDevice
 from wayside_edge.hal.uart import SerialUart
 from wayside_edge.outbox.settings import OutboxSettings
 from wayside_edge.pipeline.settings import BatchSettings
-from wayside_edge.ports import ClosedBatch, GpioBus, I2cBus, SpiDevice, Steps, Uart, W1Bus
+from wayside_edge.ports import ClosedBatch, GpioBus, I2cBus, ModbusBus, SpiDevice, Steps, Uart, W1Bus
 from wayside_edge.registry import SensorSettings
 from wayside_edge.uplink.settings import UplinkSettings
 from wayside_firmware.board.air import State
@@ -83,6 +83,7 @@ class Bench:
         self.wire: W1Bus | None = None
         self.pins: GpioBus | None = None
         self.tty: SerialUart | None = None
+        self.line: ModbusBus | None = None
 
     def put(self, address: int, chip: I2cChip) -> None:
         """Solder `chip` to the I2C bus."""
@@ -97,7 +98,7 @@ class Bench:
         return finish(steps, self.clock.sleep)
 
     def family(self, name: str) -> str:
-        return {"main": "i2c", "spi": "spi", "wire": "w1", "pins": "gpio", "tty": "uart"}[name]
+        return {"main": "i2c", "spi": "spi", "wire": "w1", "pins": "gpio", "tty": "uart", "line": "modbus"}[name]
 
     def i2c(self, name: str) -> I2cBus:
         return SmbusI2c(name, lambda: self.bus)
@@ -113,6 +114,9 @@ class Bench:
 
     def gpio(self, name: str) -> GpioBus:
         return _there(name, self.pins)
+
+    def modbus(self, name: str) -> ModbusBus:
+        return _there(name, self.line)
 
     def uart(self, name: str, *, baud: int) -> Uart:
         line = _there(name, self.tty)
@@ -132,6 +136,9 @@ class OneFamily:
         raise ConfigError(f"there is no bus {name}")
 
     def gpio(self, name: str) -> GpioBus:
+        raise ConfigError(f"there is no bus {name}")
+
+    def modbus(self, name: str) -> ModbusBus:
         raise ConfigError(f"there is no bus {name}")
 
     def uart(self, name: str, *, baud: int) -> Uart:

@@ -7,10 +7,11 @@ from typing import Any, Protocol
 from wayside_edge.errors import ConfigError
 from wayside_edge.hal.gpio import Gpio, GpioSettings, controller
 from wayside_edge.hal.i2c import SmbusI2c
+from wayside_edge.hal.modbus import ModbusLine, ModbusRtuSettings, ModbusTcpSettings, open_rtu, open_tcp
 from wayside_edge.hal.spi import SpiAdapterLike, SpidevAdapter, SpidevDevice, SpidevLike
 from wayside_edge.hal.uart import SerialUart, UartSettings, open_serial
 from wayside_edge.hal.w1 import SysfsW1, W1Settings
-from wayside_edge.ports import GpioBus, I2cBus, SpiDevice, Uart, W1Bus
+from wayside_edge.ports import GpioBus, I2cBus, ModbusBus, SpiDevice, Uart, W1Bus
 from wayside_shared.settings import Table, from_table, remainder, setting, suggestion
 
 ENTRY_POINTS = "wayside.buses"
@@ -25,7 +26,7 @@ class BusKind(Protocol):
 
     family: str
     """What it gives: `i2c` an `SmbusLike`, `spi` an `SpiAdapterLike`, `gpio` a `Controller`, `uart` a
-    `SerialLike`."""
+    `SerialLike`, `modbus` a `ModbusClient`."""
 
     def __call__(self, settings: Mapping[str, object]) -> Any:
         """Open the bus that the rest of its table describes.
@@ -41,7 +42,10 @@ class BusSettings:
     """`[[bus]]`: the keys of every kind; the others belong to the kind."""
 
     name: str = setting("Name that sensors refer to.", sample="main", pattern=r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-    kind: str = setting("Kind of bus: i2c, spi, gpio, w1, uart, or one that an installed package adds.", sample="i2c")
+    kind: str = setting(
+        "Kind of bus: i2c, spi, gpio, w1, uart, modbus-tcp, modbus-rtu, or one that an installed package adds.",
+        sample="i2c",
+    )
     options: Table = remainder("Settings of the kind.")
 
 
@@ -65,6 +69,8 @@ BUS_KINDS: Mapping[str, type[Any]] = {
     "gpio": GpioSettings,
     "w1": W1Settings,
     "uart": UartSettings,
+    "modbus-tcp": ModbusTcpSettings,
+    "modbus-rtu": ModbusRtuSettings,
 }
 """Settings of the kinds of bus that need no other package."""
 
@@ -148,12 +154,22 @@ class Buses:
         line.open(baud)
         return line
 
+    def modbus(self, name: str) -> ModbusBus:
+        """See `BusProvider`."""
+        if name not in self._opened:
+            self._opened[name] = ModbusLine(name, self._of_family(name, "modbus").opener)
+        bus: ModbusBus = self._opened[name]
+        return bus
+
     def close(self) -> None:
         """Give every bus back; each opens again on its next use."""
         for bus in self._i2c.values():
             bus.close()
         for device in self._spi.values():
             device.close()
+        for opened in self._opened.values():
+            if isinstance(opened, SerialUart | ModbusLine):  # the lines of GPIO belong to their drivers
+                opened.close()
 
     def _shared(self, name: str, family: str) -> Any:
         """What the bus `name` is, opened on its first use."""
@@ -169,22 +185,21 @@ class Buses:
 
 
 def _configured(bus: BusSettings) -> _Configured:
-    if bus.kind == "i2c":
-        number = from_table(I2cSettings, bus.options).number
-        return _Configured("i2c", lambda: _smbus(number))
+    if bus.kind not in BUS_KINDS:
+        return _plugin(bus)
+    settings: Any = from_table(BUS_KINDS[bus.kind], bus.options)
     if bus.kind == "spi":
-        adapter = SpidevAdapter(from_table(SpiSettings, bus.options).number)
+        adapter = SpidevAdapter(settings.number)
         return _Configured("spi", lambda: adapter)
-    if bus.kind == "gpio":
-        lines = from_table(GpioSettings, bus.options)
-        return _Configured("gpio", lambda: controller(lines))
-    if bus.kind == "uart":
-        port = from_table(UartSettings, bus.options).port
-        return _Configured("uart", lambda: open_serial(port))
-    if bus.kind == "w1":
-        wire = from_table(W1Settings, bus.options)
-        return _Configured("w1", lambda: SysfsW1(bus.name, wire.root))
-    return _plugin(bus)
+    openers: Mapping[str, Callable[[], Any]] = {
+        "i2c": lambda: _smbus(settings.number),
+        "gpio": lambda: controller(settings),
+        "w1": lambda: SysfsW1(bus.name, settings.root),
+        "uart": lambda: open_serial(settings.port),
+        "modbus-tcp": lambda: open_tcp(settings),
+        "modbus-rtu": lambda: open_rtu(settings),
+    }
+    return _Configured(bus.kind.split("-")[0], openers[bus.kind])
 
 
 def _smbus(number: int) -> Any:

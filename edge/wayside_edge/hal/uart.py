@@ -101,15 +101,19 @@ class SerialUart(Uart):
         except OSError as error:
             raise self._failed(error) from error
 
+    def close(self) -> None:
+        """Give the port back; it opens again on its next use."""
+        serial, self._serial = self._serial, None
+        if serial is not None:
+            serial.close()
+
     def _opened(self) -> SerialLike:
         self.open(self._baud)
         assert self._serial is not None
         return self._serial
 
     def _failed(self, error: OSError | ValueError) -> BusError:
-        serial, self._serial = self._serial, None
-        if serial is not None:
-            serial.close()
+        self.close()
         number = error.errno if isinstance(error, OSError) else None
         return BusError(
             f"{self.where}: {_FIXES.get(number or 0, 'the port failed: is its cable plugged in?')} ({error})"

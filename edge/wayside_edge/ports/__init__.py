@@ -1,6 +1,6 @@
 """What the parts of the agent need from each other, as Protocols. The composition root (`app`) joins them."""
 
-from wayside_edge.ports.buses import BusProvider, I2cBus, Registers, SpiDevice, Uart, W1Bus
+from wayside_edge.ports.buses import BusProvider, I2cBus, ModbusBus, ModbusTable, Registers, SpiDevice, Uart, W1Bus
 from wayside_edge.ports.delivery import (
     ABSOLUTE,
     Appended,
@@ -42,6 +42,8 @@ __all__ = [
     "I2cBus",
     "Incoming",
     "Loaded",
+    "ModbusBus",
+    "ModbusTable",
     "Outbox",
     "OutboxDelivery",
     "Outgoing",

@@ -1,6 +1,7 @@
 """The buses of a board, as drivers see them."""
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import Protocol
 
 from wayside_edge.ports.gpio import GpioBus
@@ -92,6 +93,39 @@ class Uart(Protocol):
         """Throw away what has come so far; raises likewise."""
 
 
+class ModbusTable(Enum):
+    """The four tables of a Modbus device (Modbus Application Protocol 1.1b3, section 4.3)."""
+
+    COIL = "coil"
+    DISCRETE = "discrete"
+    HOLDING = "holding"
+    INPUT = "input"
+
+    @property
+    def is_bits(self) -> bool:
+        """Whether it holds single bits; the others hold words of 16."""
+        return self in (ModbusTable.COIL, ModbusTable.DISCRETE)
+
+
+class ModbusBus(Protocol):
+    """A Modbus line or connection, with devices at unit ids. A request holds it until the answer or the timeout."""
+
+    def read(self, unit_id: int, table: ModbusTable, address: int, count: int) -> Sequence[int]:
+        """`count` bits or words of a device.
+
+        Args:
+            unit_id: the device.
+            table: which table.
+            address: of the first, as on the wire: counted from 0.
+            count: how many; at most 2000 bits or 125 words.
+
+        Raises:
+            DeviceAbsentError: no answer came.
+            BusError: the connection or port failed.
+            SensorError: the device refused; the message names its reason.
+        """
+
+
 class Registers(Protocol):
     """A chip with numbered registers, over whichever bus it is on."""
 
@@ -109,7 +143,7 @@ class BusProvider(Protocol):
     """Opens buses by the names they have in the configuration."""
 
     def family(self, name: str) -> str:
-        """What the bus `name` is: `i2c`, `spi`, `w1`, `gpio`, `uart`.
+        """What the bus `name` is: `i2c`, `spi`, `w1`, `gpio`, `uart`, `modbus`.
 
         Raises:
             ConfigError: no bus of that name is configured.
@@ -160,5 +194,12 @@ class BusProvider(Protocol):
 
         Raises:
             BusError: it is not there now.
+            ConfigError: no bus of that name is configured, or it is of another family.
+        """
+
+    def modbus(self, name: str) -> ModbusBus:
+        """The Modbus line or connection `name`, shared; it is opened with the first request.
+
+        Raises:
             ConfigError: no bus of that name is configured, or it is of another family.
         """
