@@ -227,7 +227,10 @@ def test_a_controller_that_is_not_there_is_named(chip: str) -> None:
         (None, Backend.GPIOZERO, "gpiozero"),
     ],
 )
-def test_the_board_decides_which_library(tmp_path: Path, model: str | None, backend: Backend, chosen: str) -> None:
+def test_the_board_decides_which_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str | None, backend: Backend, chosen: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # lgpio leaves a pipe where it is loaded
     file = tmp_path / "model"
     if model is not None:
         file.write_text(model)

@@ -1,5 +1,7 @@
 """The PWM output over a sysfs made of files."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,17 @@ def test_a_controller_that_goes_away(tmp_path: Path) -> None:
     with pytest.raises(BusError, match="PWM controller, channel 0: enable"):
         fan.read()
     fan.close()
+
+
+def test_a_read_only_sysfs_names_the_setting_of_the_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    controller(tmp_path)
+
+    def refuse(self: Path, text: str, **_options: str) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "write_text", refuse)  # root may write to any other file system
+    with pytest.raises(BusError, match="ProtectKernelTunables=no"):
+        driver(tmp_path).start()
 
 
 def test_reading_before_the_start(tmp_path: Path) -> None:

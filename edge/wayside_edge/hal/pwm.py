@@ -89,5 +89,6 @@ class PwmOutput:
                 errno.EINVAL: "the controller cannot do that: correct 'frequency_hz'",
                 errno.EBUSY: "another program has it",
                 errno.EACCES: "permission denied: give this user's group the right to it",
+                errno.EROFS: "/sys is read-only here: set ProtectKernelTunables=no in the agent's unit",
             }.get(error.errno or 0, os.strerror(error.errno or 0))
             raise BusError(f"{self._where}: {file.name}: {reason}") from error
