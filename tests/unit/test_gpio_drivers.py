@@ -2,8 +2,11 @@
 
 import errno
 from pathlib import Path
+from typing import cast
 
+import gpiod
 import pytest
+from gpiod.line_request import LineRequest
 
 from wayside_edge.drivers.gpio import (
     DigitalInput,
@@ -17,7 +20,7 @@ from wayside_edge.drivers.gpio.pulse_counter import Per
 from wayside_edge.errors import BusError, SensorError
 from wayside_edge.hal.buses import Buses, BusSettings
 from wayside_edge.hal.gpio import Backend, Gpio, GpioSettings, controller
-from wayside_edge.hal.gpio_chip import GpiodController
+from wayside_edge.hal.gpio_chip import GpiodController, GpiodInput
 from wayside_edge.ports import EdgeKind, Pull
 from wayside_firmware.board.gpio import SimulatedGpio, SimulatedLine
 from wayside_shared.quality import Quality
@@ -209,6 +212,42 @@ def test_a_bus_of_a_configuration_has_its_lines() -> None:
     door = DigitalInput(DigitalInputSettings(line="4"), "pins", buses)
     door.start()
     assert [each.value for each in door.read()] == [True]
+
+
+class Request:
+    """A line request of libgpiod whose kernel numbers changes, and keeps the last 3."""
+
+    offsets = (17,)
+
+    def __init__(self) -> None:
+        self._events: list[gpiod.EdgeEvent] = []
+        self._number = 0
+
+    def happen(self, *levels: bool) -> None:
+        for level in levels:
+            self._number += 1
+            kind = gpiod.EdgeEvent.Type.RISING_EDGE if level else gpiod.EdgeEvent.Type.FALLING_EDGE
+            self._events.append(gpiod.EdgeEvent(kind.value, self._number * MS, 17, self._number, self._number))
+        del self._events[:-3]
+
+    def wait_edge_events(self, _timeout: object) -> bool:
+        return bool(self._events)
+
+    def read_edge_events(self) -> list[gpiod.EdgeEvent]:
+        events, self._events = self._events, []
+        return events
+
+
+def test_the_kernels_numbers_tell_how_many_changes_were_lost() -> None:
+    request = Request()
+    line = GpiodInput(cast(LineRequest, request), has_edges=True)
+    request.happen(True, False)
+    assert line.take() == ([(True, MS), (False, 2 * MS)], 0)
+    request.happen(True, False, True, False, True, False)
+    assert line.take() == ([(False, 6 * MS), (True, 7 * MS), (False, 8 * MS)], 3)
+    request.happen(True)
+    assert line.take() == ([(True, 9 * MS)], 0)
+    assert line.take() == ([], 0)
 
 
 @pytest.mark.parametrize("chip", ["/dev/gpiochip-none", "no-such-label"])

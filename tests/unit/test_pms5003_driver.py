@@ -67,8 +67,8 @@ def test_it_measures_in_both_modes(line: Line, mode: Mode) -> None:
 def test_a_measurement_is_newer_than_the_read(line: Line) -> None:
     driver = line.started()
     line.bench.clock.sleep(60.0)
+    assert line.serial.in_waiting > 0, "what it sent meanwhile waits in the port"
     line.bench.signals["pm_ug_m3"] = 100.0
-    _ = line.serial.in_waiting
     assert line.taken(driver)["pm2_5"].value == 100
 
 
