@@ -165,14 +165,14 @@ def _boottime_ns(now_ns: int, seconds: float) -> int:
     return BOOT_NS + now_ns - WALL_NS + int(seconds * NS_PER_S)
 
 
-async def _line_at(page: Page, seconds: float) -> bool:
-    """Whether the first plot has a line so many seconds after now."""
+async def _line_at(page: Page, seconds: float, span: float = 300) -> bool:
+    """Whether the first plot, of the last `span` seconds, has a line so many seconds after now."""
     found = await page.evaluate(
-        """(seconds) => {
+        """([seconds, span]) => {
             const canvas = document.querySelector(".uplot canvas");
             const box = document.querySelector(".uplot .u-over").getBoundingClientRect();
             const ratio = canvas.width / canvas.getBoundingClientRect().width;
-            const left = box.left - canvas.getBoundingClientRect().left + box.width * (1 + seconds / 300);
+            const left = box.left - canvas.getBoundingClientRect().left + box.width * (1 + seconds / span);
             const pixels = canvas.getContext("2d").getImageData(left * ratio, 0, 1, canvas.height).data;
             const probe = document.createElement("canvas").getContext("2d");
             probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--line-1");
@@ -183,9 +183,36 @@ async def _line_at(page: Page, seconds: float) -> bool:
                     return true;
             return false;
         }""",
-        seconds,
+        [seconds, span],
     )
     return bool(found)
+
+
+async def test_a_chart_of_an_hour_keeps_its_past_when_live_samples_outnumber_it(
+    pool: Pool, console: str, keys: Keys, page: Page, tmp_path: Path
+) -> None:
+    device = await add_device(pool, "boiler-7")
+    now = datetime.now(UTC)
+    # Far enough apart to tell a line from dots; a pause of five minutes must stay a gap.
+    past = [(now - timedelta(minutes=i), 61.0) for i in range(58, 0, -1) if not 20 < i < 25]
+    series = await add_series(pool, device, "flow/temperature", "Cel", past)
+    async with connection(pool) as conn:
+        await conn.execute("INSERT INTO latest VALUES (%s, %s, %s)", [series, *past[-1]])
+    await page.goto(f"{console}/login/{await keys.create_link()}")
+    await page.get_by_role("link", name="boiler-7").click()
+    await page.get_by_role("button", name="1 h", exact=True).click()
+    link = page.locator("[data-role=link]")
+    await expect(link).to_have_text("live")
+    newest = datetime.now(UTC).replace(microsecond=0)
+    live = [(newest - timedelta(seconds=i / 10), 61.0) for i in range(100, -1, -1)]
+    async with connection(pool) as conn, conn.transaction(), conn.cursor() as cursor:
+        await cursor.executemany("INSERT INTO sample VALUES (%s, %s, %s)", [(series, *sample) for sample in live])
+        await cursor.execute(
+            "SELECT pg_notify('wayside_samples', (SELECT device_id::text FROM series WHERE id = %s))", [series]
+        )
+    await expect(link).to_have_attribute("title", f"newest sample {newest:%Y-%m-%dT%H:%M:%S}.000Z")
+    await page.screenshot(path=tmp_path / "hour.png")
+    assert [await _line_at(page, at, 3600) for at in (-3030, -2010, -1350, -630)] == [True, True, False, True]
 
 
 async def test_an_operator_sees_why_a_series_has_no_value_and_since_when(

@@ -22,7 +22,7 @@
   };
   const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  const lines = new Map(); // key -> {name, unit, shown, color, times, values}
+  const lines = new Map(); // key -> {name, unit, shown, color, times, values, buckets}; buckets: how many lead the samples
   const charts = new Map(); // unit -> uPlot
   let seconds = 300;
   let events = null;
@@ -52,6 +52,7 @@
     if (last >= 0 && time <= line.times[last]) return;
     line.times.push(time);
     line.values.push(sample.value);
+    if (sample.absent != null) line.buckets = line.times.length;
   }
 
   function usualStep(times) {
@@ -62,10 +63,13 @@
   }
 
   function withGaps(line) {
-    const limit = GAP_STEPS * usualStep(line.times);
+    // A bucket lasts longer than the live samples behind it are apart: each has a usual step of its own.
+    const limitOf = (times) => GAP_STEPS * usualStep(times);
+    const [bucketLimit, sampleLimit] = [line.times.slice(0, line.buckets), line.times.slice(line.buckets)].map(limitOf);
     const times = [];
     const values = [];
     line.times.forEach((time, i) => {
+      const limit = i <= line.buckets && line.buckets ? bucketLimit : sampleLimit;
       if (i && limit && time - line.times[i - 1] > limit) {
         times.push((time + line.times[i - 1]) / 2);
         values.push(null);
@@ -98,6 +102,7 @@
       if (drop) {
         line.times.splice(0, drop);
         line.values.splice(0, drop);
+        line.buckets = Math.max(0, line.buckets - drop);
       }
     }
   }
@@ -218,7 +223,7 @@
   async function load() {
     const mine = ++round;
     if (events) events.close();
-    for (const line of lines.values()) { line.times = []; line.values = []; }
+    for (const line of lines.values()) { line.times = []; line.values = []; line.buckets = 0; }
     rebuild();
     await history(mine);
     if (mine === round) follow();
@@ -233,7 +238,7 @@
     latest.samples.filter((sample) => numeric(sample) || unknown(sample)).forEach((sample, i) => {
       const index = i % colors.length;
       lines.set(keyOf(sample), {
-        name: sample.series, unit: sample.unit, shown: i < MAX_FIRST && numeric(sample), color: colors[index], index, times: [], values: [],
+        name: sample.series, unit: sample.unit, shown: i < MAX_FIRST && numeric(sample), color: colors[index], index, times: [], values: [], buckets: 0,
       });
     });
     chips();
