@@ -3,9 +3,11 @@
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from wayside_edge.pipeline.settings import ReadingSettings
+from wayside_edge.pipeline.units import conversion
 from wayside_edge.ports import BusProvider, Driver, DriverKind
 from wayside_shared.settings import Table, from_table, remainder, setting, suggestion
 
@@ -113,7 +115,22 @@ def build(sensor: SensorSettings, buses: BusProvider) -> tuple[Driver, DriverKin
         raise sensor.options.error(f"a sensor of kind {sensor.kind} is on no bus; remove 'bus'", "bus")
     if sensor.bus is not None and buses.family(sensor.bus) not in kind.families:
         raise sensor.options.error(f"a {sensor.kind} needs a bus of family {wanted}, and {sensor.bus!r} is none", "bus")
+    for reading in sensor.reading:
+        _check_reading(sensor, kind, reading)
     return kind.build(from_table(kind.settings, sensor.options), sensor.bus or "", buses), kind
+
+
+def _check_reading(sensor: SensorSettings, kind: DriverKind, reading: ReadingSettings) -> None:
+    """Refuse a table for a reading that the driver does not give, or for a unit that it cannot be converted to."""
+    given = [q for q in kind.quantities if fnmatchcase(q.name, reading.name) or fnmatchcase(reading.name, q.name)]
+    if kind.quantities and not given:
+        names = [quantity.name for quantity in kind.quantities]
+        what = f"a {sensor.kind} gives no reading {reading.name!r}{suggestion(reading.name, names)}"
+        raise sensor.options.error(what, "reading")
+    for quantity in given:
+        if reading.unit and quantity.unit and conversion(quantity.unit, reading.unit) is None:
+            what = f"{quantity.name} is in {quantity.unit}, which cannot be converted to {reading.unit}"
+            raise sensor.options.error(f"{what}; correct the unit", "reading")
 
 
 def place(sensor: SensorSettings, buses: BusProvider) -> str | None:

@@ -22,6 +22,9 @@ class Quality(IntEnum):
     OVERRUN = 4
     """Samples before this one were lost on the board: a FIFO or a counter ran over."""
 
+    PARTIAL = 5
+    """A statistic of a window in which some readings had no value."""
+
     ABSENT = 64
     """No chip answers at its address."""
     BUS_FAULT = 65

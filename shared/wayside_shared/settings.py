@@ -8,6 +8,7 @@ besides its own has a `remainder()`: a sensor's own keys and its driver's stand 
 
 import dataclasses
 import difflib
+import math
 import re
 import tomllib
 import types
@@ -105,6 +106,8 @@ def from_toml(cls: type[T], text: str, source: str) -> T:
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
         raise ConfigError(f"not TOML: {error}", source=source, line=int(found[1]) if found else None) from error
+    except (RecursionError, ValueError) as error:  # brackets in brackets without end, a number of thousands of digits
+        raise ConfigError(f"not TOML that anybody wrote: {error}", source=source) from error
     return from_table(cls, Table(values, (), _line_numbers(text), source))
 
 
@@ -261,7 +264,7 @@ def _convert_scalar(table: Table, key: str, hint: Any, value: Any, metadata: Map
             )
         return hint(value)
     if hint is float and type(value) is int:
-        value = float(value)
+        value = float(value) if abs(value) < 1 << 1023 else math.inf
     wanted = str if hint is Path else hint
     if type(value) is not wanted:
         raise table.error(f"{key} = {value!r}: must be {_type_name(hint)}", key)

@@ -111,3 +111,11 @@ def test_a_recording_with_a_gap_of_years_stays_decodable() -> None:
         t for batch in batcher.take(now(SECOND), everything=True) for b in blocks(batch) for t in b.times_us.tolist()
     ]
     assert found == [t // 1000 for t in times]
+
+
+def test_recordings_that_lie_a_century_apart_share_no_batch() -> None:
+    batcher = Batcher(BatchSettings(), BOOT)
+    early, late = 946_684_800 * SECOND, 3_376_684_800 * SECOND
+    for time_ns, name in ((early, "v"), (late, "w")):
+        assert not batcher.add("s", [reading(1.0, name=name, time_ns=time_ns)], SECOND, SECOND)
+    assert len(batcher.take(now(SECOND), everything=True)) == 2

@@ -112,6 +112,53 @@ def test_a_window_says_what_was_wrong_in_it() -> None:
     ]
 
 
+def test_a_window_that_lacks_readings_says_so() -> None:
+    for missing in (0, 1):  # before the good one, and after
+        made = conditioner(window_s=10.0, statistics=[Statistic.MAX])
+        values = [reading(20.0, decimals=2)]
+        values.insert(1 - missing, reading(None, Quality.CHECKSUM, decimals=None))
+        for second, value in enumerate(values):
+            made.apply([value], second * SECOND, 0)
+        (sent,) = made.rest(3 * SECOND)
+        assert (sent.value, sent.quality, sent.decimals) == (20.0, Quality.PARTIAL, 2)
+
+
+def test_the_mean_of_huge_numbers_does_not_overflow() -> None:
+    made = conditioner(window_s=10.0, statistics=[Statistic.MEAN])
+    for second in range(3):
+        made.apply([reading(1.7e308, decimals=None)], second * SECOND, 0)
+    assert [r.value for r in made.rest(3 * SECOND)] == [pytest.approx(1.7e308)]
+
+
+def test_a_recording_goes_on_behind_what_its_windows_hold() -> None:
+    base_s = 1_700_000_040  # a multiple of a minute
+    rows = [(base_s + 5 * step, float(step)) for step in range(40)]
+
+    def play(made: Conditioner, after_ns: int, upto: int) -> list[Reading]:
+        sent: list[Reading] = []
+        for at_s, value in rows[:upto]:
+            if at_s * SECOND > after_ns:
+                sent += made.apply([replace(reading(value), time_ns=at_s * SECOND)], 5, 5)
+        return sent
+
+    settings = {"window_s": 60.0, "statistics": [Statistic.MEAN]}
+    whole = conditioner(**settings)
+    expected = [*play(whole, 0, 40), *whole.rest(5)]
+    for cut in range(1, 40):
+        first = conditioner(**settings)
+        sent = [*play(first, 0, cut), *first.rest(5)]
+        second = conditioner(**settings)
+        accepted = second.accepted({"t_mean": max(r.time_ns or 0 for r in sent)})
+        sent += [*play(second, accepted["t"], 40), *second.rest(5)]
+        assert len({r.time_ns for r in sent}) == len(sent), cut
+        assert len(sent) in (len(expected), len(expected) + 1), cut
+
+
+def test_what_cannot_be_converted_is_no_value() -> None:
+    sent = one(conditioner(unit="hPa"), 22.82)
+    assert (sent.value, sent.unit, sent.quality) == (None, "hPa", Quality.INVALID)
+
+
 def test_a_window_of_a_recording_ends_in_the_recordings_time() -> None:
     made = conditioner(window_s=60.0, statistics=[Statistic.MEAN])
     stamps = [1_700_000_040 * SECOND, 1_700_000_050 * SECOND, 1_700_000_100 * SECOND]
@@ -191,4 +238,19 @@ def test_mistakes_in_the_configuration(text: str, complaint: str) -> None:
     )
     with pytest.raises(ConfigError) as caught:
         parse(head + text + "\n", "edge.toml")
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('name = "cpu_laod"', "a host gives no reading 'cpu_laod'; did you mean 'cpu_load'?"),
+        ('name = "cpu_temperature"\nunit = "hPa"', "is in Cel, which cannot be converted to hPa"),
+        ('name = "cpu_*"\nunit = "[degF]"', "cpu_load is in %, which cannot be converted to [degF]"),
+    ],
+)
+def test_readings_that_the_driver_does_not_give(text: str, complaint: str) -> None:
+    head = '[uplink]\nhost = "h"\ndevice = "d-1"\n[[sensor]]\nname = "a"\nkind = "host"\n'
+    with pytest.raises(ConfigError) as caught:
+        parse(f"{head}[[sensor.reading]]\n{text}\n", "edge.toml")
     assert complaint in str(caught.value)

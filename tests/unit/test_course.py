@@ -1,7 +1,11 @@
 """The course of one sensor, step by step, on a clock that the test owns."""
 
+import math
 from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
 
+import numpy as np
 import pytest
 
 from wayside_edge.acquisition.course import Course, Outcome
@@ -160,3 +164,59 @@ def test_series_of_bursts_are_absent_when_a_read_fails() -> None:
     rig.driver.fault = SensorError("it fell off", Quality.POWER_LOST)
     found = {(reading.name, reading.unit, reading.value, reading.quality) for reading in rig.next().readings}
     assert found == {("x", "m/s2", None, Quality.POWER_LOST), ("v", "V", None, Quality.POWER_LOST)}
+
+
+@pytest.mark.parametrize(
+    "result",
+    [None, 5, "text", [1.0], [Reading("v", object(), "V")], [Reading("v", Decimal("1.5"), "V")]],  # type: ignore[arg-type, list-item]
+)
+def test_what_is_no_reading_is_a_failure_of_that_sensor(result: Any) -> None:
+    rig = Rig()
+    rig.driver.read = lambda: result  # type: ignore[method-assign]
+    outcome = rig.next()
+    assert outcome.error is not None
+    assert "its driver has a mistake" in str(outcome.error)
+
+
+@pytest.mark.parametrize("pause_s", [math.nan, math.inf, -1.0, None, "1", True])
+def test_what_is_no_pause_is_a_failure_of_that_sensor(pause_s: Any) -> None:
+    rig = Rig()
+
+    def read() -> Steps[Sequence[Reading]]:
+        yield pause_s
+        return []
+
+    rig.driver.read = read  # type: ignore[method-assign]
+    outcome = rig.next()
+    assert outcome.error is not None
+    assert "no pause" in str(outcome.error)
+
+
+def test_a_pause_ends_at_the_deadline() -> None:
+    rig = Rig(deadline_s=0.5)
+
+    def read() -> Steps[Sequence[Reading]]:
+        yield 3600.0
+        return []
+
+    rig.driver.read = read  # type: ignore[method-assign]
+    outcome = rig.next()
+    assert outcome.error is not None
+    assert outcome.error.quality is Quality.NOT_READY
+    assert outcome.ended_ns < 6_000 * MS
+
+
+def test_numbers_of_other_types_become_plain_ones() -> None:
+    rig = Rig()
+    rig.driver.read = lambda: [Reading("v", np.float64(1.5), "V"), Reading("n", 1 << 70, "1")]  # type: ignore[method-assign]
+    readings = rig.next().readings
+    assert [(type(r.value), r.value, r.quality) for r in readings] == [
+        (float, 1.5, Quality.GOOD),
+        (type(None), None, Quality.OUT_OF_RANGE),
+    ]
+
+
+def test_a_sensor_that_never_worked_leaves_marks_all_the_same() -> None:
+    rig = Rig()
+    rig.driver.fault = DeviceAbsentError("gone")
+    assert [(r.name, r.value, r.quality) for r in rig.next().readings] == [("v", None, Quality.ABSENT)]

@@ -98,10 +98,44 @@ def test_nothing_is_read_without_room() -> None:
     assert rig.lane.ended(20)
 
 
-def test_a_mistake_in_a_driver_is_raised_where_its_readings_are_taken() -> None:
-    rig = Rig(course("s", Mistaken(), 1))
+def test_a_mistake_in_one_driver_stops_no_other() -> None:
+    rig = Rig(course("mistaken", Mistaken(), 1), course("well", Quick(), 5))
+    taken = rig.take(50)
+    (error,) = {str(outcome.error) for outcome in taken if outcome.sensor == "mistaken"}
+    assert error == "its driver has a mistake: ZeroDivisionError: "
+    assert sum(outcome.sensor == "well" for outcome in taken) > 30
+
+
+class _Broken(Course):
+    def advance(self) -> Outcome | None:
+        raise ZeroDivisionError
+
+
+def test_a_mistake_of_our_own_is_raised_where_readings_are_taken() -> None:
+    made = course("s", Quick(), 1)
+    made.__class__ = _Broken
+    rig = Rig(made)
     rig.lane.start()
     assert rig.woken.wait(20)
     with pytest.raises(ZeroDivisionError):
         rig.lane.take()
     assert rig.lane.ended(20)
+
+
+def test_taking_while_the_lane_hands_over_is_no_race() -> None:
+    class Resetting(Lane):
+        """A lane whose readings are taken at the worst moment: between two looks at how old they are."""
+
+        def __getattribute__(self, name: str) -> object:
+            found = super().__getattribute__(name)
+            if name == "_oldest_ns" and found is not None:
+                super().__setattr__("_oldest_ns", None)
+            return found
+
+    rig = Rig(course("s", Quick(), 1))
+    rig.lane = Resetting("a", rig.lane.courses, CLOCK, rig.woken.set, rig.room)
+    rig.lane.start()
+    threading.Event().wait(0.3)
+    rig.lane.stop()
+    assert rig.lane.ended(20)
+    assert rig.lane.take()

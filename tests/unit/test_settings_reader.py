@@ -136,3 +136,14 @@ def test_the_reference_lists_every_key() -> None:
         "branch.leaves.column",
         "branch.leaves.factor",
     ]
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * 5000 + "]" * 5000, "x = " + "9" * 5000, "ratio = " + "9" * 400])
+def test_what_no_person_writes_is_one_line_all_the_same(text: str) -> None:
+    @dataclass(frozen=True, slots=True)
+    class Ratio:
+        ratio: float = setting("A ratio.", 1.0)
+
+    with pytest.raises(ConfigError) as caught:
+        from_toml(Ratio, text, "edge.toml")
+    assert str(caught.value).startswith("edge.toml")

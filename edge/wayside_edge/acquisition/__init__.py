@@ -174,14 +174,15 @@ class Acquisition:
             courses = []
             for position, sensor in enumerate(group):
                 driver, kind = registry.build(sensor, buses)
+                conditioner = Conditioner(sensor.reading)
                 if isinstance(driver, Resuming):
-                    driver.resume_after(partial(recorded, sensor.name))
+                    driver.resume_after(partial(_accepted, recorded, sensor.name, conditioner))
                 course = Course(
                     *(sensor.name, driver, kind.quantities),
                     interval_ns=_interval_ns(sensor),
                     phase=(taken + position // TOGETHER) / groups,
                     deadline_s=sensor.deadline_s,
-                    conditioner=Conditioner(sensor.reading),
+                    conditioner=conditioner,
                     backoff=backoff(),
                     clock=self._clock,
                 )
@@ -337,3 +338,8 @@ class Acquisition:
 
 def _interval_ns(sensor: SensorSettings) -> int:
     return max(round(sensor.interval_s * NS_PER_S), 1)
+
+
+def _accepted(recorded: Callable[[str], Mapping[str, int]], sensor: str, conditioner: Conditioner) -> Mapping[str, int]:
+    """Up to which time a recording was accepted, by the names that it has itself."""
+    return conditioner.accepted(recorded(sensor))

@@ -1,9 +1,11 @@
 """The course of one sensor: start, read when due, step by step, and back off when it fails."""
 
+import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from wayside_edge.acquisition.sound import checked_pause, sound
 from wayside_edge.errors import BusError, SensorError
 from wayside_edge.pipeline.conditioning import Conditioner
 from wayside_edge.pipeline.guard import Guard
@@ -11,6 +13,8 @@ from wayside_edge.pipeline.schedule import Backoff, Lateness, Ticks
 from wayside_edge.ports import Bursts, Clock, Driver, Quantity, Reading
 from wayside_shared.clock import NS_PER_MS, NS_PER_S
 from wayside_shared.quality import Quality
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,8 @@ class Course:
         self._steps: Generator[float, None, Any] | None = None
         self._began_ns = 0
         self._known: dict[str, str] = {}
+        # What a sensor that never worked would give, as far as that does not depend on its settings.
+        self._declared = {each.name: each.unit for each in quantities if each.unit and not set(each.name) & set("*?[")}
 
     def advance(self) -> Outcome | None:
         """Take the step that is due; the outcome when that ended a read, or a start that failed."""
@@ -95,13 +101,21 @@ class Course:
             result = self._step()
         except (BusError, SensorError) as error:
             return self._failed(error)
+        except Exception as error:
+            if not self._backoff.failures:
+                log.exception("sensor %s: its driver has a mistake", self.name)
+            return self._failed(SensorError(f"its driver has a mistake: {type(error).__name__}: {error}"))
         if result is _PAUSED:
             return None
         if not self._started:
             self._started = True
             self._schedule()
             return None
-        return self._read(self._guard.check(result))
+        try:
+            readings = self._guard.check(sound(result))
+        except SensorError as error:
+            return self._failed(error)
+        return self._read(readings)
 
     @property
     def interval_ns(self) -> int:
@@ -116,7 +130,10 @@ class Course:
     def close(self) -> Outcome:
         """Leave the chip idle; what open windows still held comes out."""
         self._steps = None
-        self._driver.close()
+        try:
+            self._driver.close()
+        except Exception:  # the others are still to be closed
+            log.exception("sensor %s: its driver has a mistake", self.name)
         now_ns = self._clock.boottime_ns()
         return Outcome(self.name, now_ns, now_ns, self._conditioner.rest(now_ns), 0, 0)
 
@@ -136,7 +153,9 @@ class Course:
         except StopIteration as end:
             self._steps = None
             return end.value
-        self.due_ns = self._clock.boottime_ns() + round(pause_s * NS_PER_S)
+        deadline_ns = self._began_ns + round(self._deadline_s * NS_PER_S)
+        pause_ns = round(checked_pause(pause_s) * NS_PER_S)
+        self.due_ns = min(self._clock.boottime_ns() + pause_ns, deadline_ns + NS_PER_MS)
         return _PAUSED
 
     def _begin(self, now_ns: int) -> None:
@@ -158,7 +177,8 @@ class Course:
         self._started = False
         now_ns = self._clock.boottime_ns()
         self.due_ns = now_ns + round(self._backoff.failed() * NS_PER_S)
-        absent = [Reading(name, None, unit, quality=error.quality) for name, unit in self._known.items()]
+        known = self._known or self._declared
+        absent = [Reading(name, None, unit, quality=error.quality) for name, unit in known.items()]
         sent = self._conditioner.apply(absent, now_ns, now_ns)
         return Outcome(self.name, now_ns, now_ns, sent, self._missed(), self._backoff.failures, error)
 

@@ -140,6 +140,7 @@ class Lane:
 
     def _hand_over(self, now_ns: int, next_ns: int) -> None:
         """Wake the taker when an outcome would wait too long until the step at `next_ns`."""
-        if self._oldest_ns is not None and max(now_ns, next_ns) - self._oldest_ns >= HANDOVER_NS:
+        oldest_ns = self._oldest_ns  # looked at once: the taker sets it to None in between
+        if oldest_ns is not None and max(now_ns, next_ns) - oldest_ns >= HANDOVER_NS:
             self._oldest_ns = None
             self._wake()

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from wayside_edge.pipeline.settings import BatchSettings
 from wayside_edge.ports import ABSOLUTE, Burst, Bursts, ClosedBatch, Reading
-from wayside_shared.batch import MAX_SERIES, Column, Marks, encode_body
+from wayside_shared.batch import MAX_SERIES, MAX_SPAN_NS, Column, Marks, encode_body
 from wayside_shared.clock import EARLIEST_NS, LATEST_NS, NS_PER_MS, NS_PER_S, NS_PER_US, ClockMap
 from wayside_shared.errors import RejectedError
 from wayside_shared.identifiers import check_series_name
@@ -95,9 +95,23 @@ class _Open:
     marks: dict[tuple[str, str], _Series] = field(default_factory=dict)
     n: int = 0
     size: int = 0
+    first_ns: int | None = None
+    last_ns: int = 0
+
+    def reaches(self, first_ns: int, last_ns: int) -> bool:
+        """Whether times from `first_ns` to `last_ns` may stand beside those that are here."""
+        if self.first_ns is None:
+            return last_ns - first_ns <= MAX_SPAN_NS
+        return max(last_ns, self.last_ns) - min(first_ns, self.first_ns) <= MAX_SPAN_NS
+
+    def _reach(self, first_ns: int, last_ns: int) -> None:
+        self.last_ns = max(last_ns, self.last_ns) if self.first_ns is not None else last_ns
+        self.first_ns = min(first_ns, self.first_ns) if self.first_ns is not None else first_ns
 
     def has_room(self, key: _Key, time_ns: int, quality: Quality) -> bool:
         column, mark = self.columns.get(key), self.marks.get(key[:2])
+        if not self.reaches(time_ns, time_ns):
+            return False
         if (column is not None and not column.fits(time_ns)) or (mark is not None and not mark.fits(time_ns)):
             return False
         new = (column is None) + (mark is None and quality is not Quality.GOOD)
@@ -105,6 +119,7 @@ class _Open:
 
     def add(self, key: _Key, time_ns: int, value: Scalar | None, quality: Quality) -> None:
         self.n += 1
+        self._reach(time_ns, time_ns)
         if quality is not Quality.GOOD:
             _into(self.marks, key[:2], time_ns, int(quality))
             self.size += NUMBER_BYTES
@@ -120,7 +135,8 @@ class _Open:
         mark = self.marks.get((series, burst.unit))
         new = (column is None) + (mark is None and bool(burst.marks))
         return (
-            (column is None or column.fits_all(times))
+            self.reaches(times[0], times[-1])
+            and (column is None or column.fits_all(times))
             and (mark is None or mark.fits_all(times))
             and len(self.columns) + len(self.marks) + new <= MAX_SERIES
         )
@@ -134,6 +150,7 @@ class _Open:
         column.extend(times, [round(value, burst.decimals) for value in burst.values])
         for place, quality in sorted(burst.marks.items()):
             _into(self.marks, key[:2], times[place], int(quality))
+        self._reach(times[0], times[-1])
         self.n += len(times)
         self.size += (len(times) + len(burst.marks)) * NUMBER_BYTES
 
@@ -280,7 +297,9 @@ class Batcher:
         ]
         recorded: dict[str, int] = {}
         if clock is ABSOLUTE:
-            for (series, _, _), samples in part.columns.items():
+            held = [*((key[0], samples) for key, samples in part.columns.items())]
+            held += ((key[0], samples) for key, samples in part.marks.items())
+            for series, samples in held:
                 recorded[series] = max(recorded.get(series, 0), *samples.times)
         return ClosedBatch(part.n, encode_body(columns, (), marks), self._boot_id, clock, recorded)
 

@@ -27,18 +27,25 @@ class Calibration:
         self._table = list(zip(settings.table_read, settings.table_true, strict=True))
 
     def apply(self, reading: Reading) -> Reading:
-        """`reading` corrected, in the unit that is wanted; what is no number passes as it is."""
-        settings, value = self._settings, reading.value
-        factor, offset = conversion(reading.unit, settings.unit or reading.unit) or (1.0, 0.0)
-        unit = settings.unit or reading.unit
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return reading if value is not None else replace(reading, unit=unit)
+        """`reading` corrected, in the unit that is wanted; what is no number passes as it is.
+
+        One that cannot be converted has no value: its number under another unit would be a wrong one.
+        """
+        value, unit = reading.value, self._settings.unit or reading.unit
+        linear = conversion(reading.unit, unit)
+        if isinstance(value, bool | str):
+            return reading
+        if linear is None or value is None:
+            quality = reading.quality if value is None else Quality.INVALID
+            return replace(reading, value=None, unit=unit, quality=quality)
+        factor, offset = linear
         true = factor * self.corrected(float(value)) + offset
         if not isfinite(true):
             return replace(reading, value=None, unit=unit, quality=Quality.OUT_OF_RANGE)
         decimals = reading.decimals
         if decimals is not None:
-            decimals = _decimals(decimals, factor * (self.corrected(value + 1e-6) - self.corrected(value)) / 1e-6)
+            slope = (self.corrected(value + 1e-6) - self.corrected(float(value))) / 1e-6
+            decimals = _decimals(decimals, factor * slope)
         return replace(reading, value=true, unit=unit, decimals=decimals)
 
     def corrected(self, value: float) -> float:

@@ -1,13 +1,13 @@
 """What becomes of readings before they are batched: corrected, converted, gathered over windows, left out unchanged."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from wayside_edge.pipeline.calibration import Calibration
 from wayside_edge.pipeline.settings import ReadingSettings, Statistic
 from wayside_edge.ports import Reading
-from wayside_shared.clock import NS_PER_S
+from wayside_shared.clock import NS_PER_S, NS_PER_US
 from wayside_shared.quality import Quality
 from wayside_shared.values import MAX_DECIMALS, Scalar
 
@@ -67,6 +67,24 @@ class Conditioner:
         items = (item for series in self._series.values() if series is not None for item in series.rest())
         return [_stamped(item, ended_ns, ended_ns) for item in items]
 
+    def accepted(self, found: Mapping[str, int]) -> Mapping[str, int]:
+        """Up to which time readings were accepted, given that of what was made of them.
+
+        Args:
+            found: the latest accepted time by name as it was sent, in UTC nanoseconds.
+
+        Returns:
+            The same by name as the driver gives it.
+        """
+        times: dict[str, int] = {}
+        for name, upto_ns in found.items():
+            stem, _, ending = name.rpartition("_")
+            series = self._of(stem) if ending in {statistic.value for statistic in Statistic} else None
+            if series is not None and series.window is not None:
+                upto_ns, name = series.window.accepted_ns(upto_ns), stem  # noqa: PLW2901
+            times[name] = min(upto_ns, times.get(name, upto_ns))
+        return times
+
     def _of(self, name: str) -> "_Series | None":
         if name not in self._series:
             found = next((item for item in self._settings if fnmatchcase(name, item.name)), None)
@@ -79,18 +97,18 @@ class _Series:
 
     def __init__(self, settings: ReadingSettings) -> None:
         self._calibration = Calibration(settings)
-        self._window = _Window(settings) if settings.window_s is not None else None
+        self.window = _Window(settings) if settings.window_s is not None else None
         self._changes = _Changes(settings) if settings.deadband is not None else None
 
     def take(self, item: Timed) -> Iterator[Timed]:
         item = Timed(self._calibration.apply(item.reading), item.at_ns)
-        items = [item] if self._window is None else self._window.take(item)
+        items = [item] if self.window is None else self.window.take(item)
         for each in items:
             if self._changes is None or self._changes.matters(each):
                 yield each
 
     def rest(self) -> list[Timed]:
-        return [] if self._window is None else self._window.rest()
+        return [] if self.window is None else self.window.rest()
 
 
 @dataclass(slots=True)
@@ -100,46 +118,56 @@ class _Window:
     settings: ReadingSettings
     index: int | None = None
     numbers: list[float] = field(default_factory=list)
-    quality: Quality = Quality.GOOD
-    last: Reading | None = None
+    marked: Quality = Quality.GOOD
+    missing: Quality | None = None
+    decimals: int | None = None
+    last: Timed | None = None
+
+    @property
+    def width_ns(self) -> int:
+        assert self.settings.window_s is not None
+        return round(self.settings.window_s * NS_PER_S)
 
     def take(self, item: Timed) -> list[Timed]:
         reading = item.reading
         if isinstance(reading.value, bool | str):
             return [item]
-        width_ns = self._width_ns
-        index = item.at_ns // width_ns
-        closed = self.rest() if self.index is not None and index != self.index else []
-        self.index, self.last = index, reading
-        if reading.value is not None:
+        index = item.at_ns // self.width_ns
+        closed = self._close((self.index + 1) * self.width_ns) if self.index not in (None, index) else []
+        self.index, self.last = index, item
+        if reading.value is None:
+            self.missing = reading.quality
+        else:
             self.numbers.append(float(reading.value))
-            self.quality = max(self.quality, reading.quality) if self.quality.has_value else reading.quality
-        elif not self.numbers:
-            self.quality = reading.quality
+            self.marked = max(self.marked, reading.quality)
+            self.decimals = reading.decimals
         return closed
 
     def rest(self) -> list[Timed]:
-        if self.index is None or self.last is None:
-            return []
-        at_ns, last = (self.index + 1) * self._width_ns, self.last
-        decimals = None if last.decimals is None else min(last.decimals + 1, MAX_DECIMALS)
+        """What is gathered so far, stamped just behind the last reading: more may come for the same window."""
+        return [] if self.last is None else self._close(self.last.at_ns + NS_PER_US)
+
+    def accepted_ns(self, stamp_ns: int) -> int:
+        """Up to which time readings are in what was stamped so: a whole window ends before its stamp."""
+        return stamp_ns - 1 if stamp_ns % self.width_ns == 0 else stamp_ns
+
+    def _close(self, at_ns: int) -> list[Timed]:
+        assert self.last is not None
+        last, quality = self.last.reading, self.marked
+        if self.missing is not None:
+            quality = Quality.PARTIAL if self.numbers else self.missing
+        time_ns = at_ns if last.time_ns is not None else None
         made = []
         for statistic in self.settings.statistics:
             value = statistic.of(self.numbers) if self.numbers else None
             name = f"{last.name}_{statistic.value}"
-            digits = decimals if statistic is Statistic.MEAN else last.decimals
-            quality = self.quality
-            made.append(Timed(Reading(name, value, last.unit, decimals=digits, quality=quality), at_ns))
-        absolute = last.time_ns is not None
-        if absolute:
-            made = [Timed(replace(item.reading, time_ns=at_ns), at_ns) for item in made]
-        self.index, self.last, self.numbers, self.quality = None, None, [], Quality.GOOD
+            digits = self.decimals
+            if digits is not None and statistic is Statistic.MEAN:
+                digits = min(digits + 1, MAX_DECIMALS)
+            made.append(Timed(Reading(name, value, last.unit, time_ns, digits, quality=quality), at_ns))
+        self.index, self.last, self.numbers = None, None, []
+        self.marked, self.missing = Quality.GOOD, None
         return made
-
-    @property
-    def _width_ns(self) -> int:
-        assert self.settings.window_s is not None
-        return round(self.settings.window_s * NS_PER_S)
 
 
 @dataclass(slots=True)

@@ -37,7 +37,7 @@ class Statistic(Enum):
     def of(self, numbers: Sequence[float]) -> float:
         """The statistic of `numbers`, of which there is at least one."""
         if self is Statistic.MEAN:
-            return fsum(numbers) / len(numbers)
+            return fsum(number / len(numbers) for number in numbers)  # a sum first could overflow
         return min(numbers) if self is Statistic.MIN else max(numbers)
 
 
@@ -45,7 +45,7 @@ class Statistic(Enum):
 class ReadingSettings:
     """`[[sensor.reading]]`: what to do with readings before they are sent."""
 
-    name: str = setting("Reading of the sensor, or a pattern such as acceleration_*.", sample="temperature")
+    name: str = setting("Reading of the sensor, or a pattern such as acceleration_*.", sample="cpu_temperature")
     offset: float = setting("Added to what the chip says, in its own unit, after the scale.", 0.0)
     scale: float = setting("Factor on what the chip says, or on the polynomial or table of it.", 1.0)
     polynomial: list[float] = setting("Coefficients of a correction, the constant one first.", factory=list)
