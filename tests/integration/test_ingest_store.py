@@ -166,12 +166,18 @@ async def test_garbage_is_buried_with_its_bytes(store: PostgresIngest, pool: Poo
     assert await query(pool, "SELECT garbage FROM device") == [(1,)]
 
 
-async def test_a_batch_of_another_device_is_not_believed(store: PostgresIngest, pool: Pool) -> None:
-    item = received("boiler-8", Device("boiler-7").message(column("t", [1.0])))
+async def test_a_batch_of_another_device_is_rejected_and_not_believed(store: PostgresIngest, pool: Pool) -> None:
+    other = Device("boiler-7")
+    item = received("boiler-8", other.message(column("t", [1.0])))
     assert not isinstance(item, Batch)
-    await store.settle([item])
+    good = Device("boiler-8", b"epoch-two-------").item(column("t", [2.0]))
+    settlement = await store.settle([item, good])
+    told = {ack.epoch: ack for name, ack in settlement.acks if name == "boiler-8"}
+    assert [(r.seq, r.code) for r in told[other.epoch].rejects] == [(1, RejectCode.WRONG_DEVICE)]
+    assert (told[other.epoch].upto, told[other.epoch].ranges) == (0, [])
+    assert settlement.stored == 1
     assert await query(pool, "SELECT code FROM dead_letter") == [("wrong_device",)]
-    assert await query(pool, "SELECT count(*) FROM stream") == [(0,)]
+    assert await query(pool, "SELECT count(*) FROM stream") == [(1,)]
 
 
 async def test_samples_outside_the_weeks_kept_ahead_are_stored_too(store: PostgresIngest, pool: Pool) -> None:

@@ -87,10 +87,18 @@ class Plain:
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """A message in which no batch could be named."""
+    """A message in which no batch of its sender could be named.
+
+    Args:
+        raw: as it came.
+        error: why it is refused.
+        told: epoch and sequence number that the sender can be told of its refusal by, where it gave any; nothing else
+            of its envelope is believed.
+    """
 
     raw: Raw
     error: RejectedError
+    told: tuple[bytes, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +229,16 @@ def acks(plan: Plan, watermarks: Mapping[StreamKey, int]) -> list[tuple[str, Ack
         rejects = plan.rejects.get(stream, [])[:STORM_LIMIT]
         told.append((stream[0], Ack(stream[1], watermarks[stream], Ranges(seqs).pairs(), rejects, digests=digests)))
     return told
+
+
+def refusals(garbage: Iterable[Garbage]) -> list[tuple[str, Ack]]:
+    """What senders are told of messages that no stream of theirs has a place for, each with its device."""
+    told: list[tuple[str, Ack]] = []
+    for item in garbage:
+        if item.told is not None:
+            epoch, seq = item.told
+            told.append((item.raw.device, Ack(epoch, 0, [], [Reject(seq, item.error.code, item.error.detail)])))
+    return told[:STORM_LIMIT]
 
 
 def _settle(plan: Plan, batch: Batch) -> Entry:

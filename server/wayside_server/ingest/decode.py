@@ -49,17 +49,19 @@ def _up(raw: Raw) -> Item:
     return Plain(raw, to_blocks(read(raw)))
 
 
-def _batch(raw: Raw) -> Batch:
+def _batch(raw: Raw) -> Batch | Garbage:
     message = decode_message(raw.payload)
     content: Body | RejectedError
-    if message.envelope.device != raw.device:
-        # Its counters and numbers belong to another device's stream, so nothing of the envelope may be believed.
-        raise RejectedError(RejectCode.WRONG_DEVICE, f"the batch is of {message.envelope.device}, not {raw.device}")
+    envelope = message.envelope
+    if envelope.device != raw.device:
+        # Its counters and numbers belong to another device's stream, so they get no place in the sender's own.
+        error = RejectedError(RejectCode.WRONG_DEVICE, f"the batch is of {envelope.device}, not {raw.device}")
+        return Garbage(raw, error, (envelope.epoch, envelope.seq))
     try:
         content = decode_body(message)
     except RejectedError as error:
         content = error
-    return Batch(raw, message.envelope, message.digest, content)
+    return Batch(raw, envelope, message.digest, content)
 
 
 def _presence(raw: Raw) -> Presence:

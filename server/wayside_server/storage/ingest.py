@@ -27,6 +27,7 @@ from wayside_server.domain.ingest import (
     acks,
     decide,
     keys_of,
+    refusals,
     refuse,
 )
 from wayside_server.domain.limits import CARD_RESTORED, SERVER_BEHIND, DeviceLimits
@@ -118,7 +119,7 @@ class PostgresIngest:
                 devices = ",".join(map(str, stored_for[at : at + NOTIFY_DEVICES]))
                 await conn.execute(_SQL["notify"], {"devices": devices})
         return Settlement(
-            acks=acks(plan, watermarks),
+            acks=[*acks(plan, watermarks), *refusals(garbage)],
             hellos=answers,
             stored=sum(group.stored.values()) + group.plain_stored,
             duplicates=sum(plan.duplicates.values()) + group.plain_duplicates,
