@@ -5,7 +5,6 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from wayside_edge import config
@@ -41,20 +40,6 @@ def _sample_config(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_config(options: argparse.Namespace) -> int:
-    settings = config.load(options.config)
-    sensors, buses = _counted(len(settings.sensor), "sensor", "s"), _counted(len(settings.bus), "bus", "es")
-    print(f"{options.config} is right: {sensors}, {buses}")
-    credentials = importlib.import_module("wayside_edge.uplink.credentials")
-    credentials.check(settings.uplink, datetime.now(UTC))
-    print(f"{settings.uplink.device} has what it needs to connect to {settings.uplink.host}:{settings.uplink.port}")
-    return 0
-
-
-def _counted(count: int, noun: str, plural: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else plural}"
-
-
 def _run(options: argparse.Namespace) -> int:
     settings = config.load(options.config)
     app = importlib.import_module("wayside_edge.app")  # a command that only checks need not load what runs
@@ -80,7 +65,7 @@ _COMMANDS = {
     "new-driver": _for_people,
     "run": _run,
     "enroll": _enroll,
-    "check-config": _check_config,
+    "check-config": _for_people,
     "sample-config": _sample_config,
 }
 

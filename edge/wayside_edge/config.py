@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
 
@@ -48,6 +48,18 @@ class AgentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class UnenrolledSettings:
+    """The file of a device that is not enrolled yet: all but `[uplink]`, which `wayside-edge enroll` adds."""
+
+    outbox: OutboxSettings = setting("Where samples wait for the server.", factory=OutboxSettings)
+    batch: BatchSettings = setting("When samples are gathered into a batch.", factory=BatchSettings)
+    clock: ClockSettings = setting("How far to trust the clock.", factory=ClockSettings)
+    log: LogSettings = setting("What to log.", factory=LogSettings)
+    bus: list[BusSettings] = setting("The buses that chips are on.", factory=list)
+    sensor: list[SensorSettings] = setting("What to measure.", factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class BoardSettings:
     """The part of the file that says what is wired to this board."""
 
@@ -63,6 +75,21 @@ def load(path: Path) -> AgentSettings:
         ConfigError: the file cannot be read or something in it is wrong; one line with file, line and fix.
     """
     return parse(_text(path), str(path))
+
+
+def load_as_far_as_enrolled(path: Path) -> AgentSettings | UnenrolledSettings:
+    """The settings in the file `path`, which has no `[uplink]` on a device that is not enrolled yet.
+
+    Raises:
+        ConfigError: as `load`, but for an `[uplink]` that is not there.
+    """
+    text, source = _text(path), str(path)
+    keys = set(from_toml(BoardSettings, text, source).rest.values)
+    if not keys <= {field.name for field in fields(UnenrolledSettings)}:
+        return parse(text, source)
+    settings = from_toml(UnenrolledSettings, text, source)
+    _check_whole(settings, source)
+    return settings
 
 
 def load_board(path: Path) -> BoardSettings:
@@ -95,13 +122,17 @@ def parse(text: str, source: str) -> AgentSettings:
         ConfigError: as `load`.
     """
     settings = from_toml(AgentSettings, text, source)
-    _check(settings)
-    if not settings.sensor:
-        raise ConfigError("nothing to measure: add a [[sensor]]", source=source)
+    _check_whole(settings, source)
     return settings
 
 
-def _check(settings: AgentSettings | BoardSettings) -> None:
+def _check_whole(settings: AgentSettings | UnenrolledSettings, source: str) -> None:
+    _check(settings)
+    if not settings.sensor:
+        raise ConfigError("nothing to measure: add a [[sensor]]", source=source)
+
+
+def _check(settings: AgentSettings | UnenrolledSettings | BoardSettings) -> None:
     buses = Buses(settings.bus)
     _check_places(settings.bus)
     names: set[str] = set()

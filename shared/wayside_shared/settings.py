@@ -104,8 +104,10 @@ def from_toml(cls: type[T], text: str, source: str) -> T:
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = re.search(r"line (\d+)", str(error))
-        raise ConfigError(f"not TOML: {error}", source=source, line=int(found[1]) if found else None) from error
+        found = re.fullmatch(r"(.*) \(at (?:line (\d+), )?(.*)\)", str(error))  # ends (at end of document) in places
+        what = f"at {found[3]}: {found[1]}" if found else str(error)
+        line = int(found[2]) if found and found[2] else None
+        raise ConfigError(f"not TOML {what}", source=source, line=line) from error
     except (RecursionError, ValueError) as error:  # brackets in brackets without end, a number of thousands of digits
         raise ConfigError(f"not TOML that anybody wrote: {error}", source=source) from error
     return from_table(cls, Table(values, (), _line_numbers(text), source))
@@ -130,7 +132,7 @@ def from_table(cls: type[T], table: Table) -> T:
     for name, field in fields.items():
         if name in table.values:
             values[name] = _convert(table, name, hints[name], table.values[name], field.metadata)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        elif _is_required(field):
             raise table.error(f"{name!r} is missing: {field.metadata['doc']}")
     try:
         return cls(**values)
@@ -156,12 +158,34 @@ def to_sample(cls: type[Any], heading: str = "", *, path: str = "", leave_out: C
         inner = _settings_class(hints[field.name])
         if inner is not None:
             place = f"{path}.{field.name}" if path else field.name
-            is_list = typing.get_origin(hints[field.name]) is list
-            head = f"[[{place}]]" if is_list else f"[{place}]"
+            head = _header(place, hints[field.name])
             nested.append(f"\n# {field.metadata['doc']}\n{head}\n{to_sample(inner, path=place)}".rstrip())
         elif hints[field.name] is not Table:
             lines.extend(_sample_lines(field))
     return "\n".join([*lines, *nested]).strip() + "\n"
+
+
+def to_example(cls: type[Any], *, path: str = "", given: Collection[str] = ()) -> str:
+    """The keys of `cls` that have no default, each with its example; empty when there are none.
+
+    Args:
+        cls: a settings class.
+        path: the dotted name of the table that the keys belong to.
+        given: names of fields that the caller writes.
+    """
+    lines: list[str] = []
+    nested: list[str] = []
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        if field.name in given or not _is_required(field):
+            continue
+        inner = _settings_class(hints[field.name])
+        if inner is None:
+            lines.append(f"{field.name} = {_toml(field.metadata['sample'])}\n")
+        else:
+            head = _header(f"{path}.{field.name}" if path else field.name, hints[field.name])
+            nested.append(f"\n{head}\n{to_example(inner, path=path)}")
+    return "".join([*lines, *nested])
 
 
 def describe(cls: type[Any], *, path: str = "") -> list[tuple[str, str, str, str]]:
@@ -183,15 +207,22 @@ def describe(cls: type[Any], *, path: str = "") -> list[tuple[str, str, str, str
     return rows
 
 
+def _is_required(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _header(place: str, hint: Any) -> str:
+    return f"[[{place}]]" if typing.get_origin(hint) is list else f"[{place}]"
+
+
 def _sample_lines(field: "dataclasses.Field[Any]") -> list[str]:
     value = field.metadata["sample"]
-    required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     if value is None and field.default is not dataclasses.MISSING:
         value = field.default
     elif value is None and field.default_factory is not dataclasses.MISSING:
         value = field.default_factory()
     shown = "" if value is None else f" {_toml(value)}"
-    mark = "" if required else "# "
+    mark = "" if _is_required(field) else "# "
     return [f"# {field.metadata['doc']}", f"{mark}{field.name} ={shown}"]
 
 
@@ -259,9 +290,8 @@ def _convert_scalar(table: Table, key: str, hint: Any, value: Any, metadata: Map
     if isinstance(hint, type) and issubclass(hint, Enum):
         choices = [str(member.value) for member in hint]
         if value not in choices:
-            raise table.error(
-                f"{key} = {value!r}: must be one of {', '.join(choices)}{suggestion(value, choices)}", key
-            )
+            one_of = ", ".join(map(_toml, choices))
+            raise table.error(f"{key} = {_toml(value)}: must be one of {one_of}{_meant(value, choices)}", key)
         return hint(value)
     if hint is float and type(value) is int:
         value = float(value) if abs(value) < 1 << 1023 else math.inf
@@ -275,7 +305,8 @@ def _convert_scalar(table: Table, key: str, hint: Any, value: Any, metadata: Map
 def _check_limits(table: Table, key: str, value: Any, metadata: Mapping[str, Any]) -> None:
     low, high, pattern, choices = (metadata[name] for name in ("minimum", "maximum", "pattern", "choices"))
     if choices is not None and value not in choices:
-        raise table.error(f"{key} = {_toml(value)}: must be one of {', '.join(_toml(c) for c in choices)}", key)
+        one_of = ", ".join(map(_toml, choices))
+        raise table.error(f"{key} = {_toml(value)}: must be one of {one_of}{_meant(value, choices)}", key)
     if type(value) is float and not isfinite(value):
         raise table.error(f"{key} = {value}: must be a finite number", key)
     if (low is not None and value < low) or (high is not None and value > high):
@@ -287,8 +318,13 @@ def _check_limits(table: Table, key: str, value: Any, metadata: Mapping[str, Any
 
 def suggestion(word: object, known: Sequence[str]) -> str:
     """The end of a message about an unknown `word`: the name that was meant, or every one there is."""
-    close = difflib.get_close_matches(str(word), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(sorted(known))}"
+    return _meant(word, known) or f"; known here: {', '.join(sorted(known))}"
+
+
+def _meant(word: object, known: Sequence[Any]) -> str:
+    """The end of a message that has named all that is `known`: the one that was meant, if any is close."""
+    close = difflib.get_close_matches(str(word), [str(one) for one in known], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\"' -]+?)\s*\]\]?\s*(#.*)?$")

@@ -57,7 +57,10 @@ def test_the_agent_takes_it_in_a_configuration(
     example = written / "edge.toml"
     file = credentials.directory / "edge.toml"
     file.write_text(place_uplink(example.read_text(), files, str(example)))
-    assert "1 sensor, 1 bus" in ran(["-m", "wayside_edge", "check-config", "--config", file], installed, written)
+    for each, said in ((example, "this device is not enrolled"), (file, "bench-1 has what it needs")):
+        out = ran(["-m", "wayside_edge", "check-config", "--config", each], installed, written)
+        assert "is right: 1 sensor, 1 bus" in out
+        assert said in out
 
 
 def test_its_settings_are_in_the_sample(written: Path, installed: dict[str, str]) -> None:

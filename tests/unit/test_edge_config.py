@@ -156,6 +156,54 @@ def test_sample_config_passes_check_config(
     )
 
 
+HOST = '[[sensor]]\nname = "pi"\nkind = "host"\n'
+
+
+def test_a_file_without_uplink_is_right_and_the_device_not_enrolled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text(HOST + '[log]\nlevel = "debug"\n')
+    assert main(["check-config", "--config", str(file)]) == 0
+    assert capsys.readouterr().out == (
+        f"{file} is right: 1 sensor, 0 buses\n"
+        "this device is not enrolled: to deliver, it needs"
+        f" wayside-edge enroll https://SERVER:8443 TOKEN --config {file}\n"
+    )
+    assert main(["run", "--config", str(file)]) == EXIT_CONFIG
+    assert "'uplink' is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "nothing to measure: add a [[sensor]]"),
+        (HOST + '[log]\nlevel = "loud"\n', ':5: level = "loud": must be one of'),
+        (HOST + "disk_pth = 1\n", ":4: unknown key 'disk_pth'; did you mean 'disk_path'?"),
+        (HOST + "[outbx]\n", ":4: unknown key 'outbx'; did you mean 'outbox'?"),
+    ],
+)
+def test_a_file_without_uplink_is_checked_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text(text)
+    assert main(["check-config", "--config", str(file)]) == EXIT_CONFIG
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+
+
+def test_check_config_warns_of_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "edge.toml"
+    column = '[[sensor.columns]]\ncolumn = "T"\nname = "t"\nunit = "Cel"\n'
+    file.write_text(f'[[sensor]]\nname = "a"\nkind = "replay"\nfile = "/none.csv"\ntime_column = "d"\n{column}')
+    assert main(["check-config", "--config", str(file)]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == f'wayside-edge: {file}:4: file = "/none.csv": a warning: it is not there now\n'
+    assert captured.out.startswith(f"{file} is right: 1 sensor")
+
+
 def missing(who: Credentials) -> Credentials:
     who.cert_file.unlink()
     return who

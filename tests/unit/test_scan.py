@@ -153,6 +153,57 @@ def test_a_simulated_bus_becomes_a_configuration_that_is_right(
     assert found == {"bme280": 0x77, "bmp280": 0x76, "sht4x": 0x44, "mpu6050": 0x68}
 
 
+def test_sensors_of_the_configuration_are_not_printed_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = lab(tmp_path)
+    has = '[[sensor]]\nname = "mpu6050"\nkind = "sht4x"\nbus = "lab"\n'
+    file.write_text(SIMULATED + has)
+    assert typed(tmp_path, "--config", file, "--toml") == 0
+    printed = capsys.readouterr().out
+    assert "# lab, 0x44 is 'mpu6050' of the configuration" in printed.splitlines()
+    file.write_text(SIMULATED + has + printed)
+    names = [(sensor.name, sensor.kind) for sensor in config.load_board(file).sensor]
+    assert names == [("mpu6050", "sht4x"), ("mpu6050-2", "mpu6050"), ("bmp280", "bmp280"), ("bme280", "bme280")]
+    typed(tmp_path, "--config", file, "--toml")
+    assert not [line for line in capsys.readouterr().out.splitlines() if not line.startswith("#")]
+
+
+def test_a_chip_that_cannot_be_told_is_a_comment_that_is_right_without_its_marks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bus = '[[bus]]\nname = "lab"\nkind = "simulated"\nchips = [{ model = "mcp23017" }, { model = "ads1115" }]\n'
+    file = tmp_path / "board.toml"
+    file.write_text(bus)
+    assert typed(tmp_path, "--config", file, "--toml") == 0
+    printed = capsys.readouterr().out
+    file.write_text(bus + printed)
+    certain = [sensor.kind for sensor in config.load_board(file).sensor]
+    assert "mcp23017" not in certain
+    lines = printed.splitlines()
+    at = lines.index("# lab, 0x20: maybe mcp23017, which cannot be told by reading. If it is one, take the marks away:")
+    end = lines.index("", at)
+    file.write_text(bus + "\n".join(line.removeprefix("# ") for line in lines[at + 1 : end]))
+    assert [sensor.kind for sensor in config.load_board(file).sensor] == ["mcp23017"]
+
+
+@pytest.mark.parametrize("name", [name for name, kind in sorted(kinds().items()) if kind.families == ("i2c",)])
+def test_what_is_printed_for_each_kind_is_right(name: str, tmp_path: Path) -> None:
+    address = kinds()[name].addresses[0]
+    bus = scan.Scanned("lab", 1, "", configured=False, chips=[Chip(address, [name])])
+    file = tmp_path / "edge.toml"
+    file.write_text("\n".join(scan._toml([bus], [], config.BoardSettings())))
+    (sensor,) = config.load_board(file).sensor
+    assert (sensor.kind, sensor.options.values["address"]) == (name, address)
+
+
+def test_buses_of_the_configuration_that_cannot_be_scanned_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "board.toml"
+    file.write_text('[[bus]]\nname = "lab"\nkind = "simulated-spi"\nchips = [{ model = "mcp3008" }]\n')
+    assert typed(tmp_path, "--config", file) == 0
+    assert "spi     lab  of the configuration, kind simulated-spi" in capsys.readouterr().out.splitlines()
+
+
 def test_what_the_kernel_has_becomes_tables_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +327,12 @@ def test_interfaces_besides_i2c(tmp_path: Path) -> None:
         machine.file(f"sys/class/tty/{name}/type", f"{kind}\n")
         if driver is not None:
             machine.link(f"sys/class/tty/{name}/device/driver", f"../drivers/{driver}")
+    port = machine.file("sys/devices/pnp0/00:01/00:01:0/00:01:0.0/driver_override").parent
+    machine.link("sys/devices/pnp0/00:01/00:01:0/00:01:0.0/driver", "../bus/serial-base/drivers/port")
+    machine.link("sys/devices/pnp0/00:01/00:01:0/driver", "../bus/serial-base/drivers/ctrl")
+    machine.link("sys/devices/pnp0/00:01/driver", "../bus/pnp/drivers/serial")
+    machine.file("sys/class/tty/ttyS1/type", "4\n")
+    machine.link("sys/class/tty/ttyS1/device", str(port))
     assert Discovery(tmp_path).interfaces() == [
         Interface("spi", "/dev/spidev0.0", "free"),
         Interface("spi", "spi1.0", "held by the kernel driver spi-nor"),
@@ -285,4 +342,5 @@ def test_interfaces_besides_i2c(tmp_path: Path) -> None:
         Interface("iio", "/sys/bus/iio/devices/iio:device0", "bme280"),
         Interface("hwmon", "/sys/class/hwmon/hwmon0", "cpu_thermal"),
         Interface("serial", "/dev/ttyAMA0", "uart-pl011"),
+        Interface("serial", "/dev/ttyS1", "serial"),
     ]

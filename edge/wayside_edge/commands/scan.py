@@ -5,16 +5,18 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final
 
 from wayside_edge import config, registry
+from wayside_edge.config import BoardSettings
 from wayside_edge.errors import BusError, ConfigError
 from wayside_edge.hal.buses import Buses, BusSettings
 from wayside_edge.hal.discovery import Adapter, Discovery, Interface
 from wayside_edge.hal.probe import READ_ONLY, answers
 from wayside_edge.ports import DriverKind, I2cBus
-from wayside_shared.settings import Table, suggestion
+from wayside_shared.settings import Table, suggestion, to_example
 
 NO_BUS: Final = "no I2C bus: enable I2C (on a Raspberry Pi: raspi-config, Interface Options) and load i2c-dev"
 THERMOMETERS: Final = ("10", "22", "28", "42")
@@ -32,6 +34,7 @@ class Chip:
         denied: kinds that can have the address and do not recognise it.
         held_by: the driver of the kernel that has it; it was left alone.
         trouble: why it could not be probed.
+        sensor: the configuration's name for it.
     """
 
     address: int
@@ -40,6 +43,7 @@ class Chip:
     denied: Sequence[str] = ()
     held_by: str = ""
     trouble: str = ""
+    sensor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +144,17 @@ def run(options: argparse.Namespace, root: Path = Path("/")) -> int:
         ConfigError: the configuration is wrong.
     """
     discovery = Discovery(root)
-    configured = config.load_board(options.config).bus if options.config is not None else []
-    targets = _targets(options.bus, configured, discovery.adapters())
+    board = config.load_board(options.config) if options.config is not None else config.BoardSettings()
+    targets = _targets(options.bus, board.bus, discovery.adapters())
     every = ((name, registry.load(name)) for name in registry.kinds())
     scanner = Scanner({name: kind for name, kind in every if kind is not None}, ask_all=options.ask_all)
-    found = [_scanned(scanner, target) for target in targets]
-    interfaces = [] if options.bus else discovery.interfaces()
+    named = _named_places(board)
+    found = [_scanned(scanner, target, named) for target in targets]
+    interfaces = [] if options.bus else [*_others(board.bus), *discovery.interfaces()]
     if options.json:
         print(json.dumps({"i2c": [_as_json(bus) for bus in found], "interfaces": _plain(interfaces)}, indent=2))
     else:
-        print("\n".join(_toml(found, interfaces) if options.toml else _table(found, interfaces)))
+        print("\n".join(_toml(found, interfaces, board) if options.toml else _table(found, interfaces)))
     return 1 if any(bus.trouble for bus in found) else 0
 
 
@@ -182,6 +187,26 @@ def _targets(wanted: Sequence[str], configured: Sequence[BusSettings], adapters:
     return _chosen(wanted, targets)
 
 
+def _named_places(board: BoardSettings) -> Mapping[tuple[str, int], str]:
+    """The names of the configuration's sensors by bus and I2C address."""
+    buses = Buses(board.bus)
+    places = ((sensor, registry.place(sensor, buses) or "") for sensor in board.sensor)
+    return {
+        (str(sensor.bus), int(place.removeprefix("address "), 0)): sensor.name
+        for sensor, place in places
+        if place.startswith("address ")
+    }
+
+
+def _others(configured: Sequence[BusSettings]) -> Iterator[Interface]:
+    """The configuration's buses that cannot be scanned."""
+    buses = Buses(configured)
+    for bus in configured:
+        family = buses.family(bus.name)
+        if family != "i2c":
+            yield Interface(family, bus.name, f"of the configuration, kind {bus.kind}")
+
+
 def _chosen(wanted: Sequence[str], targets: Sequence[_Target]) -> list[_Target]:
     if not wanted:
         return list(targets)
@@ -197,7 +222,7 @@ def _chosen(wanted: Sequence[str], targets: Sequence[_Target]) -> list[_Target]:
     return chosen
 
 
-def _scanned(scanner: Scanner, target: _Target) -> Scanned:
+def _scanned(scanner: Scanner, target: _Target, named: Mapping[tuple[str, int], str]) -> Scanned:
     if target.bus.left_out:
         return target.bus
     buses = Buses([target.settings])
@@ -210,7 +235,8 @@ def _scanned(scanner: Scanner, target: _Target) -> Scanned:
     finally:
         buses.close()
     chips.sort(key=lambda chip: chip.address)
-    return dataclasses.replace(target.bus, chips=chips, trouble=trouble)
+    known = [dataclasses.replace(c, sensor=named.get((target.bus.name, c.address), "")) for c in chips]
+    return dataclasses.replace(target.bus, chips=known, trouble=trouble)
 
 
 def _as_json(bus: Scanned) -> dict[str, Any]:
@@ -259,31 +285,66 @@ def _told(chip: Chip) -> str:
     return f"unknown: {no}; to write a driver: wayside-edge new-driver NAME"
 
 
-def _toml(found: Sequence[Scanned], interfaces: Sequence[Interface]) -> Iterator[str]:
-    """Tables for what was found; of several kinds that a chip can be, the first counts and the others are comments."""
-    names: dict[str, int] = {}
+def _toml(found: Sequence[Scanned], interfaces: Sequence[Interface], board: BoardSettings) -> Iterator[str]:
+    """Tables for what was found and is not in the configuration yet. Of several kinds that a chip can be, the first
+    counts and the others are comments; a chip that was not recognised for certain is a comment as a whole.
+    """
+    names = _Names(board)
     if not found:
         yield f"# {NO_BUS}"
     for bus in found:
-        chips = [chip for chip in bus.chips if chip.kinds or chip.possible]
-        if chips and not bus.configured:
-            yield f'[[bus]]\nname = "{bus.name}"\nkind = "i2c"\nnumber = {bus.number}\n'
-        for chip in chips:
-            kind, *others = (*chip.kinds, *chip.possible)
-            note = f"  # or {', '.join(others)}" if others else ""
-            yield f'{_head(kind, names)}{note}\nbus = "{bus.name}"\naddress = 0x{chip.address:02x}\n'
-        yield from (f"# {bus.name}, 0x{chip.address:02x}: {_told(chip)}" for chip in bus.chips if chip not in chips)
-        if bus.trouble:
-            yield f"# {bus.name}: {bus.trouble}"
+        yield from _bus_toml(bus, names)
+    used = {sensor.options.values.get(key) for sensor in board.sensor for key in ("id", "device")}
     probes = [i.place for i in interfaces if i.family == "1-wire" and i.place.partition("-")[0] in THERMOMETERS]
-    if probes:
+    w1 = next((bus.name for bus in board.bus if bus.kind == "w1"), "")
+    if probes and not w1:
+        w1 = "w1"
         yield '[[bus]]\nname = "w1"\nkind = "w1"\n'
-    yield from (f'{_head("ds18b20", names)}\nbus = "w1"\nid = "{place}"\n' for place in probes)
-    yield from (f'{_head("iio", names)}\ndevice = "{i.title}"\n' for i in interfaces if i.family == "iio")
+    for place in probes:
+        if place in used:
+            yield f"# {place} is in the configuration already"
+        else:
+            yield f'{names.head("ds18b20")}\nbus = "{w1}"\nid = "{place}"\n'
+    for title in (i.title for i in interfaces if i.family == "iio" and i.title not in used):
+        yield f'{names.head("iio")}\ndevice = "{title}"\n'
 
 
-def _head(kind: str, names: dict[str, int]) -> str:
-    """How the table of a sensor of this kind begins; the second of a kind is named <kind>-2."""
-    names[kind] = count = names.get(kind, 0) + 1
-    name = kind if count == 1 else f"{kind}-{count}"
-    return f'[[sensor]]\nname = "{name}"\nkind = "{kind}"'
+def _bus_toml(bus: Scanned, names: "_Names") -> Iterator[str]:
+    chips = [chip for chip in bus.chips if not chip.sensor and (chip.kinds or chip.possible)]
+    if chips and not bus.configured:
+        yield f'[[bus]]\nname = "{bus.name}"\nkind = "i2c"\nnumber = {bus.number}\n'
+    for chip in bus.chips:
+        where = f"{bus.name}, 0x{chip.address:02x}"
+        if chip.sensor:
+            yield f"# {where} is {chip.sensor!r} of the configuration"
+        elif chip not in chips:
+            yield f"# {where}: {_told(chip)}"
+        elif chip.kinds:
+            yield _sensor_toml(bus, chip, names)
+        else:
+            yield f"# {where}: {_told(chip)}. If it is one, take the marks away:"
+            yield "\n".join(f"# {line}".rstrip() for line in _sensor_toml(bus, chip, names).splitlines()) + "\n"
+    if bus.trouble:
+        yield f"# {bus.name}: {bus.trouble}"
+
+
+def _sensor_toml(bus: Scanned, chip: Chip, names: "_Names") -> str:
+    kind, *others = (*chip.kinds, *chip.possible)
+    note = f"  # or {', '.join(others)}" if others else ""
+    driver = registry.load(kind)
+    example = to_example(driver.settings, path="sensor", given=["address"]) if driver is not None else ""
+    hint = "# An example; say what is wired to it:" if example else ""
+    return f'{names.head(kind)}{note}\nbus = "{bus.name}"\naddress = 0x{chip.address:02x}\n{hint}{example}'
+
+
+class _Names:
+    """Names for new sensors beside those of a configuration."""
+
+    def __init__(self, board: BoardSettings) -> None:
+        self._taken = {sensor.name for sensor in board.sensor}
+
+    def head(self, kind: str) -> str:
+        """How the table of a sensor of this kind begins; the second of a kind is named <kind>-2."""
+        name = next(n for n in chain([kind], (f"{kind}-{i}" for i in count(2))) if n not in self._taken)
+        self._taken.add(name)
+        return f'[[sensor]]\nname = "{name}"\nkind = "{kind}"'

@@ -106,9 +106,14 @@ class Discovery:
         for place in sorted(self._sys.glob("class/tty/*")):
             driver = _link(place / "device" / "driver")
             if driver and _text(place / "type") != NO_UART:
-                # Since Linux 6.4 a port has a device of its own, named after the chip's: serial8250:0.0.
-                owner = (place / "device").resolve().name.rpartition(":")[0] if driver == "port" else driver
-                yield Interface("serial", f"/dev/{place.name}", owner)
+                yield Interface("serial", f"/dev/{place.name}", _serial_driver(place / "device"))
+
+
+def _serial_driver(port: Path) -> str:
+    """The driver of the chip behind `port`: since Linux 6.4 a port and its controller have devices of their own."""
+    place = port.resolve()
+    drivers = (_link(folder / "driver") for folder in (place, place.parent, place.parent.parent))
+    return next((driver for driver in drivers if driver not in ("", "port", "ctrl")), "")
 
 
 def _text(file: Path) -> str:
