@@ -107,6 +107,17 @@ def test_another_kind_of_device_is_told(bench: Bench, tree: W1Tree) -> None:
     assert "'not a page'" in message
 
 
+def test_bytes_that_are_no_text_are_no_measurement(bench: Bench, tree: W1Tree) -> None:
+    write_says(tree, scratchpad(20.5), 20_500)
+    thermometer = started(bench)
+    file = tree.root / ONE / "w1_slave"
+    file.write_bytes(b"\xfe" + file.read_bytes()[1:])
+    quality, message = refusal(thermometer.read)
+    assert quality is Quality.INVALID
+    assert ONE in message
+    assert "xfe" in message
+
+
 def test_a_missing_probe_names_those_that_are_there(bench: Bench, tree: W1Tree) -> None:
     write_says(tree, POWER_ON, 85_000, device=TWO)
     with pytest.raises(DeviceAbsentError, match=rf"bus wire, device {ONE}: not found.*there are: {TWO}$"):

@@ -119,6 +119,27 @@ def test_mistakes(text: str, expected: str) -> None:
     assert expected in complaint(UPLINK + BUS + text)
 
 
+@pytest.mark.parametrize(
+    ("kind", "rate", "more", "interval_s", "full"),
+    [
+        ("mpu6050", "100", "", "1.0", "0.85 s"),
+        ("mpu6050", "100", "", "0.85", "0.85 s"),
+        ("mpu6050", "100", 'fifo_parts = "rotation"\n', "2.0", "1.7 s"),
+        ("adxl345", "100.0", "", "0.32", "0.32 s"),
+    ],
+)
+def test_a_fifo_that_is_full_before_it_is_read_is_a_mistake(
+    kind: str, rate: str, more: str, interval_s: str, full: str
+) -> None:
+    def with_interval(seconds: str) -> str:
+        return UPLINK + BUS + chips(kind, more=f"{more}fifo_rate_hz = {rate}\ninterval_s = {seconds}\n")
+
+    said = complaint(with_interval(interval_s))
+    assert f"interval_s = {float(interval_s):g}: the chip's FIFO is full after {full}" in said
+    assert said.startswith(f"edge.toml:{with_interval(interval_s).count(chr(10))}: ")
+    assert len(parse(with_interval("0.3"), "edge.toml").sensor) == 1
+
+
 def test_mistakes_name_the_line_of_the_driver_setting() -> None:
     assert complaint(UPLINK + '[[sensor]]\nname = "a"\nkind = "host"\ndisc_path = "/"\n').startswith("edge.toml:7: ")
 

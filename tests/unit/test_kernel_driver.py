@@ -231,6 +231,25 @@ def test_what_is_no_number_is_no_measurement(tree: SysTree) -> None:
     assert "'1 2 3 4' is no number" in message
 
 
+def test_bytes_that_are_no_text_are_no_measurement(tree: SysTree) -> None:
+    folder = tree.hwmon(0, "sht3x", "1-0044", {"temp1_input": "21000"})
+    driver = sensor(tree, "hwmon", "sht3x")
+    driver.start()
+    (folder / "temp1_input").write_bytes(b"21\xff0")
+    quality, message = refusal(driver.read)
+    assert quality is Quality.INVALID
+    assert r"sht3x at 1-0044, temp1_input: '21\\xff0' is no number" in message
+
+
+def test_a_neighbour_whose_name_is_no_text_is_passed_over(tree: SysTree) -> None:
+    folder = tree.hwmon(0, "odd", "1-0045", {"temp1_input": "1000"})
+    (folder / "name").write_bytes(b"\xfe\n")
+    tree.hwmon(1, "sht3x", "1-0044", {"temp1_input": "21000"})
+    driver = sensor(tree, "hwmon", "sht3x")
+    driver.start()
+    assert [reading.value for reading in driver.read()] == [21.0]
+
+
 def test_a_device_that_is_unbound_is_absent_and_comes_back_under_another_number(tree: SysTree) -> None:
     folder = tree.iio(0, "bme280", "1-0076", {"in_temp_input": "20000"})
     driver = sensor(tree, "iio", "bme280")

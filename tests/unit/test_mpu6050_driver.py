@@ -165,7 +165,13 @@ def test_an_overflow_is_thrown_away_and_said(bench: Bench) -> None:
     bench.clock.sleep(0.05)
     before = numbers(bench.finish(driver.read()))
     bench.clock.sleep(0.2)
-    assert [reading.name for reading in bench.finish(driver.read())] == ["temperature"]
+    lost = bench.finish(driver.read())
+    motion = [f"{what}_{axis}" for what in ("acceleration", "rotation") for axis in "xyz"]
+    assert [(reading.name, reading.quality) for reading in lost] == [
+        *((name, Quality.INVALID) for name in motion),
+        ("temperature", Quality.GOOD),
+    ]
+    assert [reading.value for reading in lost[:6]] == [None] * 6
     bench.clock.sleep(0.03)
     after = bench.finish(driver.read())
     assert len(numbers(after)) == 30
@@ -184,7 +190,7 @@ def test_an_overflow_while_it_is_read_is_noticed(bench: Bench) -> None:
     bench.clock.sleep(0.084)
     assert len(chip._fifo) < 1024
     found = bench.finish(driver.read())
-    assert numbers(found) == []
+    assert {(reading.value, reading.quality) for reading in found[:-1]} == {(None, Quality.INVALID)}
     assert bench.finish(driver.read())[0].quality is Quality.OVERRUN
 
 

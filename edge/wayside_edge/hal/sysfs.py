@@ -10,6 +10,8 @@ from wayside_edge.errors import BusError, DeviceAbsentError, SensorError
 from wayside_shared.quality import Quality
 
 SYS: Final = Path("/sys")
+SHOWN: Final = "backslashreplace"
+"""What is done with bytes that are no text: a message shows them, and no number has them."""
 ABSENT: Final = frozenset({errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EREMOTEIO})
 NOT_READY: Final = frozenset({errno.EAGAIN, errno.EBUSY, errno.ENODATA})
 OUT_OF_RANGE: Final = frozenset({errno.ERANGE, errno.EOVERFLOW})
@@ -57,7 +59,7 @@ class SysfsDevice:
             SensorError: it is no measurement.
         """
         try:
-            text = (self.folder / attribute).read_text(encoding="ascii").strip()
+            text = (self.folder / attribute).read_text(encoding="ascii", errors=SHOWN).strip()
         except OSError as error:
             raise self._error(attribute, error) from error
         try:
@@ -82,7 +84,7 @@ def devices(root: Path, pattern: str, name: str) -> list[SysfsDevice]:
     found = []
     for folder in sorted(root.glob(pattern)):
         try:
-            text = (folder / name).read_text(encoding="utf-8").strip()
+            text = (folder / name).read_text(encoding="utf-8", errors=SHOWN).strip()
         except OSError:  # it went away meanwhile, or names itself nowhere
             continue
         lower = folder / "device"

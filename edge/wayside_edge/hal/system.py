@@ -1,7 +1,8 @@
 """What this machine's kernel says of itself through /proc and /sys."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,9 +55,10 @@ class System:
 
     def cpu_times(self) -> CpuTimes:
         """Processor time spent so far (proc(5), /proc/stat)."""
-        fields = [int(field) for field in self._read("proc/stat").splitlines()[0].split()[1:9]]
-        # user and nice hold the guest times already; idle and iowait are the fourth and fifth.
-        return CpuTimes(busy=sum(fields) - fields[3] - fields[4], total=sum(fields))
+        with self._parsing("proc/stat") as text:
+            fields = [_count(field) for field in text.splitlines()[0].split()[1:9]]
+            # user and nice hold the guest times already; idle and iowait are the fourth and fifth.
+            return CpuTimes(busy=sum(fields) - fields[3] - fields[4], total=sum(fields))
 
     def cpu_temperature_file(self) -> Path | None:
         """The file that gives the processor's temperature in thousandths of a degree Celsius; None without one."""
@@ -71,13 +73,15 @@ class System:
 
     def temperature(self, file: Path) -> float:
         """The temperature in `file` in degrees Celsius."""
-        return int(self._read(file)) / 1000
+        with self._parsing(file) as text:
+            return int(text) / 1000
 
     def memory(self) -> Space:
         """Main memory (proc(5), /proc/meminfo)."""
-        lines = (line.split() for line in self._read("proc/meminfo").splitlines())
-        kib = {words[0].rstrip(":"): int(words[1]) for words in lines if len(words) > 1}
-        return Space(kib["MemTotal"] * 1024, kib["MemAvailable"] * 1024)
+        with self._parsing("proc/meminfo") as text:
+            lines = (line.split() for line in text.splitlines())
+            found = {words[0].rstrip(":"): words[1] for words in lines if len(words) > 1}
+            return Space(_count(found["MemTotal"]) * 1024, _count(found["MemAvailable"]) * 1024)
 
     def disk(self, path: Path) -> Space:
         """The file system that holds `path`."""
@@ -91,26 +95,41 @@ class System:
     def traffic(self, interfaces: Collection[str] = ()) -> Traffic:
         """What went through `interfaces`, or through all but the loopback when there are none given."""
         received = sent = 0
-        for line in self._read("proc/net/dev").splitlines()[2:]:
-            name, _, rest = line.partition(":")
-            if name.strip() in interfaces or (not interfaces and name.strip() != "lo"):
-                fields = rest.split()
-                received += int(fields[0])
-                sent += int(fields[8])
+        with self._parsing("proc/net/dev") as text:
+            for line in text.splitlines()[2:]:
+                name, _, rest = line.partition(":")
+                if name.strip() in interfaces or (not interfaces and name.strip() != "lo"):
+                    fields = rest.split()
+                    received += _count(fields[0])
+                    sent += _count(fields[8])
         return Traffic(received, sent)
 
-    def _read(self, file: str | Path) -> str:
+    @contextmanager
+    def _parsing(self, file: str | Path) -> Iterator[str]:
+        """The text of `file`, which what is done with it may find short or garbled."""
         path = self._root / file
         try:
-            return path.read_text()
+            yield path.read_text(encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise BusError(f"{path}: {error.strerror}") from error
+        except (ValueError, IndexError, OverflowError) as error:
+            raise BusError(f"{path} is not as the kernel writes it ({error}); is it this machine's?") from error
+        except KeyError as error:
+            raise BusError(f"{path} has no line {error}; is it this machine's, with Linux 3.14 or newer?") from error
 
     def _name(self, file: Path) -> str:
         try:
-            return file.read_text().strip()
+            return file.read_text(encoding="utf-8", errors="backslashreplace").strip()
         except OSError:
             return ""
 
     def _glob(self, pattern: str) -> list[Path]:
         return sorted(self._root.glob(pattern))
+
+
+def _count(text: str) -> int:
+    """A counter of the kernel, which has 64 bits at most."""
+    number = int(text)
+    if not 0 <= number < 1 << 64:
+        raise ValueError(f"{text[:40]} is no counter")
+    return number

@@ -17,6 +17,8 @@ from wayside_shared.settings import setting
 DEVICES: Final = Path("/sys/bus/w1/devices")
 MASTER: Final = "w1_bus_master"
 TOGETHER: Final = "therm_bulk_read"
+SHOWN: Final = "backslashreplace"
+"""What is done with bytes that are no text: a message shows them, and no checksum fits them."""
 TRIGGER: Final = "trigger\n"
 """What starts a conversion of all thermometers; the kernel compares the line feed's place too."""
 FRESH_NS: Final = NS_PER_S
@@ -64,7 +66,7 @@ class SysfsW1:
     def read(self, device: str, attribute: str) -> str:
         """See `W1Bus`."""
         try:
-            return (self._root / device / attribute).read_text(encoding="ascii").strip()
+            return (self._root / device / attribute).read_text(encoding="ascii", errors=SHOWN).strip()
         except OSError as error:
             raise self._error(device, attribute, error) from error
 

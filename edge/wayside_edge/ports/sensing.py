@@ -181,6 +181,9 @@ class DriverKind:
         addresses: I2C addresses that the chip can have, the usual one first.
         identify: whether the chip at this I2C address is one of these, found out by reads that disturb no other chip;
             None when a chip cannot be told by reading.
+        overflows_after_s: how long the chip can collect samples with such settings before some are lost, in seconds:
+            a longer `interval_s` cannot work. It gives None when the chip collects none; it is None itself where no
+            settings make the chip do so.
     """
 
     title: str
@@ -190,3 +193,4 @@ class DriverKind:
     quantities: tuple[Quantity, ...] = ()
     addresses: tuple[int, ...] = ()
     identify: Callable[[I2cBus, int], bool] | None = None
+    overflows_after_s: Callable[[Any], float | None] | None = None

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from wayside_edge.drivers.adxl345.settings import (
     FASTEST_I2C_HZ,
+    FIFO_DEPTH,
     LOWEST_RATE_CODE,
     RANGES_G,
     RATES_HZ,
@@ -25,7 +26,7 @@ DEVID, OFSX, BW_RATE, POWER_CTL, DATA_FORMAT, DATAX0, FIFO_CTL = 0x00, 0x1E, 0x2
 CHIP_ID = 0xE5
 MEASURE, FULL_RES, STREAM = 0x08, 0x08, 0x80
 DATA_READY, OVERRUN = 0x80, 0x01
-ENTRIES, FIFO_DEPTH = 0x3F, 32
+ENTRIES = 0x3F
 SETUP_LENGTH = 6
 """Registers from BW_RATE to DATA_FORMAT, with INT_SOURCE: one read tells the settings and the state."""
 FRAMING = SpiFraming(mode=3, max_speed_hz=1_600_000, read=0x80, several=0x40)
@@ -205,5 +206,6 @@ KIND = DriverKind(
     quantities=(Quantity("acceleration_*", UNIT, -160.0, 160.0, "±0.15 g (x, y), ±0.25 g (z) at zero, ±10 %"),),
     addresses=(0x53, 0x1D),
     identify=_identify,
+    overflows_after_s=lambda settings: settings.overflows_after_s,
 )
 """Accuracy: data sheet, Table 1: 0 g output, and sensitivity of 230 to 282 LSB/g."""

@@ -11,6 +11,8 @@ LOWEST_RATE_CODE = 6
 """Of 6.25 Hz; each code above is twice as fast (Table 7)."""
 FASTEST_I2C_HZ = 800.0
 """With a bus of 400 kHz (section I2C)."""
+FIFO_DEPTH = 32
+"""Samples (section FIFO)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +31,8 @@ class Adxl345Settings:
     def __post_init__(self) -> None:
         if self.address not in (0x53, 0x1D):
             raise ValueError(f"address = 0x{self.address:02x}: an ADXL345 has 0x53 or 0x1d")
+
+    @property
+    def overflows_after_s(self) -> float | None:
+        """How long the FIFO takes to fill; None without one."""
+        return FIFO_DEPTH / self.fifo_rate_hz if self.fifo_rate_hz else None

@@ -13,6 +13,7 @@ from contextlib import suppress
 from wayside_edge.drivers.mpu6050.settings import (
     ACCELERATION_RANGES_G,
     BANDWIDTHS_HZ,
+    FIFO_BYTES,
     ROTATION_RANGES_DPS,
     Mpu6050Settings,
     Parts,
@@ -39,8 +40,6 @@ SETTLE_S = 0.1
 POLLS = 10
 CLOCK_HZ = 1000
 """Samples are taken at 1 kHz / (1 + SMPLRT_DIV) while the filter is on (register 25)."""
-FIFO_BYTES = 1024
-"""Whose oldest are overwritten when it is full (register 116)."""
 PIECE_BYTES = 252
 """Bytes read at once, whole samples of 6 and of 12 bytes: 6 ms at 400 kHz, then the others on the bus have a turn."""
 GRAVITY = 9.80665
@@ -135,7 +134,7 @@ class Mpu6050(I2cDriver):
         raise self.error("has made no new measurement; check its supply", Quality.NOT_READY)
 
     def _burst(self) -> Steps[Sequence[Reading]]:
-        size = 2 * len(self._collected)
+        size = self._settings.sample_bytes
         count = self._waiting()
         for _ in range(POLLS):
             if count >= size:
@@ -159,7 +158,8 @@ class Mpu6050(I2cDriver):
             # Its oldest bytes were overwritten, perhaps while they were read: where a sample begins is not known.
             self._restart_fifo()
             self._lost = True
-            return [temperature]
+            gone = [Reading(name, None, unit, quality=Quality.INVALID) for name, unit, _, _ in self._collected]
+            return [*gone, temperature]
         period_ns = 10**9 // self._rate_hz
         # The youngest that is left lies half a period back on average; never 0, which would mean the read's own time.
         age_ns = after // size * period_ns + period_ns // 2
@@ -240,5 +240,6 @@ KIND = DriverKind(
     ),
     addresses=(0x68, 0x69),
     identify=_identify,
+    overflows_after_s=lambda settings: settings.overflows_after_s,
 )
 """Accuracies: product specification, sections 6.1 and 6.2 (initial tolerance and zero output)."""

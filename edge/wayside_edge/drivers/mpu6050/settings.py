@@ -13,6 +13,8 @@ ROTATION_RANGES_DPS = (250, 500, 1000, 2000)
 """In the order of AFS_SEL and FS_SEL (registers 27 and 28)."""
 RATES_HZ = (0, 4, 5, 8, 10, 20, 25, 40, 50, 100, 125, 200, 250, 500, 1000)
 """The whole-numbered rates that 1 kHz / (1 + SMPLRT_DIV) gives (register 25)."""
+FIFO_BYTES = 1024
+"""Whose oldest are overwritten when it is full (register 116)."""
 
 
 class Parts(Enum):
@@ -43,3 +45,13 @@ class Mpu6050Settings:
     def __post_init__(self) -> None:
         if self.address not in (0x68, 0x69):
             raise ValueError(f"address = 0x{self.address:02x}: an MPU-6050 has 0x68 or 0x69")
+
+    @property
+    def sample_bytes(self) -> int:
+        """What one sample of the FIFO takes: a 16-bit number of each of its series."""
+        return 12 if self.fifo_parts is Parts.BOTH else 6
+
+    @property
+    def overflows_after_s(self) -> float | None:
+        """How long the FIFO takes to fill with whole samples; None without one."""
+        return FIFO_BYTES // self.sample_bytes / self.fifo_rate_hz if self.fifo_rate_hz else None
