@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wayside_edge.pipeline.settings import ReadingSettings
 from wayside_edge.pipeline.units import conversion
@@ -115,18 +115,19 @@ def build(sensor: SensorSettings, buses: BusProvider) -> tuple[Driver, DriverKin
         raise sensor.options.error(f"a sensor of kind {sensor.kind} is on no bus; remove 'bus'", "bus")
     if sensor.bus is not None and buses.family(sensor.bus) not in kind.families:
         raise sensor.options.error(f"a {sensor.kind} needs a bus of family {wanted}, and {sensor.bus!r} is none", "bus")
-<<<<<<< HEAD
     for reading in sensor.reading:
         _check_reading(sensor, kind, reading)
-    return kind.build(from_table(kind.settings, sensor.options), sensor.bus or "", buses), kind
-=======
     settings = from_table(kind.settings, sensor.options)
+    _check_interval(sensor, kind, settings)
+    return kind.build(settings, sensor.bus or "", buses), kind
+
+
+def _check_interval(sensor: SensorSettings, kind: DriverKind, settings: Any) -> None:
+    """Refuse an interval at which samples are lost at every read."""
     full_s = kind.overflows_after_s(settings) if kind.overflows_after_s is not None else None
     if full_s is not None and sensor.interval_s >= full_s:
         what = f"the chip's FIFO is full after {full_s:.3g} s; read it at least twice as often, or collect more slowly"
         raise sensor.options.error(f"interval_s = {sensor.interval_s:g}: {what}", "interval_s")
-    return kind.build(settings, sensor.bus or "", buses), kind
->>>>>>> e8ce36e (Say when a FIFO cannot be read in time, and name files of the kernel that are garbled)
 
 
 def _check_reading(sensor: SensorSettings, kind: DriverKind, reading: ReadingSettings) -> None:
