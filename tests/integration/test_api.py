@@ -70,6 +70,25 @@ async def test_devices_are_paged_by_an_explicit_link(pool: Pool, client: httpx.A
     assert found["devices"][0]["state"] == "never seen"
 
 
+async def test_only_a_device_without_the_agent_falls_quiet(pool: Pool, client: httpx.AsyncClient) -> None:
+    for name, agent, minutes in (("agent", "wayside-edge 0.1.0", 60), ("plain-old", None, 16), ("plain-new", None, 14)):
+        device = await add_device(pool, name)
+        async with connection(pool) as conn:
+            await conn.execute(
+                "UPDATE device SET state = 'online', state_since = '2026-03-01', agent = %s,"
+                " last_seen = now() - %s * interval '1 minute' WHERE id = %s",
+                [agent, minutes, device],
+            )
+    found = (await client.get("/api/v1/devices")).json()["devices"]
+    assert {one["name"]: one["state"] for one in found} == {
+        "agent": "online",
+        "plain-new": "online",
+        "plain-old": "quiet",
+    }
+    quiet = (await client.get("/api/v1/devices/plain-old")).json()
+    assert (quiet["state"], quiet["state_since"]) == ("quiet", quiet["last_seen"])
+
+
 @pytest.mark.parametrize("order", ["asc", "desc"])
 async def test_history_is_whole_when_every_link_is_followed(pool: Pool, client: httpx.AsyncClient, order: str) -> None:
     await _telemetry(pool)
@@ -94,6 +113,22 @@ async def test_history_aggregates_in_buckets(pool: Pool, client: httpx.AsyncClie
         ("2026-03-01T00:00:20.000000Z", 24.875),
         ("2026-03-01T00:00:40.000000Z", 26.125),
     ]
+
+
+async def test_a_count_is_a_whole_number_without_the_unit_and_an_average_without_noise(
+    pool: Pool, client: httpx.AsyncClient
+) -> None:
+    device = await add_device(pool, "boiler-7")
+    tenths = [0.1, 0.2, 0.3, 23.001, 23.001, 23.001]
+    await add_series(pool, device, "temperature", "Cel", [(at(i), value) for i, value in enumerate(tenths)])
+
+    async def buckets(aggregation: str) -> list[tuple[str, str]]:
+        asked = {**SPAN, "aggregation": aggregation, "bucket": "3"}
+        page = (await client.get("/api/v1/devices/boiler-7/telemetry", params=asked)).json()
+        return [(sample["unit"], repr(sample["value"])) for sample in page["samples"]]
+
+    assert await buckets("count") == [("1", "3"), ("1", "3")]
+    assert await buckets("avg") == [("Cel", "0.2"), ("Cel", "23.001")]
 
 
 async def test_dates_are_midnights_in_utc(pool: Pool, client: httpx.AsyncClient) -> None:
@@ -160,6 +195,7 @@ async def test_dead_letters_are_listed_and_returned_as_they_came(pool: Pool, cli
         ("/api/v1/devices?cursor=%00", 422, "leave it out"),
         ("/api/v1/devices/boiler-7/telemetry/export?format=xls", 422, "format: Input should be 'csv' or 'json'"),
         ("/api/v1/devices/boiler-7/telemetry/export?series=x", 404, "boiler-7 has no series 'x'"),
+        ("/api/v1/devices/boiler-7/live?series=nope", 404, "boiler-7 has no series 'nope'"),
         ("/api/v1/devices/boiler-7/live?since=x", 422, "since: 'x' is no time"),
         ("/api/v1/devices/kiln-9/dead-letters", 404, "there is no device 'kiln-9'"),
         ("/api/v1/devices/kiln-9/incidents", 404, "there is no device 'kiln-9'"),

@@ -13,7 +13,8 @@ from wayside_server.domain.reading import ExportQuery, Format, Shape
 from wayside_server.errors import NotFoundError
 from wayside_server.storage.database import Pool
 from wayside_server.storage.reading import PostgresReading
-from wayside_testkit.telemetry import START, add_device, add_series, at
+from wayside_shared.quality import Quality
+from wayside_testkit.telemetry import START, add_device, add_qualities, add_series, at
 
 ALL = (to_us(START) - 10**15, to_us(START) + 10**15)
 NASTY = [
@@ -68,6 +69,23 @@ async def test_numbers_and_times_return_bit_for_bit(pool: Pool, reading: Postgre
     assert {(o["series"], o["unit"]) for o in objects} == {("temperature", '=Cel,"')}
     wide = json.loads(await _export(reading, Format.JSON, Shape.WIDE), parse_int=float)
     assert [repr(float(next(iter(o["values"].values())))) for o in wide] == [value for _, value in got]
+
+
+async def test_times_have_six_decimals_as_everywhere_in_the_api(pool: Pool, reading: PostgresReading) -> None:
+    device = await add_device(pool, "dev-1")
+    decimals = ["000000", "100000", "120000", "123000", "000001", "123456", "500000", "000000"]
+    moments = [START + timedelta(seconds=i, microseconds=int(part)) for i, part in enumerate(decimals)]
+    texts = [f"2026-03-01T00:00:0{i}.{part}Z" for i, part in enumerate(decimals)]
+    marked = await add_series(pool, device, "marked", "Cel", [(moment, 1.5) for moment in moments])
+    await add_qualities(pool, marked, [(moments[0], Quality.CLIPPED)])
+    await add_series(pool, device, "number", "Cel", [(moment, 1.5) for moment in moments])
+    await add_series(pool, device, "text", "1", [(moment, "x") for moment in moments])
+    rows = csv.DictReader(io.StringIO(await _export(reading, Format.CSV, Shape.LONG)))
+    assert [row["time"] for row in rows] == 3 * texts
+    assert [row["time"] for row in json.loads(await _export(reading, Format.JSON, Shape.LONG))] == 3 * texts
+    wide = csv.DictReader(io.StringIO(await _export(reading, Format.CSV, Shape.WIDE)))
+    assert [row["time"] for row in wide] == texts
+    assert [row["time"] for row in json.loads(await _export(reading, Format.JSON, Shape.WIDE))] == texts
 
 
 async def test_texts_return_and_no_cell_is_a_formula(pool: Pool, reading: PostgresReading) -> None:

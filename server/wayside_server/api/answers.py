@@ -18,7 +18,9 @@ class DeviceAnswer(BaseModel):
     """A device as the server knows it."""
 
     name: str
-    state: str = Field(description="'never seen', 'online' or 'offline'")
+    state: str = Field(
+        description="'never seen', 'online', 'offline', or 'quiet': does not run the agent, and sent nothing for 15 min"
+    )
     state_since: str | None = Field(description=TIME)
     last_seen: str | None = Field(description=TIME)
     created_at: str = Field(description=TIME)

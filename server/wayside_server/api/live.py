@@ -19,6 +19,7 @@ from wayside_server.domain.cursor import CursorError, decode_cursor, encode_curs
 from wayside_server.domain.live import Live
 from wayside_server.domain.moments import parse_moment, to_us
 from wayside_server.domain.reading import Reading
+from wayside_server.errors import NotFoundError
 
 HEARTBEAT_S = 15.0
 """Proxies close what is silent for 30 seconds or more."""
@@ -55,7 +56,11 @@ def live_router(reading: Reading, live: Live) -> APIRouter:
         if streams.locked():
             raise HTTPException(429, f"{MAX_STREAMS} live streams are open; close one", {"Retry-After": "10"})
         known = await reading.device(device)
-        wanted = [one.id for one in await reading.series(device) if not series or one.name in series]
+        known_series = await reading.series(device)
+        missing = set(series) - {one.name for one in known_series}
+        if missing:
+            raise NotFoundError(f"{device} has no series {min(missing)[:128]!r}")
+        wanted = [one.id for one in known_series if not series or one.name in series]
         if len(wanted) > MAX_LIVE_SERIES:
             raise HTTPException(422, f"{len(wanted)} series are too many to follow; name up to {MAX_LIVE_SERIES}")
         marks = await _marks(reading, device, wanted, since)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import Protocol, TypeAlias
 
@@ -12,13 +12,21 @@ from wayside_shared.quality import Quality
 JsonValue: TypeAlias = "float | int | bool | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 MAX_PAGE = 1_000
+QUIET_AFTER = timedelta(minutes=15)
+"""Longer than devices without the agent usually pause: its own session tells when it ends, theirs do not."""
+AVERAGE_DIGITS = 12
+"""Significant digits of an average: no sensor resolves more, and what a double has beyond them is rounding error."""
 MAX_WIDE_SERIES = 256
 """Columns of a wide export: each is one more sorted stream to merge."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device as the server knows it. `state` is 'never seen', 'online' or 'offline'; times are UTC."""
+    """A device as the server knows it; times are UTC.
+
+    `state` is 'never seen', 'online', 'offline', or 'quiet' for one without the agent that has sent nothing for
+    `QUIET_AFTER`; it is so since it was last seen.
+    """
 
     id: int
     name: str
@@ -80,7 +88,7 @@ class LatestSample:
 
 
 class Aggregation(Enum):
-    """What becomes of the numbers in a bucket."""
+    """What becomes of the numbers in a bucket: `avg` has 12 significant digits, `count` is an integer of unit 1."""
 
     AVG = "avg"
     MIN = "min"

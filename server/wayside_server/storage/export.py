@@ -11,6 +11,7 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import psycopg
 from psycopg import sql
 from psycopg.rows import DictRow, dict_row
@@ -86,8 +87,19 @@ async def _long(connection: Connection, query: ExportQuery, series: Sequence[Ser
 
 def frame(piece: bytes, head: bytes, middle: bytes, tail: bytes) -> bytes:
     """Rows `date time 0x02 value newline` as `head date T time middle value tail`. One copy for each replacement."""
-    rows = piece.replace(b" ", b"T").replace(b"\x02", middle).replace(b"\n", tail + head)
+    rows = _with_microseconds(piece).replace(b" ", b"T").replace(b"\x02", middle).replace(b"\n", tail + head)
     return head + rows[: -len(head)]
+
+
+def _with_microseconds(piece: bytes) -> bytes:
+    """Rows `date time 0x02 …` with all six decimals of the second: PostgreSQL leaves out zeros at the end."""
+    signs = np.frombuffer(piece, np.uint8)
+    ends = np.flatnonzero(signs == ord(b"\x02"))
+    starts = np.concatenate(([0], np.flatnonzero(signs == ord(b"\n"))[:-1] + 1))
+    lacking = len("2026-05-01 12:00:00.000000") - (ends - starts)
+    added = np.full(lacking.sum(), ord(b"0"), np.uint8)
+    added[(lacking.cumsum() - lacking)[lacking == len(".000000")]] = ord(b".")
+    return np.insert(signs, np.repeat(ends, lacking), added).tobytes()
 
 
 def _frame(kind: Format, series: Series) -> tuple[bytes, bytes, bytes]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,8 +13,11 @@ from psycopg.rows import DictRow, dict_row
 from wayside_server.domain.account import Account, DeviceRow, RowCount, StreamRow, settle
 from wayside_server.domain.moments import from_us
 from wayside_server.domain.reading import (
+    AVERAGE_DIGITS,
     DEAD_LETTER_HEAD_BYTES,
+    QUIET_AFTER,
     Absence,
+    Aggregation,
     DeadLetter,
     Device,
     ExportQuery,
@@ -55,11 +59,13 @@ class PostgresReading:
         self._conninfo = conninfo
 
     async def devices(self, *, after: str, search: str, limit: int) -> Sequence[Device]:
-        rows = await self._rows("devices", {"after": after, "search": search, "limit": limit})
+        rows = await self._rows(
+            "devices", {"after": after, "search": search, "limit": limit, "quiet_after": QUIET_AFTER}
+        )
         return [Device(**row) for row in rows]
 
     async def device(self, name: str) -> Device:
-        rows = await self._rows("device", {"name": name})
+        rows = await self._rows("device", {"name": name, "quiet_after": QUIET_AFTER})
         if not rows:
             raise NotFoundError(f"there is no device {name[:63]!r}")
         return Device(**rows[0])
@@ -103,11 +109,11 @@ class PostgresReading:
         async with self._snapshot() as cursor:
             await cursor.execute(statement, _history_values(query, list(by_id)))
             rows = await cursor.fetchall()
-        at = "ts" if query.aggregation is None else "bucket"
-        return [
-            Sample(by_id[row["series_id"]], row[at], _value(row), row["quality"] or Quality.GOOD, row.get("absent"))
-            for row in rows
-        ]
+        if query.aggregation is None:
+            return [
+                Sample(by_id[row["series_id"]], row["ts"], _value(row), row["quality"] or Quality.GOOD) for row in rows
+            ]
+        return [_bucket(by_id[row["series_id"]], row, query.aggregation) for row in rows]
 
     async def export(self, query: ExportQuery) -> AsyncGenerator[bytes, None]:
         await self.device(query.device)
@@ -205,6 +211,15 @@ def _history_values(query: HistoryQuery, ids: list[int]) -> dict[str, Any]:
         "limit": query.limit,
         "width": timedelta(microseconds=query.bucket_us),
     }
+
+
+def _bucket(series: Series, row: DictRow, aggregation: Aggregation) -> Sample:
+    value = row["value"]
+    if aggregation is Aggregation.COUNT:
+        series, value = replace(series, unit="1"), int(value)
+    elif aggregation is Aggregation.AVG and value is not None:
+        value = float(f"{value:.{AVERAGE_DIGITS}g}")
+    return Sample(series, row["bucket"], value, absent=row["absent"])
 
 
 def _latest(row: DictRow) -> LatestSample:

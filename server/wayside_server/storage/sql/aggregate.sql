@@ -1,4 +1,5 @@
--- What stands for {aggregate} in the statements `buckets_…` of reading.sql; each gives a 64-bit float.
+-- What stands for {aggregate} in the statements `buckets_…` of reading.sql; each gives a 64-bit float,
+-- `count` an integer.
 -- A sample without a value is NULL there.
 
 -- name: avg
@@ -14,7 +15,7 @@ max(value)
 sum(value)
 
 -- name: count
-count(value)::double precision
+count(value)
 
 -- name: first
 (array_agg(value ORDER BY ts, value) FILTER (WHERE value IS NOT NULL))[1]
