@@ -4,8 +4,11 @@ import asyncio
 import base64
 import http.client
 import json
+import os
+import re
 import ssl
 import stat
+import subprocess
 import tomllib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -329,3 +332,37 @@ async def test_plain_http_is_not_served(site: Site) -> None:
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert not (await reader.read(100)).startswith(b"HTTP")
     writer.close()
+
+
+PLAIN_PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "send-plain-json.md"
+
+
+def recipe(url: str, token: str) -> str:
+    """What the page on plain JSON tells to type for a certificate."""
+    (text,) = re.findall(r"## Get a certificate.*?```sh\n(.*?)```", PLAIN_PAGE.read_text(), re.DOTALL)
+    filled = str(text).replace("https://server.example:8443", url).replace("wst1.…", token)
+    assert url in filled
+    assert token in filled
+    return "set -u\n" + filled
+
+
+async def test_a_device_without_the_agent_enrols_as_the_page_says(site: Site, tmp_path: Path) -> None:
+    token = str(await site.enrolments.create_token("boiler-7", HOUR))
+    words = ["sh", "-c", recipe(site.url, token)]
+    for status in (0, 1):
+        done = await asyncio.to_thread(subprocess.run, words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stderr
+        if status == 0:
+            told = json.loads(done.stdout)
+            assert (told["device"], told["broker"]) == ("boiler-7", {"host": "broker.example", "port": 8884})
+        context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+        context.load_cert_chain(tmp_path / "device.pem", tmp_path / "device.key")  # raises when they do not match
+        assert stat.S_IMODE((tmp_path / "device.key").stat().st_mode) == 0o600
+    assert "was used before" in json.loads(done.stdout)["detail"]
+
+
+async def test_the_page_trusts_no_ca_but_that_of_the_token(site: Site, tmp_path: Path) -> None:
+    words = ["sh", "-c", recipe(site.url, str(new_token(bytes(32))))]
+    done = await asyncio.to_thread(subprocess.run, words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "another CA than the token's\n")
+    assert "ca.pem" not in await asyncio.to_thread(os.listdir, tmp_path)
