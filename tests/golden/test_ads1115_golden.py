@@ -10,7 +10,14 @@ from wayside_testkit.tape import Tape
 def tape(config: str, answer: str, code: str) -> Tape:
     idle = f"{int(config, 16) | 0x8000:04x}"
     return Tape(
-        (f"01{config}", ""), ("01", idle), (f"01{idle}", ""), ("01", config), ("01", answer), ("00", code), address=0x48
+        (f"01{config}", ""),
+        ("01", idle),
+        (f"01{idle}", ""),
+        ("01", config),
+        ("01", answer),
+        ("00", code),
+        ("01", answer),
+        address=0x48,
     )
 
 

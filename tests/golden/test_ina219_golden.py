@@ -28,12 +28,12 @@ def test_the_worked_example_as_a_conversation() -> None:
         ("00099b", ""),
         ("02", EXAMPLE["bus"]),
         ("02", ready),
-        ("00", "099b"),
-        ("05", "5000"),
         ("02", ready),
         ("01", EXAMPLE["shunt"]),
         ("04", EXAMPLE["current"]),
         ("03", EXAMPLE["power"]),
+        ("00", "099b"),
+        ("05", "5000"),
         ("000998", ""),
         address=0x40,
     )
@@ -54,12 +54,12 @@ def test_a_continuous_conversation_with_averages_and_a_negative_current() -> Non
         ("052000", ""),
         ("003fff", ""),
         ("02", "5d9a"),
-        ("00", "3fff"),
-        ("05", "2000"),
         ("02", "5d9a"),
         ("01", "fc18"),  # -1000 steps of 10 µV
         ("04", "f830"),  # -2000 steps
         ("03", "04ae"),
+        ("00", "3fff"),
+        ("05", "2000"),
         ("003ff8", ""),
         address=0x40,
     )

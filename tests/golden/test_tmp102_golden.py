@@ -25,11 +25,12 @@ from wayside_testkit.tape import Tape
 def test_twelve_bits(code: int, celsius: float) -> None:
     tape = Tape(
         ("01", "60a0"),
-        ("016180", ""),
-        ("01e180", ""),
+        ("010180", ""),
+        ("018180", ""),
         ("01", "61a0"),
         ("01", "e1a0"),
         ("00", f"{code << 4:04x}"),
+        ("01", "e1a0"),
         address=0x48,
     )
     (found,) = play(tape, Tmp102(Tmp102Settings(), "main", tape))
@@ -40,6 +41,7 @@ def test_twelve_bits(code: int, celsius: float) -> None:
 @pytest.mark.parametrize(("code", "celsius"), [(0x0960, 150.0), (0x0800, 128.0), (0x07FF, 127.9375), (0x1C90, -55.0)])
 def test_thirteen_bits(code: int, celsius: float) -> None:
     word = f"{code << 3 | 1:04x}"
-    tape = Tape(("01", "60a0"), ("016190", ""), ("01e190", ""), ("01", "e190"), ("00", word), address=0x48)
+    kept = ("01", "e190")
+    tape = Tape(("01", "60a0"), ("010190", ""), ("018190", ""), kept, ("00", word), kept, address=0x48)
     (found,) = play(tape, Tmp102(Tmp102Settings(extended=True), "main", tape))
     assert found.value == celsius

@@ -34,6 +34,7 @@ def test_the_data_format_in_one_shot(word: str, celsius: float) -> None:
         ("01", "0e20"),
         ("01", "2620"),
         ("00", word),
+        ("0f", "0117"),
         ("010620", ""),
         address=0x48,
     )
@@ -49,6 +50,7 @@ def test_a_tmp119_all_the_time() -> None:
         ("010060", ""),
         ("01", "2060"),
         ("00", "0c80"),
+        ("0f", "2117"),
         ("010460", ""),
         address=0x49,
     )

@@ -87,7 +87,9 @@ class Ads1115(I2cDriver):
         self.put_word(CONFIG, config | OS)
         wait_s = SLOWEST / self._settings.data_rate_hz + WAKE_S
         yield from self.poll(finished, wait_s, "did not finish its conversion")
-        return _reading(channel, signed(self.word(CONVERSION), 16))
+        code = signed(self.word(CONVERSION), 16)
+        finished()  # a supply that failed since the conversion ended has emptied its register
+        return _reading(channel, code)
 
 
 def _reading(channel: Ads1115Channel, code: int) -> Reading:

@@ -64,11 +64,12 @@ class Ina219(I2cDriver):
             yield from self.poll(self._ready, wait_s, "did not finish its conversion")
         else:
             fresh = self._ready()
-        mode = TRIGGERED if self._settings.mode is Mode.TRIGGERED else CONTINUOUS
-        if (self.word(CONFIG), self.word(CALIBRATION)) != (self._config | mode, self._settings.calibration):
-            raise self.error("lost its settings: did its power fail?", Quality.POWER_LOST)
         bus, shunt, current = self.word(BUS), signed(self.word(SHUNT), 16), signed(self.word(CURRENT), 16)
         power = self.word(POWER)  # last: it clears the flag that a conversion is ready
+        mode = TRIGGERED if self._settings.mode is Mode.TRIGGERED else CONTINUOUS
+        # After the measurement: a supply that fails while it is read empties the registers that are left.
+        if (self.word(CONFIG), self.word(CALIBRATION)) != (self._config | mode, self._settings.calibration):
+            raise self.error("lost its settings: did its power fail?", Quality.POWER_LOST)
         return self._readings(bus, shunt, current, power, Quality.GOOD if fresh else Quality.STALE)
 
     def close(self) -> None:

@@ -89,9 +89,13 @@ class Ina226(I2cDriver):
             yield from self.poll(ready, self._settings.conversion_s, "did not finish its conversion")
         else:
             ready()
+        bus, shunt = self.word(BUS), signed(self.word(SHUNT), 16)
+        current, power = signed(self.word(CURRENT), 16), self.word(POWER)
+        # After the measurement: a supply that fails while it is read empties the registers that are left.
         if (self.word(CONFIG), self.word(CALIBRATION)) != (self._config | self._mode, self._settings.calibration):
             raise self.error("lost its settings: did its power fail?", Quality.POWER_LOST)
-        return self._readings(flags, Quality.GOOD if flags & CONVERSION_READY else Quality.STALE)
+        quality = Quality.GOOD if flags & CONVERSION_READY else Quality.STALE
+        return self._readings(flags, (bus, shunt, current, power), quality)
 
     def close(self) -> None:
         """See `Driver`."""
@@ -100,8 +104,9 @@ class Ina226(I2cDriver):
                 self.put_word(CONFIG, self._config)
         self.disconnect()
 
-    def _readings(self, flags: int, quality: Quality) -> list[Reading]:
-        bus, shunt = self.word(BUS), signed(self.word(SHUNT), 16)
+    def _readings(self, flags: int, measured: tuple[int, int, int, int], quality: Quality) -> list[Reading]:
+        """Bus, shunt, current and power as `measured`, in steps."""
+        bus, shunt, current, power = measured
         if bus > BUS_END:
             raise self.error(f"gives {bus * BUS_STEP_V:.3f} V, beyond its range", Quality.OUT_OF_RANGE)
         shunt_quality = Quality.CLIPPED if shunt in (-0x8000, 0x7FFF) else quality
@@ -116,10 +121,9 @@ class Ina226(I2cDriver):
             readings += [Reading("current", None, "A", quality=beyond), Reading("power", None, "W", quality=beyond)]
         else:
             step_a, step_w = self._settings.current_step_a, POWER_STEPS * self._settings.current_step_a
-            current, power = signed(self.word(CURRENT), 16) * step_a, self.word(POWER) * step_w
             readings += [
-                Reading("current", current, "A", decimals=decimals_of(step_a), quality=shunt_quality),
-                Reading("power", power, "W", decimals=decimals_of(step_w), quality=power_quality),
+                Reading("current", current * step_a, "A", decimals=decimals_of(step_a), quality=shunt_quality),
+                Reading("power", power * step_w, "W", decimals=decimals_of(step_w), quality=power_quality),
             ]
         if self._settings.alert is not Alert.NONE:
             readings.append(Reading("alert", bool(flags & ALERT_FLAG), "1", quality=quality))

@@ -36,22 +36,22 @@ class Tmp102(I2cDriver):
     def __init__(self, settings: Tmp102Settings, bus: str, buses: BusProvider) -> None:
         super().__init__(buses, bus, settings.address)
         self._settings = settings
-        self._config = TWELVE_BITS | SHUT_DOWN | RATE_4_HZ | (EXTENDED if settings.extended else 0)
+        # Written without the bits that it keeps at 1: what then has none of them is a chip that keeps all it is given.
+        self._written = SHUT_DOWN | RATE_4_HZ | (EXTENDED if settings.extended else 0)
+        self._config = self._written | TWELVE_BITS
 
     def start(self) -> None:
         """See `Driver`. The chip has no identity: bits that it keeps at 1 and at 0 tell it."""
         self.connect()
-        found = self.word(CONFIG)
-        if not _like_a_tmp102(found):
-            what = f"is no TMP102: its configuration is 0x{found:04x}; check kind and address"
-            raise self.error(what, Quality.WRONG_CHIP)
-        self.put_word(CONFIG, self._config)
+        self._check_like(self.word(CONFIG))
+        self.put_word(CONFIG, self._written)
 
     def read(self) -> Steps[Sequence[Reading]]:
         """See `Driver`. Takes 35 ms."""
-        self.put_word(CONFIG, self._config | ONE_SHOT)
+        self.put_word(CONFIG, self._written | ONE_SHOT)
         yield from self.poll(self._ready, LONGEST_S, "did not finish its measurement")
         word = self.word(TEMPERATURE)
+        self._ready()  # a supply that failed since the measurement ended has emptied the register
         if bool(word & EXTENDED_DATA) != self._settings.extended:
             raise self.error("gives its temperature in the other format: did its power fail?", Quality.POWER_LOST)
         bits = 13 if self._settings.extended else 12
@@ -66,8 +66,14 @@ class Tmp102(I2cDriver):
         """See `Driver`. After one shot the chip sleeps by itself."""
         self.disconnect()
 
+    def _check_like(self, config: int) -> None:
+        if not _like_a_tmp102(config):
+            what = f"is no TMP102: its configuration is 0x{config:04x}; check kind and address"
+            raise self.error(what, Quality.WRONG_CHIP)
+
     def _ready(self) -> bool:
         found = self.word(CONFIG)
+        self._check_like(found)
         if found & ~ONE_SHOT & ~ALERT != self._config:
             raise self.error("lost its settings: did its power fail?", Quality.POWER_LOST)
         return bool(found & ONE_SHOT)

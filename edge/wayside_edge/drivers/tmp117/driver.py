@@ -42,10 +42,7 @@ class Tmp117(I2cDriver):
     def start(self) -> Steps[None]:
         """See `Driver`. Resets the chip, which loads its offset from its EEPROM."""
         self.connect()
-        identity = self.word(DEVICE_ID)
-        if identity & 0xFFF != IDENTITY:
-            what = f"is no TMP117: identity 0x{identity:04x} instead of 0x0117; check kind and address"
-            raise self.error(what, Quality.WRONG_CHIP)
+        self._check_identity()
         self.put_word(CONFIG, SOFT_RESET)
         yield from self.poll(
             lambda: not self.word(CONFIG) & EEPROM_BUSY,
@@ -63,6 +60,7 @@ class Tmp117(I2cDriver):
             yield from self.poll(self._ready, self._settings.conversion_s, "did not finish its measurement")
         fresh = self._settings.mode is Mode.ONE_SHOT or self._ready()
         word = self.word(RESULT)
+        self._check_identity()  # a TMP102 that took its place has twice the steps, and settings that look alike
         if word == NO_RESULT:
             raise self.error("has made no measurement since its reset", Quality.NOT_READY)
         celsius = signed(word, 16) * STEP_C
@@ -77,6 +75,12 @@ class Tmp117(I2cDriver):
             if self._bus is not None:
                 self.put_word(CONFIG, self._config | SHUT_DOWN)
         self.disconnect()
+
+    def _check_identity(self) -> None:
+        identity = self.word(DEVICE_ID)
+        if identity & 0xFFF != IDENTITY:
+            what = f"is no TMP117: identity 0x{identity:04x} instead of 0x0117; check kind and address"
+            raise self.error(what, Quality.WRONG_CHIP)
 
     def _ready(self) -> bool:
         """Whether there is a new measurement; asking clears the flag."""
