@@ -102,7 +102,10 @@ def test_an_overflow() -> None:
     settings = Mpu6050Settings(fifo_rate_hz=1000, bandwidth_hz=5, fifo_parts=Parts.ACCELERATION)
     driver = Mpu6050(settings, "main", tape)
     finish(driver.start(), ignore)
-    assert [reading.name for reading in finish(driver.read(), ignore)] == ["temperature"]
+    assert [(reading.name, reading.quality) for reading in finish(driver.read(), ignore)] == [
+        *((f"acceleration_{axis}", Quality.INVALID) for axis in "xyz"),
+        ("temperature", Quality.GOOD),
+    ]
     assert tape.rest() == 0
 
 
