@@ -76,9 +76,9 @@ def test_a_board_that_is_no_raspberry_pi(machine: Machine) -> None:
 
 
 def test_what_nobody_needs_is_no_fault_and_without_a_configuration_a_warning(pi: Machine) -> None:
-    assert {finding.level for finding in examined(pi, HOST).values()} == {Level.OK}
+    assert {finding.level for finding in examined(pi, HOST).values()} == {Level.NOTE}
     levels = {area: finding.level for area, finding in examined(pi).items()}
-    assert levels == {**dict.fromkeys(("i2c", "spi", "gpio", "w1"), Level.WARNING), "power": Level.OK}
+    assert levels == {**dict.fromkeys(("i2c", "spi", "gpio", "w1"), Level.WARNING), "power": Level.NOTE}
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_lines_of_config_txt(text: str, lines: set[str]) -> None:
         ("80000\n", "0", [Level.WARNING], "was slowed down since the start"),
         (None, "1", [Level.PROBLEM], "too low now"),
         (None, "0", [Level.OK], "high enough"),
-        (None, None, [Level.OK], "does not tell"),
+        (None, None, [Level.NOTE], "does not tell"),
     ],
 )
 def test_power(flags: str | None, alarm: str | None, levels: list[Level], said: str, machine: Machine) -> None:

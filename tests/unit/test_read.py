@@ -1,5 +1,6 @@
 """`wayside-edge read`: sensors on simulated buses, read without an agent."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -16,10 +17,12 @@ import pytest
 from wayside_edge import registry
 from wayside_edge.__main__ import main
 from wayside_edge.commands.read import _bus, _option
+from wayside_edge.drivers.kernel import there, thermal
 from wayside_edge.errors import ConfigError
 from wayside_firmware.board import open_bus
 from wayside_firmware.board.chips.max31855 import Max31855Chip
 from wayside_shared.errors import EXIT_CONFIG
+from wayside_testkit.kernel import SysTree
 from wayside_testkit.sensing import Bench, State
 
 BOARD = """
@@ -200,6 +203,39 @@ def test_the_machine_itself_is_on_no_bus(read: Run) -> None:
     status, out, _ = read("host", "--json")
     assert status == 0
     assert "memory_used" in {reading["name"] for reading in json.loads(out)["readings"]}
+
+
+def test_what_a_read_does_not_give_is_named(board: Path, read: Run) -> None:
+    said = "not in this read: humidity; turned off, not there, or a rate, which takes a second read: --watch"
+    assert said in read("attic", "--config", board)[1].splitlines()
+    assert "not in this read" not in read("bme280", "--config", board, "--bus", "lab")[1]
+
+
+def test_a_kind_that_reads_what_the_kernel_has_lists_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Run
+) -> None:
+    tree = SysTree(tmp_path)
+    for number, name in enumerate(("cpu-thermal", "gpu-thermal", "gpu-thermal")):
+        tree.thermal(number, name, "41000")
+    found = dataclasses.replace(thermal.KIND, there=lambda: there(thermal.SOURCE, tree.root))
+    monkeypatch.setattr(thermal, "KIND", found)
+    status, _, err = read("thermal")
+    assert status == EXIT_CONFIG
+    assert err.endswith("; this machine has: --option device=cpu-thermal, --option device=gpu-thermal\n")
+    assert "'device' is missing" in err
+    monkeypatch.setattr(thermal, "KIND", dataclasses.replace(found, there=list))
+    assert "this machine has" not in read("thermal")[2]
+
+
+def test_a_cell_that_is_no_number_is_shown_as_what_the_agent_makes_of_it(tmp_path: Path, read: Run) -> None:
+    (tmp_path / "a.csv").write_text("date,T\n2026-01-01,warm\n")
+    file = tmp_path / "edge.toml"
+    column = '[[sensor.columns]]\ncolumn = "T"\nname = "t"\nunit = "Cel"\n'
+    sensor = f'name = "a"\nkind = "replay"\nfile = "{tmp_path}/a.csv"\ntime_column = "date"\n'
+    file.write_text(f"[[sensor]]\n{sensor}{column}")
+    assert read("a", "--config", file)[1].splitlines()[1].split() == ["t", "-", "Cel", "refused:", "non_finite"]
+    (reading,) = json.loads(read("a", "--config", file, "--json")[1])["readings"]
+    assert (reading["value"], reading["quality"]) == (None, "refused: non_finite")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import fnmatch
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from math import isfinite
 from random import SystemRandom
 from typing import Any, Final
 
@@ -21,9 +23,10 @@ from wayside_edge.hal.buses import BUS_KINDS, Buses, BusSettings
 from wayside_edge.hal.clock import ClockSettings, SystemClock
 from wayside_edge.pipeline.conditioning import Conditioner
 from wayside_edge.pipeline.schedule import Backoff
-from wayside_edge.ports import Clock, DriverKind, Reading
+from wayside_edge.ports import Clock, Driver, DriverKind, Reading
 from wayside_edge.registry import SensorSettings
 from wayside_shared.clock import NS_PER_MS, NS_PER_S
+from wayside_shared.rejects import RejectCode
 from wayside_shared.settings import Table, suggestion
 
 KERNEL_BUSES: Final = (
@@ -33,6 +36,8 @@ KERNEL_BUSES: Final = (
 """How people write the kernel's buses: by the names of their device nodes."""
 NODE_SETTINGS: Final = {"gpio": "chip", "uart": "port"}
 """The setting of a kind of bus that takes a device node."""
+REFUSED: Final = f"refused: {RejectCode.NON_FINITE.value}"
+"""What becomes of a value that is NaN or infinite: a cell of a recording that is no number."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -48,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     """
     buses, sensor, kind = _wanted(options)
     provider = Buses(buses)
-    driver, _ = registry.build(sensor, provider)
+    driver = _built(sensor, kind, provider)
     clock = SystemClock(ClockSettings())
     course = Course(
         sensor.name,
@@ -66,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         if options.watch:
             _watch(_where(sensor, kind), islice(outcomes, options.count), as_json=options.json)
         else:
-            _once(_where(sensor, kind), next(outcomes), as_json=options.json)
+            _once(_where(sensor, kind), kind, next(outcomes), as_json=options.json)
     except KeyboardInterrupt:
         print()
     finally:
@@ -101,6 +106,18 @@ def _wanted(options: argparse.Namespace) -> tuple[Sequence[BusSettings], SensorS
     held = dataclasses.replace(sensor.options, values={**sensor.options.values, **chip})
     interval_s = options.interval or sensor.interval_s
     return buses, dataclasses.replace(sensor, options=held, interval_s=interval_s), kind
+
+
+def _built(sensor: SensorSettings, kind: DriverKind, buses: Buses) -> Driver:
+    try:
+        driver, _ = registry.build(sensor, buses)
+    except ConfigError as error:
+        there = list(kind.there()) if kind.there is not None else []
+        if not there:
+            raise
+        said = ", ".join(f"--option {setting}" for setting in there)
+        raise ConfigError(f"{str(error).rstrip('.')}; this machine has: {said}") from error
+    return driver
 
 
 def _kind(name: str, sensors: Sequence[str]) -> DriverKind:
@@ -163,10 +180,19 @@ def _outcomes(course: Course, clock: Clock) -> Iterator[Outcome]:
             yield outcome
 
 
-def _once(where: str, outcome: Outcome, *, as_json: bool) -> None:
+def _once(where: str, kind: DriverKind, outcome: Outcome, *, as_json: bool) -> None:
     if outcome.error is not None:
         raise outcome.error
-    print(_json(outcome) if as_json else "\n".join((where, *_table(outcome), f"read in {_took_ms(outcome):.1f} ms")))
+    tail = (*_not_given(kind, outcome), f"read in {_took_ms(outcome):.1f} ms")
+    print(_json(outcome) if as_json else "\n".join((where, *_table(outcome), *tail)))
+
+
+def _not_given(kind: DriverKind, outcome: Outcome) -> Iterator[str]:
+    names = [reading.name for reading in outcome.readings]
+    lacking = [quantity.name for quantity in kind.quantities if not fnmatch.filter(names, quantity.name)]
+    if lacking:
+        told = ", ".join(lacking)
+        yield f"not in this read: {told}; turned off, not there, or a rate, which takes a second read: --watch"
 
 
 def _watch(where: str, outcomes: Iterator[Outcome], *, as_json: bool) -> None:
@@ -208,15 +234,24 @@ def _show(shown: Sequence[str], before: int) -> int:
 def _table(outcome: Outcome) -> Iterator[str]:
     if outcome.error is not None:
         yield f"{outcome.error.quality.label}: {outcome.error}"
-    rows = [(reading.name, _value(reading), reading.unit, reading.quality.label) for reading in outcome.readings]
+    rows = [(reading.name, _value(reading), reading.unit, _trust(reading)) for reading in outcome.readings]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
     for name, value, unit, quality in rows:
         yield f"  {name:<{widths[0]}}  {value:>{widths[1]}} {unit:<{widths[2]}}  {quality}"
 
 
+def _trust(reading: Reading) -> str:
+    """Its quality, or that the agent will refuse and count it."""
+    return REFUSED if _is_no_number(reading) else reading.quality.label
+
+
+def _is_no_number(reading: Reading) -> bool:
+    return isinstance(reading.value, float) and not isfinite(reading.value)
+
+
 def _value(reading: Reading) -> str:
     value = reading.value
-    if value is None:
+    if value is None or _is_no_number(reading):
         return "-"
     if isinstance(value, float):
         return f"{value:.{reading.decimals}f}" if reading.decimals is not None else f"{value:g}"
@@ -231,11 +266,13 @@ def _json(outcome: Outcome) -> str:
     readings = [
         {
             "name": reading.name,
-            "value": round(reading.value, reading.decimals)
+            "value": None
+            if _is_no_number(reading)
+            else round(reading.value, reading.decimals)
             if isinstance(reading.value, float) and reading.decimals is not None
             else reading.value,
             "unit": reading.unit,
-            "quality": reading.quality.label,
+            "quality": _trust(reading),
         }
         for reading in outcome.readings
     ]

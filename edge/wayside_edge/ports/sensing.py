@@ -184,6 +184,7 @@ class DriverKind:
         overflows_after_s: how long the chip can collect samples with such settings before some are lost, in seconds:
             a longer `interval_s` cannot work. It gives None when the chip collects none; it is None itself where no
             settings make the chip do so.
+        there: what this machine has that such a driver can read, as settings `key=value`; None for chips on buses.
     """
 
     title: str
@@ -194,3 +195,4 @@ class DriverKind:
     addresses: tuple[int, ...] = ()
     identify: Callable[[I2cBus, int], bool] | None = None
     overflows_after_s: Callable[[Any], float | None] | None = None
+    there: Callable[[], Sequence[str]] | None = None

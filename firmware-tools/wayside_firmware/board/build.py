@@ -9,7 +9,7 @@ from typing import Any
 from wayside_firmware.board import chips
 from wayside_firmware.board.air import PLACES, Air, RecordedAir, RecordingSettings, Weather
 from wayside_firmware.board.bus import SimulatedBus, SimulatedSpi
-from wayside_firmware.board.chip import SIGNALS, Model, Surroundings, Swing
+from wayside_firmware.board.chip import SIGNALS, Fault, Model, Surroundings, Swing
 from wayside_firmware.board.serial import SimulatedSerial
 from wayside_shared.errors import ConfigError
 from wayside_shared.settings import Table, from_table, setting
@@ -36,7 +36,9 @@ class BoardSettings:
     chips: list[ChipSettings] = setting("The chips on the bus.")
     hurry: float = setting("How many times faster than real the weather changes.", 1.0, minimum=0.0, maximum=1e6)
     faults_file: Path | None = setting(
-        "File that breaks chips while it says so: lines such as '0x76 absent', or nack, stuck, wrong_identity.", None
+        "File that breaks chips while it says so, with lines such as '0x76 absent' (on SPI the chip select, on a serial"
+        f" line 0): {', '.join(fault.value for fault in Fault)}.",
+        None,
     )
 
     def __post_init__(self) -> None:

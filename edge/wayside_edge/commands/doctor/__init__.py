@@ -13,7 +13,7 @@ from wayside_edge.commands.doctor.finding import Finding, Level, User, problem
 from wayside_edge.errors import ConfigError
 from wayside_edge.hal.clock import ClockSettings, SystemClock
 
-MARKS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM"}
+MARKS = {Level.OK: "ok     ", Level.NOTE: "note   ", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM"}
 
 
 def run(options: argparse.Namespace, root: Path = Path("/"), user: User | None = None) -> int:

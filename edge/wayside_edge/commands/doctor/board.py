@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from wayside_edge import registry
-from wayside_edge.commands.doctor.finding import Finding, User, group_of, ok, problem, user_name, warning
+from wayside_edge.commands.doctor.finding import Finding, User, group_of, note, ok, problem, user_name, warning
 from wayside_edge.config import AgentSettings
 from wayside_edge.hal.buses import Buses
 from wayside_edge.hal.discovery import Discovery
@@ -85,7 +85,7 @@ def _interface(interface: _Interface, root: Path, user: User, *, needed: bool, k
     area = interface.family
     if not nodes:
         if known and not needed:
-            yield ok(area, f"{interface.title} is not enabled, and no [[bus]] needs it")
+            yield note(area, f"{interface.title} is not enabled, and no [[bus]] needs it")
             return
         say = problem if needed else warning
         yield say(area, f"{interface.title} is not enabled", _enabling(interface, root))
@@ -185,7 +185,7 @@ def _power(root: Path) -> Iterator[Finding]:
         when = "is slowed down now" if flags & SLOWED else "was slowed down since the start"
         yield warning("power", f"the processor {when}", f"cool the board; and {SUPPLY}")
     if not alarms and not words:
-        yield ok("power", "this board does not tell how its supply is")
+        yield note("power", "this board does not tell how its supply is")
     elif not any(alarms) and not flags:
         yield ok("power", "the supply is high enough")
 

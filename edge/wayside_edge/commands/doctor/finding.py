@@ -12,6 +12,8 @@ class Level(Enum):
     """How bad it is."""
 
     OK = "ok"
+    NOTE = "note"
+    """Not there, or not known, and nothing needs it."""
     WARNING = "warning"
     """It works, but not for long or not well."""
     PROBLEM = "problem"
@@ -38,6 +40,11 @@ class Finding:
 def ok(area: str, what: str) -> Finding:
     """Something that is as it should be."""
     return Finding(area, Level.OK, what)
+
+
+def note(area: str, what: str) -> Finding:
+    """Something that nothing needs, and that is good to know."""
+    return Finding(area, Level.NOTE, what)
 
 
 def warning(area: str, what: str, fix: str) -> Finding:

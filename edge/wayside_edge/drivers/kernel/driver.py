@@ -76,6 +76,16 @@ class Source:
     hint: str
 
 
+def there(source: Source, root: Path = SYS) -> Sequence[str]:
+    """The settings that name each device of `source`.
+
+    Args:
+        source: the part of the kernel.
+        root: where sysfs is mounted.
+    """
+    return list(dict.fromkeys(f"device={device.name}" for device in devices(root, source.pattern, source.label)))
+
+
 class KernelSensor:
     """A device of the kernel's.
 

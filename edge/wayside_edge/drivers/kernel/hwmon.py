@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from wayside_edge.drivers.kernel.driver import Channel, KernelSensor, KernelSettings, Source
+from wayside_edge.drivers.kernel.driver import Channel, KernelSensor, KernelSettings, Source, there
 from wayside_edge.errors import SensorError
 from wayside_edge.hal.sysfs import SysfsDevice
 from wayside_edge.ports import DriverKind, Quantity
@@ -78,5 +78,6 @@ KIND = DriverKind(
         Quantity("humidity*", "%", 0.0, 100.0, "the chip's"),
         Quantity("*", "", -1e12, 1e12, "the chip's"),
     ),
+    there=lambda: there(SOURCE),
 )
 """What no chip exceeds; the kernel's drivers know their chips' limits."""

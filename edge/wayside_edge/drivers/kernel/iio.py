@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from math import degrees
 from typing import Final, NamedTuple
 
-from wayside_edge.drivers.kernel.driver import Channel, KernelSensor, KernelSettings, Source
+from wayside_edge.drivers.kernel.driver import Channel, KernelSensor, KernelSettings, Source, there
 from wayside_edge.errors import BusError, SensorError
 from wayside_edge.hal.sysfs import SysfsDevice
 from wayside_edge.ports import DriverKind, Quantity
@@ -137,5 +137,6 @@ KIND = DriverKind(
         Quantity("pressure*", "hPa", 0.0, 1e6, "the chip's"),
         Quantity("*", "", -1e12, 1e12, "the chip's"),
     ),
+    there=lambda: there(SOURCE),
 )
 """What no chip exceeds; the kernel's drivers know their chips' limits."""

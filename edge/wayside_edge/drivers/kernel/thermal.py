@@ -6,7 +6,7 @@ Source: Linux, Documentation/ABI/testing/sysfs-class-thermal: `type`, and `temp`
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from wayside_edge.drivers.kernel.driver import Channel, KernelSensor, KernelSettings, Source
+from wayside_edge.drivers.kernel.driver import Channel, KernelSensor, KernelSettings, Source, there
 from wayside_edge.hal.sysfs import SysfsDevice
 from wayside_edge.ports import DriverKind, Quantity
 
@@ -27,4 +27,5 @@ KIND = DriverKind(
     settings=KernelSettings,
     build=lambda settings, _bus, _buses: KernelSensor(settings, SOURCE),
     quantities=(Quantity("temperature", "Cel", -273.15, 2000.0, "the chip's"),),
+    there=lambda: there(SOURCE),
 )
