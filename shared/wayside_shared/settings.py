@@ -58,6 +58,7 @@ def setting(
     pattern: str | None = None,
     choices: Sequence[Any] | None = None,
     sample: Any = None,
+    hexadecimal: bool = False,
 ) -> Any:
     """A field of a settings class.
 
@@ -70,6 +71,7 @@ def setting(
         pattern: regular expression that a text must match as a whole.
         choices: the only values allowed.
         sample: value to show in the sample file when it differs from the default.
+        hexadecimal: show the number as 0x76, as the field writes it.
     """
     metadata = {
         "doc": doc,
@@ -78,6 +80,7 @@ def setting(
         "pattern": pattern,
         "choices": choices,
         "sample": sample,
+        "hexadecimal": hexadecimal,
     }
     if factory is not None:
         return dataclasses.field(default_factory=factory, metadata=metadata, kw_only=True)
@@ -161,7 +164,7 @@ def to_sample(cls: type[Any], heading: str = "", *, path: str = "", leave_out: C
             head = _header(place, hints[field.name])
             nested.append(f"\n# {field.metadata['doc']}\n{head}\n{to_sample(inner, path=place)}".rstrip())
         elif hints[field.name] is not Table:
-            lines.extend(_sample_lines(field))
+            lines.extend(_sample_lines(field, hints[field.name]))
     return "\n".join([*lines, *nested]).strip() + "\n"
 
 
@@ -200,11 +203,29 @@ def describe(cls: type[Any], *, path: str = "") -> list[tuple[str, str, str, str
         if inner is not None:
             rows.extend(describe(inner, path=name))
             continue
-        default = "required" if field.default is dataclasses.MISSING else _toml(field.default)
+        default = "required" if field.default is dataclasses.MISSING else _shown(field.default, field.metadata)
         if field.default_factory is not dataclasses.MISSING:
             default = _toml(field.default_factory())
-        rows.append((name, _type_name(hints[field.name]), default, field.metadata["doc"]))
+        limits = _limits(field.metadata)
+        kind = _type_name(hints[field.name]) + (f": {limits}" if limits else "")
+        rows.append((name, kind, default, field.metadata["doc"]))
     return rows
+
+
+def _limits(metadata: Mapping[str, Any]) -> str:
+    """The values that a setting may have, in words; empty when its type says it all."""
+    low, high = (_shown(metadata[name], metadata) for name in ("minimum", "maximum"))
+    if metadata["choices"] is not None:
+        return ", ".join(_shown(choice, metadata) for choice in metadata["choices"])
+    if metadata["minimum"] is not None and metadata["maximum"] is not None:
+        return f"{low} to {high}"
+    ends = (("at least", "minimum", low), ("at most", "maximum", high))
+    return "".join(f"{words} {end}" for words, name, end in ends if metadata[name] is not None)
+
+
+def _shown(value: Any, metadata: Mapping[str, Any]) -> str:
+    """`value` as TOML, in the way that the field writes such numbers."""
+    return f"0x{value:02x}" if metadata["hexadecimal"] and type(value) is int and value >= 0 else _toml(value)
 
 
 def _is_required(field: "dataclasses.Field[Any]") -> bool:
@@ -215,15 +236,18 @@ def _header(place: str, hint: Any) -> str:
     return f"[[{place}]]" if typing.get_origin(hint) is list else f"[{place}]"
 
 
-def _sample_lines(field: "dataclasses.Field[Any]") -> list[str]:
+def _sample_lines(field: "dataclasses.Field[Any]", hint: Any) -> list[str]:
     value = field.metadata["sample"]
     if value is None and field.default is not dataclasses.MISSING:
         value = field.default
     elif value is None and field.default_factory is not dataclasses.MISSING:
         value = field.default_factory()
-    shown = "" if value is None else f" {_toml(value)}"
+    shown = "" if value is None else f" {_shown(value, field.metadata)}"
+    is_enum = isinstance(hint, type) and issubclass(hint, Enum)
+    allowed = _type_name(hint) if is_enum else _limits(field.metadata)
+    told = [f"# {field.metadata['doc']}", *([f"# Allowed: {allowed}."] if allowed else [])]
     mark = "" if _is_required(field) else "# "
-    return [f"# {field.metadata['doc']}", f"{mark}{field.name} ={shown}"]
+    return [*told, f"{mark}{field.name} ={shown}"]
 
 
 def _toml(value: Any) -> str:
@@ -305,13 +329,16 @@ def _convert_scalar(table: Table, key: str, hint: Any, value: Any, metadata: Map
 def _check_limits(table: Table, key: str, value: Any, metadata: Mapping[str, Any]) -> None:
     low, high, pattern, choices = (metadata[name] for name in ("minimum", "maximum", "pattern", "choices"))
     if choices is not None and value not in choices:
-        one_of = ", ".join(map(_toml, choices))
-        raise table.error(f"{key} = {_toml(value)}: must be one of {one_of}{_meant(value, choices)}", key)
+        said = f"{key} = {_shown(value, metadata)}: must be one of {_limits(metadata)}"
+        raise table.error(said + _meant(_shown(value, metadata), [_shown(c, metadata) for c in choices]), key)
     if type(value) is float and not isfinite(value):
         raise table.error(f"{key} = {value}: must be a finite number", key)
     if (low is not None and value < low) or (high is not None and value > high):
-        bounds = " and ".join([f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None))
-        raise table.error(f"{key} = {value}: must be {bounds}", key)
+        ends = [
+            (word, _shown(end, metadata)) for word, end in (("at least", low), ("at most", high)) if end is not None
+        ]
+        bounds = " and ".join(f"{word} {end}" for word, end in ends)
+        raise table.error(f"{key} = {_shown(value, metadata)}: must be {bounds}", key)
     if pattern is not None and re.fullmatch(pattern, value) is None:
         raise table.error(f"{key} = {value!r}: must match {pattern}", key)
 

@@ -125,6 +125,43 @@ def test_the_sample_parses_back() -> None:
     assert root.branch[0].leaves[0].column == "a"
 
 
+@dataclass(frozen=True, slots=True)
+class Limited:
+    address: int = setting("An address.", 0x48, choices=(0x48, 0x49), hexadecimal=True)
+    second: int | None = setting("Another.", None, minimum=0x03, maximum=0x77, hexadecimal=True)
+    share: float = setting("A share.", 0.5, minimum=0.0)
+    colour: Colour = setting("A colour.", Colour.RED)
+    free: str = setting("A text.", "x")
+
+
+def test_the_reference_and_the_sample_tell_what_is_allowed() -> None:
+    assert [row[:3] for row in describe(Limited)] == [
+        ("address", "integer: 0x48, 0x49", "0x48"),
+        ("second", "integer: 0x03 to 0x77", "none"),
+        ("share", "number: at least 0.0", "0.5"),
+        ("colour", '"red" or "blue"', '"red"'),
+        ("free", "text", '"x"'),
+    ]
+    lines = to_sample(Limited).splitlines()
+    assert lines[:3] == ["# An address.", "# Allowed: 0x48, 0x49.", "# address = 0x48"]
+    told = [line for line in lines if line.startswith("# Allowed")]
+    assert told[1:] == ["# Allowed: 0x03 to 0x77.", "# Allowed: at least 0.0.", '# Allowed: "red" or "blue".']
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("address = 0x99", "edge.toml:1: address = 0x99: must be one of 0x48, 0x49"),
+        ("second = 0x99", "edge.toml:1: second = 0x99: must be at least 0x03 and at most 0x77"),
+        ('colour = "green"', 'edge.toml:1: colour = "green": must be one of "red", "blue"'),
+    ],
+)
+def test_a_message_shows_a_value_as_the_field_writes_it_and_the_choices_once(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_toml(Limited, text, "edge.toml")
+    assert str(caught.value).split("; did you mean")[0] == said
+
+
 def test_the_reference_lists_every_key() -> None:
     assert [row[0] for row in describe(Root)] == [
         "host",

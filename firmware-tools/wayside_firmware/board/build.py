@@ -20,7 +20,9 @@ class ChipSettings:
     """One chip."""
 
     model: str = setting("What it is.", sample="bme280", choices=tuple(chips.MODELS))
-    address: int | None = setting("Its I2C address; without one its usual.", None, minimum=0x03, maximum=0x77)
+    address: int | None = setting(
+        "Its I2C address; without one its usual.", None, minimum=0x03, maximum=0x77, hexadecimal=True
+    )
     chip_select: int = setting("Its chip select on SPI.", 0, minimum=0, maximum=255)
     place: str = setting("Where it is.", "office", choices=tuple(PLACES))
     seed: int = setting("Chooses its weather, calibration and noise; 0 has the calibration of the data sheet.", 1)

@@ -38,7 +38,7 @@ class Ads1115Channel:
 class Ads1115Settings:
     """Settings of a sensor of kind `ads1115`."""
 
-    address: int = setting("I2C address: 0x48 to 0x4b with ADDR at GND, VDD, SDA, SCL.", 0x48)
+    address: int = setting("I2C address: 0x48 to 0x4b with ADDR at GND, VDD, SDA, SCL.", 0x48, hexadecimal=True)
     data_rate_hz: int = setting("Conversions per second: slower is less noisy.", 128, choices=DATA_RATES_HZ)
     channels: list[Ads1115Channel] = setting("The inputs to read, each a [[sensor.channels]].")
 

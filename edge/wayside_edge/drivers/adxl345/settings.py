@@ -19,7 +19,7 @@ FIFO_DEPTH = 32
 class Adxl345Settings:
     """Settings of a sensor of kind `adxl345`."""
 
-    address: int = setting("I2C address: 83 (0x53) with SDO at ground, 29 (0x1d) with SDO at VDD.", 0x53)
+    address: int = setting("I2C address: 0x53 with SDO at ground, 0x1d with SDO at VDD.", 0x53, hexadecimal=True)
     chip_select: int = setting("Chip select on an SPI bus: Y of /dev/spidevX.Y.", 0, minimum=0, maximum=255)
     range_g: int = setting("Full scale, ± standard gravity.", 16, choices=RANGES_G)
     fifo_rate_hz: float = setting(

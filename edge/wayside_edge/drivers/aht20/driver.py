@@ -33,7 +33,7 @@ MARGIN_C = 5.0
 class Aht20Settings:
     """Settings of a sensor of kind `aht20`."""
 
-    address: int = setting("I2C address; all of these chips have 56 (0x38).", ADDRESS, choices=(ADDRESS,))
+    address: int = setting("I2C address; all of these chips have 0x38.", ADDRESS, choices=(ADDRESS,), hexadecimal=True)
 
 
 class Aht20:

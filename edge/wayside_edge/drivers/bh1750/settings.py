@@ -25,7 +25,7 @@ class Resolution(Enum):
 class Bh1750Settings:
     """Settings of a sensor of kind `bh1750`."""
 
-    address: int = setting("I2C address: 35 (0x23) with ADDR low, 92 (0x5c) with ADDR high.", 0x23)
+    address: int = setting("I2C address: 0x23 with ADDR low, 0x5c with ADDR high.", 0x23, hexadecimal=True)
     resolution: Resolution = setting(
         "low: 4 lx in 16 ms. high: 1 lx in 120 ms. high2: 0.5 lx in 120 ms.", Resolution.HIGH
     )

@@ -24,7 +24,7 @@ class Mode(Enum):
 class PressureSettings:
     """What the two chips have in common."""
 
-    address: int = setting("I2C address: 118 (0x76) with SDO at ground, 119 (0x77) with SDO at VDDIO.", 0x76)
+    address: int = setting("I2C address: 0x76 with SDO at ground, 0x77 with SDO at VDDIO.", 0x76, hexadecimal=True)
     chip_select: int = setting("Chip select on an SPI bus: Y of /dev/spidevX.Y.", 0, minimum=0, maximum=255)
     mode: Mode = setting(
         "forced: measure when read, sleep otherwise. normal: measure all the time, for fast reads and the filter.",

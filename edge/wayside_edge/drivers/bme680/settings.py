@@ -14,7 +14,7 @@ class Bme680Settings:
     """Settings of a sensor of kind `bme680`."""
 
     address: int = setting(
-        "I2C address: 118 (0x76) with SDO at ground, 119 (0x77) with SDO at VDDIO.", 0x76, choices=(0x76, 0x77)
+        "I2C address: 0x76 with SDO at ground, 0x77 with SDO at VDDIO.", 0x76, choices=(0x76, 0x77), hexadecimal=True
     )
     temperature_oversampling: int = setting(
         "Conversions averaged; the others need it, so 0 leaves nothing.", 8, choices=OVERSAMPLING[1:]

@@ -29,7 +29,7 @@ class Mode(Enum):
 class Ina219Settings:
     """Settings of a sensor of kind `ina219`."""
 
-    address: int = setting("I2C address, 0x40 to 0x4f, by the pins A0 and A1.", 0x40)
+    address: int = setting("I2C address, 0x40 to 0x4f, by the pins A0 and A1.", 0x40, hexadecimal=True)
     shunt_ohm: float = setting("Resistance of the shunt, in Ω.", 0.1, minimum=1e-6, maximum=1000.0)
     max_current_a: float = setting("Greatest current to measure, in A: it sets the step.", 3.2, minimum=1e-6)
     bus_range_v: int = setting("Greatest voltage of the bus, in V.", 32, choices=BUS_RANGES_V)

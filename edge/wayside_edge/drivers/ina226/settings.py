@@ -40,7 +40,7 @@ class Alert(Enum):
 class Ina226Settings:
     """Settings of a sensor of kind `ina226`."""
 
-    address: int = setting("I2C address, 0x40 to 0x4f, by the pins A0 and A1.", 0x40)
+    address: int = setting("I2C address, 0x40 to 0x4f, by the pins A0 and A1.", 0x40, hexadecimal=True)
     shunt_ohm: float = setting("Resistance of the shunt, in Ω.", 0.1, minimum=1e-6, maximum=1000.0)
     max_current_a: float = setting("Greatest current to measure, in A: it sets the step.", 0.8192, minimum=1e-6)
     averages: int = setting("Conversions averaged.", 16, choices=AVERAGES)

@@ -12,7 +12,9 @@ ADDRESSES = (*range(0x48, 0x50), *range(0x28, 0x30), *range(0x35, 0x38), *range(
 class Lm75Settings:
     """Settings of a sensor of kind `lm75`."""
 
-    address: int = setting("I2C address: 0x48 to 0x4f by the pins A0 to A2; a PCT2075 has others, too.", 0x48)
+    address: int = setting(
+        "I2C address: 0x48 to 0x4f by the pins A0 to A2; a PCT2075 has others, too.", 0x48, hexadecimal=True
+    )
     bits: int = setting(
         "Bits that it measures: 9 LM75; 11 LM75A, LM75B, PCT2075; 12 TMP75, DS75.", 9, choices=(9, 11, 12)
     )

@@ -28,7 +28,7 @@ class Mcp23017Input:
 class Mcp23017Settings:
     """Settings of a sensor of kind `mcp23017`."""
 
-    address: int = setting("I2C address: 0x20 to 0x27, by the pins A0 to A2.", 0x20)
+    address: int = setting("I2C address: 0x20 to 0x27, by the pins A0 to A2.", 0x20, hexadecimal=True)
     inputs: list[Mcp23017Input] = setting("The pins to read, each a [[sensor.inputs]].")
 
     def __post_init__(self) -> None:

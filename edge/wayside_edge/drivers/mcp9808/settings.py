@@ -12,7 +12,7 @@ RESOLUTIONS_C = (0.5, 0.25, 0.125, 0.0625)
 class Mcp9808Settings:
     """Settings of a sensor of kind `mcp9808`."""
 
-    address: int = setting("I2C address: 0x18 to 0x1f, by the pins A0 to A2.", 0x18)
+    address: int = setting("I2C address: 0x18 to 0x1f, by the pins A0 to A2.", 0x18, hexadecimal=True)
     resolution_c: float = setting("Step in °C: finer takes longer, up to 0.25 s.", 0.0625, choices=RESOLUTIONS_C)
 
     def __post_init__(self) -> None:

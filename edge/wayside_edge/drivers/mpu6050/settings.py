@@ -29,7 +29,7 @@ class Parts(Enum):
 class Mpu6050Settings:
     """Settings of a sensor of kind `mpu6050`."""
 
-    address: int = setting("I2C address: 104 (0x68) with AD0 at ground, 105 (0x69) with AD0 at VDD.", 0x68)
+    address: int = setting("I2C address: 0x68 with AD0 at ground, 0x69 with AD0 at VDD.", 0x68, hexadecimal=True)
     acceleration_range_g: int = setting(
         "Full scale of the accelerometer, ± standard gravity.", 2, choices=ACCELERATION_RANGES_G
     )

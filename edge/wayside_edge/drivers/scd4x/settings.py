@@ -19,7 +19,7 @@ class Mode(Enum):
 class Scd4xSettings:
     """Settings of a sensor of kind `scd4x`."""
 
-    address: int = setting("I2C address; all of these chips have 98 (0x62).", ADDRESS, choices=(ADDRESS,))
+    address: int = setting("I2C address; all of these chips have 0x62.", ADDRESS, choices=(ADDRESS,), hexadecimal=True)
     mode: Mode = setting("periodic: measure every 5 s. low_power: every 30 s.", Mode.PERIODIC)
     temperature_offset_c: float = setting(
         "How much warmer than the air the chip is in its case, in kelvin; it takes that off.",

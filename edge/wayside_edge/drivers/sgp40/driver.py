@@ -30,7 +30,7 @@ NO_HUMIDITY_PERCENT, NO_TEMPERATURE_C = 50.0, 25.0
 class Sgp40Settings:
     """Settings of a sensor of kind `sgp40`."""
 
-    address: int = setting("I2C address; all of these chips have 89 (0x59).", ADDRESS, choices=(ADDRESS,))
+    address: int = setting("I2C address; all of these chips have 0x59.", ADDRESS, choices=(ADDRESS,), hexadecimal=True)
     humidity_percent: float = setting(
         "Relative humidity of the place in %, which the chip takes into account; 50 with 25 °C is no compensation.",
         NO_HUMIDITY_PERCENT,

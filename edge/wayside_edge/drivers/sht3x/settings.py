@@ -29,7 +29,9 @@ class Mode(Enum):
 class Sht3xSettings:
     """Settings of a sensor of kind `sht3x`."""
 
-    address: int = setting("I2C address: 68 (0x44) with ADDR low, 69 (0x45) with ADDR high.", 0x44, choices=ADDRESSES)
+    address: int = setting(
+        "I2C address: 0x44 with ADDR low, 0x45 with ADDR high.", 0x44, choices=ADDRESSES, hexadecimal=True
+    )
     repeatability: Repeatability = setting(
         "Averaging: high takes 15.5 ms, medium 6.5 ms, low 4.5 ms.", Repeatability.HIGH
     )

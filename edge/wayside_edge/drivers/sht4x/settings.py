@@ -32,7 +32,7 @@ class Sht4xSettings:
     """Settings of a sensor of kind `sht4x`."""
 
     address: int = setting(
-        "I2C address: 68 (0x44) for parts named -A, 69 (0x45) for -B, 70 (0x46) for -C.", 0x44, choices=ADDRESSES
+        "I2C address: 0x44 for parts named -A, 0x45 for -B, 0x46 for -C.", 0x44, choices=ADDRESSES, hexadecimal=True
     )
     precision: Precision = setting("Averaging: high takes 8.3 ms, medium 4.5 ms, low 1.6 ms.", Precision.HIGH)
     heater: Heater = setting(

@@ -61,14 +61,14 @@ SILICON_LABS = {0x00: "Si70xx sample", 0x0D: "Si7013", 0x14: "Si7020", 0x15: "Si
 class Si7021Settings:
     """Settings of a sensor of kind `si7021`."""
 
-    address: int = setting("I2C address; all of these chips have 64 (0x40).", ADDRESS, choices=(ADDRESS,))
+    address: int = setting("I2C address; all of these chips have 0x40.", ADDRESS, choices=(ADDRESS,), hexadecimal=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Htu21dSettings:
     """Settings of a sensor of kind `htu21d`."""
 
-    address: int = setting("I2C address; all of these chips have 64 (0x40).", ADDRESS, choices=(ADDRESS,))
+    address: int = setting("I2C address; all of these chips have 0x40.", ADDRESS, choices=(ADDRESS,), hexadecimal=True)
 
 
 class HumidityChip(I2cDriver):

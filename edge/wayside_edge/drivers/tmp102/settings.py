@@ -9,7 +9,7 @@ from wayside_shared.settings import setting
 class Tmp102Settings:
     """Settings of a sensor of kind `tmp102`."""
 
-    address: int = setting("I2C address: 0x48 to 0x4b with ADD0 at GND, V+, SDA, SCL.", 0x48)
+    address: int = setting("I2C address: 0x48 to 0x4b with ADD0 at GND, V+, SDA, SCL.", 0x48, hexadecimal=True)
     extended: bool = setting("Measure above 128 °C, too: 13 bits instead of 12.", False)
 
     def __post_init__(self) -> None:

@@ -27,7 +27,7 @@ class Mode(Enum):
 class Tmp117Settings:
     """Settings of a sensor of kind `tmp117`."""
 
-    address: int = setting("I2C address: 0x48 to 0x4b with ADD0 at GND, V+, SDA, SCL.", 0x48)
+    address: int = setting("I2C address: 0x48 to 0x4b with ADD0 at GND, V+, SDA, SCL.", 0x48, hexadecimal=True)
     averages: int = setting("Conversions averaged.", 8, choices=AVERAGES)
     mode: Mode = setting("one_shot: measure when read, sleep otherwise. continuous: all the time.", Mode.ONE_SHOT)
     cycle_s: float = setting("Time from one measurement to the next when continuous, in s.", 1.0, choices=CYCLES_S)

@@ -52,7 +52,7 @@ FIRST_RUNG = 2
 class Veml7700Settings:
     """Settings of a sensor of kind `veml7700`."""
 
-    address: int = setting("I2C address: 16 (0x10); the chip has no other.", 0x10, choices=(0x10,))
+    address: int = setting("I2C address: 0x10; the chip has no other.", 0x10, choices=(0x10,), hexadecimal=True)
     auto_range: bool = setting(
         "Choose gain and integration time by the light; the two settings below then count not.", True
     )

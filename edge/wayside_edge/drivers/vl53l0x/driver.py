@@ -39,7 +39,7 @@ VALID, SIGNAL_FAIL, PHASE_FAIL, TOO_NEAR, HARDWARE_FAIL = (11,), (4,), (6, 9), (
 class Vl53l0xSettings:
     """Settings of a sensor of kind `vl53l0x`."""
 
-    address: int = setting("I2C address: always 41 (0x29).", 0x29, choices=(0x29,))
+    address: int = setting("I2C address: always 0x29.", 0x29, choices=(0x29,), hexadecimal=True)
     timing_budget_ms: int = setting(
         "How long one measurement takes, in ms: longer is steadier.", 33, minimum=20, maximum=1000
     )
