@@ -10,55 +10,31 @@ import pytest
 
 from wayside_edge.outbox import salvage
 from wayside_edge.outbox.schema import DELIVERED
-from wayside_edge.outbox.settings import OutboxSettings
 from wayside_edge.outbox.soundness import Mended, connect_sound
 from wayside_edge.outbox.sqlite import SqliteRows, connect
-from wayside_edge.outbox.store import DurableOutbox
 from wayside_edge.outbox.wal import PAGE_BYTES, Frame, holds_lost_commits, read_log
-from wayside_edge.ports import ClosedBatch, StoredBatch
-from wayside_shared.batch import Envelope, Message
-from wayside_shared.clock import ClockMap, ClockState
-from wayside_shared.columns import decode_body
-from wayside_shared.session import Ack
-from wayside_testkit.clock import ManualClock
+from wayside_edge.ports import ClosedBatch
+from wayside_testkit.killed import (
+    BOOT,
+    CHECKPOINTED,
+    CLOCK,
+    DELIVERED_UPTO,
+    KNOWN,
+    ROWS,
+    body_of,
+    everything,
+    leave_killed,
+    n_of,
+    outbox,
+)
 
-BOOT = b"boot-of-the-test"
-CLOCK = ClockMap(5, 6, ClockState.UNSYNCED, 7)
-KNOWN = ClockMap(50, 60, ClockState.SYNCED, 1)
-CHECKPOINTED, ROWS, DELIVERED_UPTO = 5, 20, 3
 HEADER_BYTES, FRAME_BYTES = 32, 24 + PAGE_BYTES
 MAX_BYTES = 1 << 26
 
 
-def n_of(seq: int) -> int:
-    return seq % 7 + 1
-
-
-def outbox(path: Path, **told: Callable[..., None]) -> DurableOutbox:
-    settings = OutboxSettings(path=path, free_disk_floor_mb=0, ballast_mb=0)
-    return DurableOutbox(settings, ManualClock(), **told)  # type: ignore[arg-type]
-
-
 @pytest.fixture
 async def killed(tmp_path: Path) -> Path:
-    """An outbox as a killed agent leaves it: some batches in the file, more in the log beside it."""
-    running = tmp_path / "running" / "outbox.db"
-    store = outbox(running)
-    await store.open()
-    for seq in range(1, CHECKPOINTED + 1):
-        await store.append(ClosedBatch(n_of(seq), bytes([seq]) * 900, BOOT, CLOCK))
-    await store.close()
-    store = outbox(running)
-    await store.open()
-    await store.note_clock(BOOT, KNOWN)
-    for seq in range(CHECKPOINTED + 1, ROWS + 1):
-        await store.append(ClosedBatch(n_of(seq), bytes([seq]) * 900, BOOT, CLOCK))
-    await store.settle(Ack((await store.status()).epoch.epoch, DELIVERED_UPTO, [(1, DELIVERED_UPTO)]))
-    path = tmp_path / "outbox.db"
-    for suffix in ("", "-wal"):
-        shutil.copyfile(f"{running}{suffix}", f"{path}{suffix}")
-    await store.close()
-    return path
+    return await leave_killed(tmp_path)
 
 
 def frames(path: Path) -> list[Frame]:
@@ -85,18 +61,6 @@ def last_of(path: Path, transaction: int) -> int:
     return [place for place, frame in enumerate(frames(path)) if frame.commit][transaction]
 
 
-async def everything(store: DurableOutbox) -> tuple[list[StoredBatch], dict[int, int]]:
-    """The batches to send, and samples by declared number."""
-    loaded = await store.load(sorted((await store.status()).pending))
-    declared = {}
-    for row in loaded.rows:
-        if row.n == 0:
-            envelope = Envelope("dev-1", row.epoch, row.first_seq, row.seq, row.before, 0, BOOT, CLOCK, None)
-            for drop in decode_body(Message(envelope, row.body)).drops:
-                declared.update({drop.first_seq + i: n for i, n in enumerate(drop.counts)})
-    return [row for row in loaded.rows if row.n], declared
-
-
 async def assert_all_there(path: Path, *, lost_at_most: int) -> dict[int, int]:
     """Every batch that was pending is delivered as it was, or declared; returns what is declared."""
     salvaged: list[salvage.Salvaged] = []
@@ -106,7 +70,7 @@ async def assert_all_there(path: Path, *, lost_at_most: int) -> dict[int, int]:
     status = await store.status()
     await store.close()
     assert len(salvaged) == 1
-    assert all(row.body == bytes([row.seq]) * 900 and row.n == n_of(row.seq) for row in sent)
+    assert all(row.body == body_of(row.seq) and row.n == n_of(row.seq) for row in sent)
     assert {row.seq for row in sent} | set(declared) >= set(range(DELIVERED_UPTO + 1, ROWS + 1))
     assert {row.seq for row in sent}.isdisjoint(declared)
     assert len(declared) <= lost_at_most
@@ -150,6 +114,63 @@ async def test_a_damaged_header_of_the_log_loses_nothing(killed: Path) -> None:
     write(killed, 16, bytes(8))
     declared = await assert_all_there(killed, lost_at_most=0)
     assert declared == {}
+
+
+@pytest.mark.parametrize(
+    "damages",
+    [
+        pytest.param({0: bytes(512)}, id="the first sector"),
+        pytest.param({8: b"\xff", HEADER_BYTES + 8: b"\xff"}, id="the header and the salts of the first frame"),
+        pytest.param({0: bytes(HEADER_BYTES + FRAME_BYTES + 24)}, id="the first frame and the head of the second"),
+    ],
+)
+async def test_the_frames_tell_what_use_of_the_log_they_are_of(killed: Path, damages: dict[int, bytes]) -> None:
+    for at, data in damages.items():
+        write(killed, at, data)
+    assert holds_lost_commits(killed)
+    await assert_all_there(killed, lost_at_most=0)
+
+
+async def test_a_header_whose_write_the_disk_has_lost_hides_nothing(killed: Path) -> None:
+    connection = connect(killed, MAX_BYTES)
+    connection.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
+    before = bytes_of(Path(f"{killed}-wal"))[:512]
+    epoch = SqliteRows(connection, 0).current().epoch
+    for seq in range(ROWS + 1, ROWS + 4):
+        connection.execute("BEGIN IMMEDIATE")
+        SqliteRows(connection, 0).insert(ClosedBatch(n_of(seq), body_of(seq), BOOT, CLOCK))
+        connection.execute("COMMIT")
+    contents = {path: bytes_of(path) for path in (killed, Path(f"{killed}-wal"))}
+    connection.close()
+    restore(contents)
+    assert read_log(killed).sound
+    write(killed, 0, before)
+    assert not read_log(killed).sound
+    store = outbox(killed)
+    assert (await store.open()).epoch.epoch != epoch
+    assert [row.seq for row in (await everything(store))[0]] == list(range(DELIVERED_UPTO + 1, ROWS + 4))
+    await store.close()
+
+
+@pytest.mark.parametrize("missing", [False, True])
+async def test_a_log_beside_an_empty_file_is_not_deleted(killed: Path, missing: bool) -> None:
+    if missing:
+        shutil.move(killed, f"{killed}.away")
+    else:
+        os.truncate(killed, 0)
+    await assert_all_there(killed, lost_at_most=CHECKPOINTED)
+
+
+async def test_a_log_of_which_nothing_is_left_begins_another_epoch(killed: Path) -> None:
+    write(killed, 0, bytes(len(bytes_of(Path(f"{killed}-wal")))))
+    epochs = []
+    for _ in range(2):
+        store = outbox(killed)
+        epochs.append((await store.open()).epoch.epoch)
+        old = {row.epoch for row in (await everything(store))[0]}
+        await store.close()
+    assert epochs[0] not in old
+    assert epochs[0] == epochs[1], "it is saved once"
 
 
 async def test_a_header_torn_while_the_log_begins_anew_is_no_damage(killed: Path) -> None:
@@ -287,7 +308,7 @@ class CrashError(Exception):
     """Stands for the end of the process."""
 
 
-STEPS = 45
+STEPS = 75
 """More than saving takes."""
 
 

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from wayside_edge.outbox import core, recorded
-from wayside_edge.outbox.schema import HASHED, PENDING, row_hash, seal
+from wayside_edge.outbox.schema import HASHED, MAX_SEQ, PENDING, body_digest, row_hash, seal
+from wayside_edge.outbox.soundness import MISREAD
 from wayside_edge.outbox.sqlite import SqliteRows, connect, sync_folder
-from wayside_edge.outbox.wal import read_log, rolled_forward
+from wayside_edge.outbox.wal import PAGE_BYTES, read_log, rolled_forward
 from wayside_shared.batch import MAX_SAMPLES
 from wayside_shared.rejects import DropReason
 
 MAX_GAP = 10_000
 """More numbers than an outbox ever misses: a counter that claims so is damaged itself."""
+_UNREADABLE = (sqlite3.Error, *MISREAD)
+"""A damaged schema is an error of Python's: the message that SQLite quotes it in is no text any more."""
 _COLUMNS = ("seq", *HASHED, "body", "hash", "digest", "state", "settled_ns", "code", "seal")
 _BOOT = ("boot_id", "after_ns", "boottime_ns", "wall_ns", "clock_state", "err_ms", "seal")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM batch NOT INDEXED"  # noqa: S608
@@ -69,6 +72,7 @@ def salvage(path: Path, max_bytes: int) -> Salvaged:
     """
     new = path.with_suffix(".salvaging")
     _unlink(new)
+    path.touch()  # There may be a log alone.
     found = _read(path)
     with closing(connect(new, max_bytes)) as target:
         target.execute("BEGIN IMMEDIATE")
@@ -189,15 +193,18 @@ def _read(path: Path) -> _Found:
             found.known_ns = found.known_ns or _known_ns(source)
             for boot_id, values in _boots(source):
                 found.boots.setdefault(boot_id, values)
-            with suppress(sqlite3.Error, TypeError, AttributeError):
-                found.recorded = {**recorded.upto(source), **found.recorded}
+            for series, upto_ns in _recorded(source):
+                found.recorded.setdefault(series, upto_ns)
     return found
 
 
 def _intact_rows(source: sqlite3.Connection) -> Iterator[dict[str, Any]]:
     for values in _readable(source):
         row = dict(zip(_COLUMNS, values, strict=True))
-        if row_hash(row["seq"], [row[name] for name in HASHED], row["body"]) == row["hash"]:
+        expected = row_hash(row["seq"], [row[name] for name in HASHED], row["body"])
+        # A damaged page can give a row of nothing but NULL, whose hash is none too.
+        if expected is not None and expected == row["hash"]:
+            row["digest"] = body_digest(row["body"])
             if seal(row["seq"], row["state"], row["settled_ns"], row["code"]) != row["seal"]:
                 row.update(state=PENDING, settled_ns=None, code=None, seal=None)
             yield row
@@ -208,7 +215,7 @@ def _readable(source: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
     seen: set[int] = set()
     ends = [0, 0]
     for end, order in enumerate(("ASC", "DESC")):
-        with suppress(sqlite3.Error):
+        with suppress(*_UNREADABLE):
             for values in source.execute(f"{_SELECT} ORDER BY seq {order}"):
                 ends[end] = values[0]
                 if values[0] in seen:
@@ -218,7 +225,7 @@ def _readable(source: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
             return
     low, high = ends[0], ends[1] or _last_seq(source) + 1
     for seq in range(low + 1, high if low < high < low + MAX_GAP else low + MAX_GAP):
-        with suppress(sqlite3.Error):
+        with suppress(*_UNREADABLE):
             for values in source.execute(f"{_SELECT} WHERE seq = ?", (seq,)):
                 if seq not in seen:
                     yield values
@@ -227,21 +234,35 @@ def _readable(source: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
 def _sources(path: Path) -> Iterator[sqlite3.Connection]:
     """Views of the file, the one that knows most first; rows that only a later one has are taken from there.
 
-    With all of its log that is intact, where SQLite would stop at the first frame that is not; as it stands; and, in
-    case its first page is what is damaged, with a fresh one in its place.
+    With all of its log that is intact, where SQLite would stop at the first frame that is not; also with what of it
+    cannot be checked; as it stands; and, in case its first page is what is damaged or missing, each with a fresh one
+    in its place.
     """
-    if read_log(path).frames:
-        yield from _view(path.with_suffix(".rolled"), rolled_forward(path))
-    yield _reading(path)
-    fresh, log = path.with_suffix(".fresh"), Path(f"{path}-wal")
+    content, log = path.read_bytes(), Path(f"{path}-wal")
+    rolled = [rolled_forward(path), rolled_forward(path, unchecked=True)] if read_log(path).frames else []
+    for image in rolled:
+        yield from _view(path.with_suffix(".rolled"), image)
+    if content:
+        # Of an empty file SQLite deletes the log.
+        yield _reading(path)
+    first = _first_page(path)
+    for image in rolled:
+        yield from _view(path.with_suffix(".mended"), _begun_by(first, image))
+    yield from _view(path.with_suffix(".mended"), _begun_by(first, content), log.read_bytes() if log.exists() else b"")
+
+
+def _first_page(path: Path) -> bytes:
+    fresh = path.with_suffix(".fresh")
     _unlink(fresh)
     connect(fresh, 1 << 20).close()
-    content = bytearray(path.read_bytes())
-    page = bytearray(fresh.read_bytes()[:4096])
+    page = fresh.read_bytes()[:PAGE_BYTES]
     _unlink(fresh)
-    page[28:32] = (len(content) // len(page)).to_bytes(4, "big")
-    content[: len(page)] = page
-    yield from _view(path.with_suffix(".mended"), content, log.read_bytes() if log.exists() else b"")
+    return page
+
+
+def _begun_by(first: bytes, image: bytes) -> bytes:
+    pages = max(len(image) // PAGE_BYTES, 1)
+    return first[:28] + pages.to_bytes(4, "big") + first[32:] + image[PAGE_BYTES:]
 
 
 def _view(path: Path, content: bytes | bytearray, log: bytes = b"") -> Iterator[sqlite3.Connection]:
@@ -258,7 +279,7 @@ def _view(path: Path, content: bytes | bytearray, log: bytes = b"") -> Iterator[
 
 def _epochs(source: sqlite3.Connection) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """(accepted, acked_upto) of each epoch that can be read and matches its hash."""
-    with suppress(sqlite3.Error):
+    with suppress(*_UNREADABLE):
         for row in source.execute("SELECT epoch, first_seq, accepted, acked_upto, seal FROM epoch ORDER BY id"):
             if seal(*row[:4]) == row[4]:
                 yield row[0], (row[2], row[3])
@@ -267,14 +288,22 @@ def _epochs(source: sqlite3.Connection) -> Iterator[tuple[bytes, tuple[int, int]
 def _boots(source: sqlite3.Connection) -> Iterator[tuple[bytes, tuple[Any, ...]]]:
     """The boots that can be read and match their hash, oldest first: without them samples of a boot without a clock
     have no time."""
-    with suppress(sqlite3.Error):
+    with suppress(*_UNREADABLE):
         for row in source.execute(f"SELECT {', '.join(_BOOT)} FROM seen_boot ORDER BY id"):  # noqa: S608
             if seal(*row[:-1]) == row[-1]:
                 yield row[0], row[1:]
 
 
+def _recorded(source: sqlite3.Connection) -> Iterator[tuple[str, int]]:
+    """What can be read of the recordings accepted, as far as it still has its types."""
+    with suppress(*_UNREADABLE):
+        for series, upto_ns in source.execute("SELECT series, upto_ns FROM recorded"):
+            if isinstance(series, str) and series.isprintable() and isinstance(upto_ns, int):
+                yield series, upto_ns
+
+
 def _known_ns(source: sqlite3.Connection) -> int:
-    with suppress(sqlite3.Error, TypeError):
+    with suppress(*_UNREADABLE):
         (known,) = source.execute("SELECT value FROM tally WHERE name = 'known_ns'").fetchone()
         return known if isinstance(known, int) else 0
     return 0
@@ -282,9 +311,9 @@ def _known_ns(source: sqlite3.Connection) -> int:
 
 def _last_seq(source: sqlite3.Connection) -> int:
     """The highest number given out, or 0 when that cannot be read."""
-    with suppress(sqlite3.Error, TypeError):
+    with suppress(*_UNREADABLE):
         (last,) = source.execute("SELECT seq FROM sqlite_sequence WHERE name = 'batch'").fetchone()
-        return last if isinstance(last, int) else 0
+        return last if isinstance(last, int) and last <= MAX_SEQ else 0
     return 0
 
 

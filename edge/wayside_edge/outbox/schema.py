@@ -4,8 +4,11 @@ import hashlib
 from collections.abc import Sequence
 
 from wayside_edge.outbox.core import ROW_OVERHEAD_BYTES
+from wayside_shared.session import DIGEST_BYTES
 
 PENDING, DELIVERED, QUARANTINED = 0, 1, 2
+MAX_SEQ = 1 << 53
+"""A higher number is damage: a thousand batches a second take 285,000 years to get there."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS epoch (
@@ -92,6 +95,11 @@ def row_hash(seq: int, fields: Sequence[object], body: object) -> bytes | None:
     digest = hashlib.blake2b(body, digest_size=16)
     digest.update(repr((seq, *fields)).encode())
     return digest.digest()
+
+
+def body_digest(body: bytes) -> bytes:
+    """What an acknowledgement names a body by."""
+    return hashlib.sha256(body).digest()[:DIGEST_BYTES]
 
 
 def seal(*fields: object) -> bytes:

@@ -4,13 +4,26 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from wayside_edge.outbox.schema import PENDING, SIZE, seal
+from wayside_edge.outbox.schema import MAX_SEQ, PENDING, SIZE, seal
 from wayside_edge.outbox.sqlite import connect
 from wayside_edge.outbox.wal import holds_lost_commits
 
 _HEADER_BYTES = 100
 _MAGIC = b"SQLite format 3\x00"
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+MISREAD = (TypeError, ValueError, LookupError, ArithmeticError)
+"""What comes of values that damage has given other types or sizes than their columns'."""
+
+
+class MisreadError(sqlite3.DatabaseError):
+    """A value has not the type of its column."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+    def __init__(self) -> None:
+        super().__init__("database disk image is malformed")
 
 
 class LostCommitsError(sqlite3.DatabaseError):
@@ -48,18 +61,29 @@ def connect_sound(path: Path, max_bytes: int) -> tuple[sqlite3.Connection, Mende
     Raises:
         sqlite3.DatabaseError, TypeError, ValueError: as `connect`; or the file is damaged (see `is_damage`).
     """
-    if path.exists() and holds_lost_commits(path):
+    if holds_lost_commits(path):
         # Before SQLite opens it, for that would write over them.
         message = "the write-ahead log is damaged"
         raise LostCommitsError(message)
     connection = connect(path, max_bytes)
     try:
         _check_epochs(connection)
+        _check_numbers(connection)
+        _check_streams(connection)
         mended = _mend(connection)
     except BaseException:
         connection.close()
         raise
     return connection, mended
+
+
+def breaks_its_schema(connection: sqlite3.Connection) -> bool:
+    """Whether the file is at fault where reading it ended in an error of `MISREAD`: a NULL where there is none, a
+    number that is a text, a page that is another."""
+    try:
+        return bool(connection.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",))
+    except (sqlite3.Error, *MISREAD):
+        return True
 
 
 def header_is_sound(path: Path) -> bool:
@@ -80,6 +104,28 @@ def _check_epochs(connection: sqlite3.Connection) -> None:
         if seal(*row[:4]) != row[4]:
             message = "an epoch no longer matches its hash"
             raise ValueError(message)
+
+
+def _check_numbers(connection: sqlite3.Connection) -> None:
+    """A counter that fell back would give numbers out again, or none at all."""
+    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'batch'").fetchone() or (0,)
+    (held,) = connection.execute("SELECT coalesce(max(seq), 0) FROM batch NOT INDEXED").fetchone()
+    (begun, accepted) = connection.execute("SELECT max(first_seq), max(accepted) FROM epoch").fetchone()
+    least = max(held, begun - 1, 1 if accepted else 0)
+    if not isinstance(last[0], int) or not least <= last[0] <= MAX_SEQ:
+        message = "the highest number given out is damaged"
+        raise ValueError(message)
+
+
+def _check_streams(connection: sqlite3.Connection) -> None:
+    """What is pending, and from where, is told by stream: a batch under none or another's would count as missing."""
+    (stray,) = connection.execute(
+        "SELECT count(*) FROM batch b NOT INDEXED LEFT JOIN epoch e ON e.id = b.epoch_id"
+        " WHERE b.seq < 1 OR typeof(b.epoch_id) <> 'integer' OR e.epoch IS NOT b.epoch"
+    ).fetchone()
+    if stray:
+        message = "a batch is not under its epoch"
+        raise ValueError(message)
 
 
 def _mend(connection: sqlite3.Connection) -> Mended:
@@ -128,5 +174,10 @@ def _reckon_sums(connection: sqlite3.Connection) -> int:
         (held,) = connection.execute(f"SELECT coalesce(sum({SIZE}), 0) FROM batch WHERE {where}").fetchone()  # noqa: S608
         wrong += connection.execute(
             "UPDATE tally SET value = ? WHERE name = ? AND value IS NOT ?", (held, name, held)
+        ).rowcount
+    for name, least in (("running_ns", "(SELECT coalesce(max(settled_ns), 0) FROM batch)"), ("known_ns", "0")):
+        wrong += connection.execute(
+            f"UPDATE tally SET value = {least} WHERE name = ? AND (typeof(value) <> 'integer' OR value < 0)",  # noqa: S608
+            (name,),
         ).rowcount
     return wrong

@@ -4,7 +4,6 @@ Every connection reads its pragmas back, because `synchronous` belongs to the co
 hash is checked on each read: SQLite's own integrity check does not see a flipped bit inside a value.
 """
 
-import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -13,13 +12,23 @@ from pathlib import Path
 from wayside_edge.errors import OutboxError
 from wayside_edge.outbox.bracket import Boot
 from wayside_edge.outbox.core import ROW_OVERHEAD_BYTES, CorruptRowError, Head
-from wayside_edge.outbox.schema import DELIVERED, HASHED, PENDING, QUARANTINED, SCHEMA, SIZE, TALLIES, row_hash, seal
+from wayside_edge.outbox.schema import (
+    DELIVERED,
+    HASHED,
+    PENDING,
+    QUARANTINED,
+    SCHEMA,
+    SIZE,
+    TALLIES,
+    body_digest,
+    row_hash,
+    seal,
+)
 from wayside_edge.ports import ClosedBatch, EpochState, StoredBatch
 from wayside_shared.batch import MAX_SAMPLES
 from wayside_shared.clock import ClockMap, ClockState
 from wayside_shared.identifiers import EPOCH_BYTES
 from wayside_shared.ranges import Ranges
-from wayside_shared.session import DIGEST_BYTES
 
 KEPT_BOOTS = 10_000
 """Ten starts a day for three years take about a megabyte; a batch older than that goes with what its board believed."""
@@ -104,7 +113,7 @@ class SqliteRows:
         stamps = (clock.boottime_ns, clock.wall_ns, int(clock.state), clock.err_ms)
         stands = (None,) * 3 if stands_for is None else (stands_for.epoch, stands_for.seq, stands_for.before)
         hashed = (epoch, first_seq, before, batch.n, int(tombstone), batch.boot_id, *stamps, *stands)
-        digest = hashlib.sha256(batch.body).digest()[:DIGEST_BYTES]
+        digest = body_digest(batch.body)
         self._db.execute(
             f"INSERT INTO batch (seq, epoch_id, {', '.join(HASHED)}, body, digest, hash)"  # noqa: S608
             f" VALUES (?, ?, {'?, ' * len(HASHED)}?, ?, ?)",
@@ -124,7 +133,8 @@ class SqliteRows:
             return None
         *fields, body, digest = found
         epoch, first_seq, before, n, tombstone, boot_id, boottime_ns, wall_ns, state, err_ms, *_ = fields
-        if row_hash(seq, fields, body) != digest:
+        expected = row_hash(seq, fields, body)
+        if expected is None or expected != digest:
             named = epoch if isinstance(epoch, bytes) and len(epoch) == EPOCH_BYTES else self.current().epoch
             raise CorruptRowError(self._damaged(seq, named, bool(tombstone)))
         clock = ClockMap(boottime_ns, wall_ns, ClockState(state), err_ms)

@@ -24,6 +24,7 @@ from wayside_shared.session import Ack, ServerHello
 T = TypeVar("T")
 
 _DISK_FULL = "the disk is full; free some space, collection goes on by itself"
+_MOVE_AWAY = "move the file and the -wal beside it away, a new one is made"
 _GROWTH = 1.25
 """SQLite's own bound stands above the quota: the index, free pages and the drops' tombstones need room."""
 _ALL = 1 << 62
@@ -154,12 +155,16 @@ class DurableOutbox:
 
     def _open(self) -> Status:
         try:
-            status = self._in_transaction(self._status)
-        except sqlite3.DatabaseError:
-            if not self._damaged:
-                raise
-            status = self._in_transaction(self._status)
-        self._fill_ballast()
+            try:
+                status = self._in_transaction(self._status)
+            except sqlite3.DatabaseError:
+                if not self._damaged:
+                    raise
+                status = self._in_transaction(self._status)
+            self._fill_ballast()
+        except BaseException:
+            self._close()
+            raise
         return status
 
     def _append(self, batch: ClosedBatch) -> Appended:
@@ -256,6 +261,14 @@ class DurableOutbox:
                 self._db.close()
                 self._db = None
             raise
+        except soundness.MISREAD as error:
+            db = self._db
+            if db is None or not soundness.breaks_its_schema(db):
+                raise
+            self._damaged = True
+            db.close()
+            self._db = None
+            raise soundness.MisreadError from error
 
     def _connection(self) -> sqlite3.Connection:
         if self._lock is None:
@@ -284,7 +297,7 @@ class DurableOutbox:
         if not self._damaged:
             try:
                 connection, mended = soundness.connect_sound(path, max_bytes)
-            except (sqlite3.DatabaseError, TypeError, ValueError) as error:
+            except (sqlite3.DatabaseError, *soundness.MISREAD) as error:
                 broken = soundness.is_damage(error) or not soundness.header_is_sound(path)
                 if isinstance(error, sqlite3.DatabaseError) and not broken:
                     raise
@@ -292,7 +305,10 @@ class DurableOutbox:
                 if mended != soundness.Mended(0, 0, 0):
                     self._on_mend(mended)
                 return connection
-        salvaged = salvage.salvage(path, max_bytes)
+        try:
+            salvaged = salvage.salvage(path, max_bytes)
+        except soundness.MISREAD as error:
+            raise OutboxError(f"outbox {path} is damaged; {_MOVE_AWAY}") from error
         self._damaged = False
         self._numbered_anew = self._opened_ns > 0
         self._on_salvage(salvaged)
@@ -345,7 +361,7 @@ class DurableOutbox:
             "attempt to write a readonly database": "the file system is read-only; remount it",
             "unable to open database file": "the folder is missing or not writable for this user",
             "database disk image is malformed": "the file is damaged",
-            "file is not a database": "this is no outbox; move the file away, a new one is made",
+            "file is not a database": f"this is no outbox; {_MOVE_AWAY}",
         }.get(text, text)
         return f"outbox {self._settings.path}: {advice}"
 

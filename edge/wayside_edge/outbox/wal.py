@@ -20,6 +20,8 @@ _HEADER = struct.Struct(">IIIIIIII")
 _FRAME = struct.Struct(">II8s8s")
 _SALTS = slice(16, 24)
 _MASK = 0xFFFFFFFF
+_LATER_USES = 0xFFFF
+"""Few among all that a first salt can be: one begun at random, after a header was torn, is hardly taken for later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Log:
     Args:
         frames: up to the last that ends a transaction.
         read: how many of them SQLite reads.
-        sound: its header matches its checksum; SQLite reads nothing of a log whose header does not.
+        sound: its header matches its checksum and is that of its frames; SQLite reads none of them otherwise.
     """
 
     frames: Sequence[Frame]
@@ -63,8 +65,16 @@ def read_log(path: Path) -> Log:
     magic, _, page_bytes, *_ = _HEADER.unpack_from(data)
     checksum = _checksum(_word_order(magic), (0, 0), data[:24])
     sound = magic | 1 == _MAGIC | 1 and page_bytes == PAGE_BYTES and _pair(checksum) == data[24:32]
-    frames = list(_frames(data, magic if sound else _MAGIC | (sys.byteorder == "big"), sound))
-    while frames and not (frames[-1].intact and frames[-1].commit):
+    order = _word_order(magic if sound else _MAGIC | (sys.byteorder == "big"))
+    used = _salts_in_use(data, order)
+    if sound and not _is_next_use(data[_SALTS], used):
+        used = data[_SALTS]
+    else:
+        # Where the frames belong to a later use, the disk has lost the write of the header.
+        sound = False
+    frames = list(_frames(data, order, used))
+    # Of a log without its header the first frames cannot be checked, so that one can be all of it that is left.
+    while frames and not (frames[-1].commit and (frames[-1].intact or not sound)):
         frames.pop()
     whole = next((place for place, frame in enumerate(frames) if not frame.intact), len(frames)) if sound else 0
     read = max((place + 1 for place, frame in enumerate(frames[:whole]) if frame.commit), default=0)
@@ -72,50 +82,96 @@ def read_log(path: Path) -> Log:
 
 
 def holds_lost_commits(path: Path) -> bool:
-    """Whether transactions that were flushed stand in the log of the database at `path` where SQLite reads none."""
+    """Whether transactions that were flushed stand in the log of the database at `path` where SQLite reads none.
+
+    Also when they may have: where so much is damaged that nobody can say.
+    """
     log = read_log(path)
-    unread = log.frames[log.read :]
-    if not unread:
-        return False
+    database = path.read_bytes() if path.exists() else b""
     if not log.sound:
         # A power cut while a new use of the log begins leaves such a header, but then all of it is in the database.
-        database = path.read_bytes()
-        latest = {frame.page: frame.content for frame in unread if frame.intact}
-        return any(_page(database, page) != content for page, content in latest.items())
+        return not _is_in(database, log)
+    if not database:
+        # Nothing was ever written to the log before the first page of the file was; SQLite deletes the log of such.
+        return bool(log.frames)
+    unread = log.frames[log.read :]
     pages = [frame.page for frame in unread if frame.page]
     # No transaction writes a page twice, even where a frame that ended one cannot be read.
     return sum(frame.commit > 0 for frame in unread) > 1 or len(set(pages)) < len(pages)
 
 
-def rolled_forward(path: Path) -> bytes:
-    """The database at `path` with every intact frame of its log put in, also behind those that are not."""
+def rolled_forward(path: Path, *, unchecked: bool = False) -> bytes:
+    """The database at `path` with every intact frame of its log put in, also behind those that are not.
+
+    Args:
+        path: the database.
+        unchecked: put those in too that do not match their checksum, as behind a lost frame: rows have their own.
+    """
     log = read_log(path)
     image = bytearray(path.read_bytes())
+    size = next((frame.commit for frame in reversed(log.frames) if frame.intact and frame.commit), 0)
+    most = size or len(image) // PAGE_BYTES + len(log.frames)
     for frame in log.frames:
-        if frame.intact:
+        if frame.intact or (unchecked and 0 < frame.page <= most):
             begin = (frame.page - 1) * PAGE_BYTES
             image.extend(bytes(max(0, begin + PAGE_BYTES - len(image))))
             image[begin : begin + PAGE_BYTES] = frame.content
-    if log.frames:
-        del image[log.frames[-1].commit * PAGE_BYTES :]
+    if size:
+        del image[size * PAGE_BYTES :]
     return bytes(image)
 
 
-def _frames(data: bytes, magic: int, sound: bool) -> Iterator[Frame]:
-    order = _word_order(magic)
-    places = range(_HEADER.size, len(data) - _FRAME.size - PAGE_BYTES + 1, _FRAME.size + PAGE_BYTES)
-    # Frames of earlier uses of the log have other salts. A header that is damaged has lost its own.
-    salts = data[_SALTS] if sound or not places else _FRAME.unpack_from(data, places[0])[2]
+def _is_in(database: bytes, log: Log) -> bool:
+    """Whether the database is as the last transaction of the log left it; False when the log tells of none."""
+    if not log.frames:
+        return False
+    latest = {frame.page: frame.content for frame in log.frames if 0 < frame.page <= log.frames[-1].commit}
+    return bool(latest) and all(_page(database, page) == content for page, content in latest.items())
+
+
+def _frames(data: bytes, order: str, used: bytes) -> Iterator[Frame]:
     before = data[24:32]
-    for place in places:
+    for place in _places(data):
         page, commit, own, checksum = _FRAME.unpack_from(data, place)
         content = data[place + _FRAME.size : place + _FRAME.size + PAGE_BYTES]
-        current = own == salts and page > 0
-        seed = struct.unpack(">II", before)
-        reckoned = _checksum(order, seed, data[place : place + 8] + content) if current else None
-        intact = reckoned is not None and _pair(reckoned) == checksum
+        # Frames of earlier uses of the log have other salts.
+        current = own == used and page > 0
+        intact = current and _follows(data, order, place, before)
         yield Frame(page if current else 0, commit if current else 0, intact, content)
         before = checksum
+
+
+def _salts_in_use(data: bytes, order: str) -> bytes:
+    """The salts of the present use of a log as its frames tell: those of the first frame that carries on the
+    checksum of the one before, or else those that most frames have."""
+    salts: list[bytes] = []
+    before = b""
+    own: bytes
+    for place in _places(data):
+        page, _, own, checksum = _FRAME.unpack_from(data, place)
+        if page > 0:
+            if salts and own == salts[-1] and _follows(data, order, place, before):
+                return own
+            salts.append(own)
+        before = checksum
+    return max(salts, key=salts.count, default=b"")
+
+
+def _is_next_use(salts: bytes, others: bytes) -> bool:
+    """Whether `others` are salts of a use of the log soon after that with `salts`: each use adds one to the first."""
+    first, second = (int.from_bytes(each[:4], "big") for each in (salts, others))
+    return bool(others) and 0 < (second - first) & _MASK <= _LATER_USES
+
+
+def _places(data: bytes) -> range:
+    return range(_HEADER.size, len(data) - _FRAME.size - PAGE_BYTES + 1, _FRAME.size + PAGE_BYTES)
+
+
+def _follows(data: bytes, order: str, place: int, before: bytes) -> bool:
+    """Whether the frame at `place` matches its checksum, which goes on from that of the frame before."""
+    content = data[place : place + 8] + data[place + _FRAME.size : place + _FRAME.size + PAGE_BYTES]
+    first, second = struct.unpack(">II", before)
+    return _pair(_checksum(order, (first, second), content)) == data[place + 16 : place + 24]
 
 
 def _checksum(order: str, seed: tuple[int, int], data: bytes) -> tuple[int, int]:
