@@ -31,6 +31,10 @@ TABLE_5 = {
 PAIRS = [(t, j) for t in TABLE_4 for j in TABLE_5 if TABLE_4[t] or TABLE_5[j]]
 
 
+BEFORE = "01900010"
+"""25 °C with the cold junction next to 0 °C."""
+
+
 def frame(thermocouple: str, junction: str, fault: int = 0) -> str:
     return f"{int(thermocouple + '0' + ('1' if fault else '0') + junction + f'0{fault:03b}', 2):08x}"
 
@@ -38,7 +42,7 @@ def frame(thermocouple: str, junction: str, fault: int = 0) -> str:
 @pytest.mark.parametrize(("thermocouple", "junction"), PAIRS)
 def test_max31855_tables_4_and_5(thermocouple: str, junction: str) -> None:
     answer = frame(thermocouple, junction)
-    tape = Tape(("00000000", answer), ("00000000", answer), address=None)
+    tape = Tape(("00000000", BEFORE), ("00000000", answer), address=None)
     found = play(tape, Max31855(Max31855Settings(), "spi", tape))
     assert [reading.value for reading in found] == [TABLE_4[thermocouple], TABLE_5[junction]]
 
@@ -76,7 +80,7 @@ def test_max31855_a_junction_that_cannot_be() -> None:
     ("answer", "celsius"), [("0008", 0.25), ("0009", 0.25), ("0320", 25.0), ("3e80", 500.0), ("7ff0", 1023.5)]
 )
 def test_max6675_frames(answer: str, celsius: float) -> None:
-    tape = Tape(*[("0000", answer)] * 3, address=None)
+    tape = Tape(*[("00000000", answer + "0000")] * 2, ("0000", answer), address=None)
     assert [reading.value for reading in play(tape, Max6675(Max6675Settings(), "spi", tape))] == [celsius]
 
 
@@ -92,5 +96,5 @@ def test_max6675_frames(answer: str, celsius: float) -> None:
     ],
 )
 def test_max6675_what_is_no_measurement(answer: str, quality: Quality) -> None:
-    tape = Tape(*[("0000", answer)] * 3, address=None)
+    tape = Tape(*[("00000000", answer + "0000")] * 2, ("0000", answer), address=None)
     assert refusal(lambda: play(tape, Max6675(Max6675Settings(), "spi", tape)))[0] is quality

@@ -6,12 +6,13 @@ from wayside_edge.drivers.max6675 import Max6675, Max6675Settings
 from wayside_edge.drivers.max31855 import Max31855, Max31855Settings
 from wayside_edge.errors import BusError
 from wayside_firmware.board.air import State
-from wayside_firmware.board.chip import Fault
+from wayside_firmware.board.chip import Fault, SpiChip
 from wayside_firmware.board.chips.max6675 import Max6675Chip
 from wayside_firmware.board.chips.max31855 import Max31855Chip, Wiring
 from wayside_shared.quality import Quality
-from wayside_testkit.chips import readings, refusal, started, values
+from wayside_testkit.chips import play, readings, refusal, started, values
 from wayside_testkit.sensing import Bench
+from wayside_testkit.tape import Tape
 
 
 def bench31855(tip: float, own: float = 24.0) -> Bench:
@@ -109,6 +110,80 @@ def test_another_chip_is_no_frame() -> None:
     bench = bench6675(50.0)
     bench.spi_bus.set_fault(0, Fault.WRONG_IDENTITY)
     assert refusal(lambda: max6675(bench))[0] is Quality.CHECKSUM
+
+
+@pytest.mark.parametrize("tip", [180.0, 25.25, 0.25])
+@pytest.mark.parametrize("wiring", Wiring)
+def test_a_max31855_is_no_max6675(tip: float, wiring: Wiring) -> None:
+    bench = bench31855(tip)
+    chip = bench.spi_bus.chips[0]
+    assert isinstance(chip, Max31855Chip)
+    chip.wiring = wiring
+    quality, message = refusal(lambda: max6675(bench))
+    assert quality is Quality.WRONG_CHIP
+    assert "set kind = max31855" in message
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_max6675_is_no_max31855(is_open: bool) -> None:
+    bench = bench6675(180.0)
+    chip = bench.spi_bus.chips[0]
+    assert isinstance(chip, Max6675Chip)
+    chip.open = is_open
+    bench.clock.sleep(1.0)
+    max6675(bench)
+    bench.clock.sleep(1.0)
+    quality, message = refusal(lambda: max31855(bench))
+    assert quality is Quality.WRONG_CHIP
+    assert "as a MAX6675 does" in message
+
+
+class Socket:
+    """A place for a chip that can be exchanged while its chip select is open."""
+
+    def __init__(self, chip: SpiChip) -> None:
+        self.fault = Fault.NONE
+        self.chip = chip
+
+    def transfer(self, data: bytes) -> bytes:
+        return self.chip.transfer(data)
+
+
+def test_each_in_the_place_of_the_other_is_told() -> None:
+    bench = bench31855(180.0)
+    one, other = Max31855Chip(bench.around), Max6675Chip(bench.around)
+    for build, right, wrong in ((max31855, one, other), (max6675, other, one)):
+        socket = Socket(right)
+        bench.put_spi(0, socket)
+        driver = build(bench)
+        bench.clock.sleep(1.0)
+        assert values(bench, driver)["temperature"] == 180.0
+        socket.chip = wrong
+        bench.clock.sleep(1.0)
+        assert refusal(lambda act=driver: bench.finish(act.read()))[0] is Quality.WRONG_CHIP  # type: ignore[misc]
+
+
+def test_a_cold_junction_that_passes_zero_is_a_measurement() -> None:
+    bench = bench31855(180.0, 0.5)
+    driver = max31855(bench)
+    for own in (0.5, 0.0, 0.0, -0.5, 0.0):
+        bench.state = State(own, 100_000.0, 50.0)
+        bench.clock.sleep(1.0)
+        assert values(bench, driver) == {"temperature": 180.0, "cold_junction": own}
+
+
+@pytest.mark.parametrize("rest", ["0000", "ffff", "0008", "0011"])
+def test_what_follows_the_frame_of_a_max6675_is_not_taken_for_a_max31855(rest: str) -> None:
+    tape = Tape(*[("00000000", "0b40" + rest)] * 2, ("0000", "0b40"), address=None)
+    (found,) = play(tape, Max6675(Max6675Settings(), "spi", tape))
+    assert found.value == 90.0
+
+
+def test_noise_after_the_frame_of_a_max6675_is_not_taken_for_a_max31855() -> None:
+    noise = (("00000000", "0b401230"), ("00000000", "0b40ffff"))
+    tape = Tape(*noise, *noise, ("0000", "0b40"), address=None)
+    (found,) = play(tape, Max6675(Max6675Settings(), "spi", tape))
+    assert found.value == 90.0
 
 
 def test_a_bus_that_fails_is_a_bus_error() -> None:

@@ -22,6 +22,10 @@ RESERVED, FAULT = 1 << 17 | 1 << 3, 1 << 16
 FAULTS = 0b111
 """Short to VCC, short to ground, open circuit (Table 3); the fault bit is their sum."""
 ALL_ONES = 0xFFFFFFFF
+JUNCTION_HALF, SIGN = 0xFFFF, 1 << 31
+"""A MAX6675 has no second half, and no sign: its frame reads as twice the temperature, with a cold junction at 0 °C."""
+NEAR_ZERO_C = 1.0
+"""A cold junction that was within this of 0 °C may be at 0.0000 °C next time."""
 MIN_C, MAX_C = -270.0, 1800.0
 MIN_JUNCTION_C, MAX_JUNCTION_C = -55.0, 127.0
 """Table 5: what the chip can say of itself."""
@@ -45,17 +49,19 @@ class Max31855(SpiDriver):
 
     def __init__(self, settings: Max31855Settings, bus: str, buses: BusProvider) -> None:
         super().__init__(buses, bus, settings.chip_select, mode=MODE, max_speed_hz=MAX_SPEED_HZ)
+        self._near_zero = False
 
     def start(self) -> Steps[None]:
         """See `Driver`. The chip has no identity: its frame's fixed bits tell it."""
         self.connect()
+        self._near_zero = False
         self._frame()
         yield STARTUP_S
 
     def read(self) -> Sequence[Reading]:
         """See `Driver`. Gives what the chip converted last; a thermocouple that is broken leaves the cold junction."""
         frame = self._frame()
-        junction = signed(frame >> 4, 12) / 16
+        junction = _junction(frame)
         if not MIN_JUNCTION_C <= junction <= MAX_JUNCTION_C:
             raise self.error(f"gives {junction} °C for itself, which it cannot have", Quality.OUT_OF_RANGE)
         return [_thermocouple(frame), Reading("cold_junction", junction, "Cel", decimals=4)]
@@ -71,7 +77,15 @@ class Max31855(SpiDriver):
         if frame & RESERVED or bool(frame & FAULT) != bool(frame & FAULTS):
             what = f"gives 0x{frame:08x}, which is no frame of a MAX31855; check the chip and shorten the wires"
             raise self.error(what, Quality.CHECKSUM)
+        if not frame & (JUNCTION_HALF | SIGN) and not self._near_zero:
+            what = "sends half a frame, as a MAX6675 does, or is itself at 0.0000 °C all at once; check kind"
+            raise self.error(what, Quality.WRONG_CHIP)
+        self._near_zero = abs(_junction(frame)) <= NEAR_ZERO_C
         return frame
+
+
+def _junction(frame: int) -> float:
+    return signed(frame >> 4, 12) / 16
 
 
 def _thermocouple(frame: int) -> Reading:

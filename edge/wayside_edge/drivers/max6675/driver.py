@@ -18,6 +18,9 @@ CONVERSION_S = 0.22
 DUMMY, OPEN, DEVICE_ID, FLOATING = 0x8000, 0x0004, 0x0002, 0x0001
 """The sign that is always 0, the open thermocouple, the identity that is always 0, and the bit that nothing drives."""
 TOP = 0xFFF
+SIXTEEN = 0xFFFF
+OTHERS_RESERVED, OTHERS_FAULT, OTHERS_FAULTS = 1 << 17 | 1 << 3, 1 << 16, 0b111
+"""A MAX31855 goes on after 16 bits with its cold junction and these (Maxim 19-5793, Table 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +47,16 @@ class Max6675(SpiDriver):
         self._settings = settings
 
     def start(self) -> None:
-        """See `Driver`. The chip has no identity but its frame's fixed bits."""
+        """See `Driver`. The chip has no identity but its frame's fixed bits, and that it ends after 16 of them."""
         self.connect()
-        self._frame()
+        self._begin()
 
     def read(self) -> Steps[Sequence[Reading]]:
         """See `Driver`. Deselecting the chip begins a conversion: a first frame is taken for that alone, and the one
         0.22 s later is the measurement, however long ago the read before was."""
-        self._frame()
+        self._begin()
         yield CONVERSION_S
-        frame = self._frame()
+        frame = self._checked(self.transfer(bytes(2)))
         if frame & OPEN:
             raise self.error("has no thermocouple: it is open, or T- is not grounded", Quality.OPEN_CIRCUIT)
         steps = frame >> 3 & TOP
@@ -64,8 +67,16 @@ class Max6675(SpiDriver):
         """See `Driver`. The chip has nothing to switch off."""
         self.disconnect()
 
-    def _frame(self) -> int:
-        frame = int.from_bytes(self.transfer(bytes(2)), "big")
+    def _begin(self) -> None:
+        """Have the chip convert, and see what comes after its frame."""
+        answer = self.transfer(bytes(4))
+        # Nothing drives the wire then: what looks like the other chip by chance does not do so twice.
+        if _of_a_max31855(answer) and _of_a_max31855(self.transfer(bytes(4))):
+            raise self.error("goes on after 16 bits, as a MAX31855 does; set kind = max31855", Quality.WRONG_CHIP)
+        self._checked(answer[:2])
+
+    def _checked(self, answer: bytes) -> int:
+        frame = int.from_bytes(answer, "big")
         if frame == 0xFFFF:
             raise self.error("does not answer: all bits are 1; check its power and wiring", Quality.ABSENT)
         if not frame & ~FLOATING and not self._settings.zero_is_valid:
@@ -75,6 +86,12 @@ class Max6675(SpiDriver):
             what = f"gives 0x{frame:04x}, which is no frame of a MAX6675; check the chip and shorten the wires"
             raise self.error(what, Quality.CHECKSUM)
         return frame
+
+
+def _of_a_max31855(answer: bytes) -> bool:
+    frame = int.from_bytes(answer, "big")
+    whole = not frame & OTHERS_RESERVED and bool(frame & OTHERS_FAULT) == bool(frame & OTHERS_FAULTS)
+    return whole and bool(frame & SIXTEEN)
 
 
 KIND = DriverKind(
