@@ -80,7 +80,7 @@ def test_max31855_a_junction_that_cannot_be() -> None:
     ("answer", "celsius"), [("0008", 0.25), ("0009", 0.25), ("0320", 25.0), ("3e80", 500.0), ("7ff0", 1023.5)]
 )
 def test_max6675_frames(answer: str, celsius: float) -> None:
-    tape = Tape(*[("00000000", answer + "0000")] * 2, ("0000", answer), address=None)
+    tape = Tape(*[("00000000", answer + "0000")] * 3, address=None)
     assert [reading.value for reading in play(tape, Max6675(Max6675Settings(), "spi", tape))] == [celsius]
 
 
@@ -96,5 +96,5 @@ def test_max6675_frames(answer: str, celsius: float) -> None:
     ],
 )
 def test_max6675_what_is_no_measurement(answer: str, quality: Quality) -> None:
-    tape = Tape(*[("00000000", answer + "0000")] * 2, ("0000", answer), address=None)
+    tape = Tape(*[("00000000", answer + "0000")] * 3, address=None)
     assert refusal(lambda: play(tape, Max6675(Max6675Settings(), "spi", tape)))[0] is quality

@@ -163,6 +163,16 @@ def test_each_in_the_place_of_the_other_is_told() -> None:
         assert refusal(lambda act=driver: bench.finish(act.read()))[0] is Quality.WRONG_CHIP  # type: ignore[misc]
 
 
+def test_a_max31855_that_takes_a_max6675s_place_during_its_conversion_is_told() -> None:
+    bench = bench6675(180.0)
+    socket = Socket(Max6675Chip(bench.around))
+    bench.put_spi(0, socket)
+    steps = max6675(bench).read()
+    bench.clock.sleep(next(steps))
+    socket.chip = Max31855Chip(bench.around)
+    assert refusal(lambda: bench.finish(steps))[0] is Quality.WRONG_CHIP
+
+
 def test_a_cold_junction_that_passes_zero_is_a_measurement() -> None:
     bench = bench31855(180.0, 0.5)
     driver = max31855(bench)
@@ -174,14 +184,14 @@ def test_a_cold_junction_that_passes_zero_is_a_measurement() -> None:
 
 @pytest.mark.parametrize("rest", ["0000", "ffff", "0008", "0011"])
 def test_what_follows_the_frame_of_a_max6675_is_not_taken_for_a_max31855(rest: str) -> None:
-    tape = Tape(*[("00000000", "0b40" + rest)] * 2, ("0000", "0b40"), address=None)
+    tape = Tape(*[("00000000", "0b40" + rest)] * 3, address=None)
     (found,) = play(tape, Max6675(Max6675Settings(), "spi", tape))
     assert found.value == 90.0
 
 
 def test_noise_after_the_frame_of_a_max6675_is_not_taken_for_a_max31855() -> None:
     noise = (("00000000", "0b401230"), ("00000000", "0b40ffff"))
-    tape = Tape(*noise, *noise, ("0000", "0b40"), address=None)
+    tape = Tape(*noise, *noise, *noise, address=None)
     (found,) = play(tape, Max6675(Max6675Settings(), "spi", tape))
     assert found.value == 90.0
 

@@ -49,14 +49,14 @@ class Max6675(SpiDriver):
     def start(self) -> None:
         """See `Driver`. The chip has no identity but its frame's fixed bits, and that it ends after 16 of them."""
         self.connect()
-        self._begin()
+        self._frame()
 
     def read(self) -> Steps[Sequence[Reading]]:
         """See `Driver`. Deselecting the chip begins a conversion: a first frame is taken for that alone, and the one
         0.22 s later is the measurement, however long ago the read before was."""
-        self._begin()
+        self._frame()
         yield CONVERSION_S
-        frame = self._checked(self.transfer(bytes(2)))
+        frame = self._frame()
         if frame & OPEN:
             raise self.error("has no thermocouple: it is open, or T- is not grounded", Quality.OPEN_CIRCUIT)
         steps = frame >> 3 & TOP
@@ -67,16 +67,12 @@ class Max6675(SpiDriver):
         """See `Driver`. The chip has nothing to switch off."""
         self.disconnect()
 
-    def _begin(self) -> None:
-        """Have the chip convert, and see what comes after its frame."""
+    def _frame(self) -> int:
         answer = self.transfer(bytes(4))
         # Nothing drives the wire then: what looks like the other chip by chance does not do so twice.
         if _of_a_max31855(answer) and _of_a_max31855(self.transfer(bytes(4))):
             raise self.error("goes on after 16 bits, as a MAX31855 does; set kind = max31855", Quality.WRONG_CHIP)
-        self._checked(answer[:2])
-
-    def _checked(self, answer: bytes) -> int:
-        frame = int.from_bytes(answer, "big")
+        frame = int.from_bytes(answer[:2], "big")
         if frame == 0xFFFF:
             raise self.error("does not answer: all bits are 1; check its power and wiring", Quality.ABSENT)
         if not frame & ~FLOATING and not self._settings.zero_is_valid:
