@@ -208,7 +208,10 @@ async def test_a_session_ends_with_time_and_with_its_key(keys: Keys, clock: Cloc
 async def test_a_link_signs_in_once_and_not_late(keys: Keys, clock: Clock) -> None:
     link = await keys.create_link()
     session = await keys.redeem(link)
+    assert (await keys.list())[0].last_used == clock.time
+    clock.time += timedelta(minutes=1)
     await keys.resume(session.token)
+    assert (await keys.list())[0].last_used == clock.time
     with pytest.raises(UnauthorizedError):
         await keys.redeem(link)
     late = await keys.create_link()

@@ -200,7 +200,7 @@ async def test_dead_letters_are_listed_and_returned_as_they_came(pool: Pool, cli
         ("/api/v1/devices/kiln-9/dead-letters", 404, "there is no device 'kiln-9'"),
         ("/api/v1/devices/kiln-9/incidents", 404, "there is no device 'kiln-9'"),
         ("/api/v1/refusals?cursor=AAAA", 400, "leave it out to start over"),
-        ("/nothing", 404, "Not Found"),
+        ("/nothing", 404, "there is nothing at /nothing; the API is below /api/v1, and /docs describes it"),
     ],
 )
 async def test_errors_say_what_is_wrong_and_what_to_do(
@@ -247,6 +247,12 @@ async def test_metrics_are_shown_with_a_key_and_the_schema_names_every_route(cli
     assert "/api/v1/devices/{device}/telemetry/export" in paths
     assert sorted(paths["/healthz"]["get"]["responses"]) == ["200", "422", "500"]
     assert sorted(paths["/api/v1/devices"]["get"]["responses"]) == ["200", "400", "401", "422", "500", "503"]
+
+
+async def test_a_wrong_method_is_told_the_right_one(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/api/v1/devices")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert answer.json()["detail"] == "POST does not go with this path; use GET"
 
 
 async def test_live_samples_arrive_and_resume_where_they_were(pool: Pool, app: FastAPI, keys: Keys) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from wayside_server.api.service import create_app
 from wayside_server.console.pages import STATIC, console_router
+from wayside_server.console.render import error_page
 from wayside_server.domain.access import SESSION_COOKIE
 from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool
@@ -32,6 +33,7 @@ async def browser(pool: Pool, database: str, keys: Keys) -> AsyncIterator[httpx.
         live=PostgresLive(pool, database),
         routers=[console_router(reading, keys)],
         static=STATIC,
+        error_page=error_page,
     )
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="https://wayside.example", headers=HTML
@@ -49,10 +51,49 @@ async def _sign_in(browser: httpx.AsyncClient, keys: Keys) -> None:
 
 
 async def test_pages_send_strangers_to_the_sign_in(browser: httpx.AsyncClient) -> None:
-    for path in ("/", "/devices", "/devices/boiler-7", "/docs"):
+    wanted = {
+        "/": "/sign-in",
+        "/docs": "/sign-in?next=%2Fdocs",
+        "/devices/boiler-7?series=2": "/sign-in?next=%2Fdevices%2Fboiler-7%3Fseries%3D2",
+    }
+    for path, location in wanted.items():
         answer = await browser.get(path)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+        assert (answer.status_code, answer.headers["location"]) == (303, location)
     assert (await browser.get("/static/console.css")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reached"),
+    [
+        ("/devices/boiler-7?series=2", "/devices/boiler-7?series=2"),
+        ("https://evil.example/", "/"),
+        ("//evil.example/", "/"),
+        ("/\\evil.example/", "/"),
+        ("/\t/evil.example/", "/"),
+        ("", "/"),
+    ],
+)
+async def test_the_sign_in_leads_where_one_was_going_but_to_no_other_site(
+    browser: httpx.AsyncClient, keys: Keys, wanted: str, reached: str
+) -> None:
+    form = await browser.get("/sign-in", params={"next": wanted})
+    assert f'name="next" value="{reached}"' in form.text
+    answer = await browser.post("/sign-in", data={"key": await keys.create("operator"), "next": wanted})
+    assert (answer.status_code, answer.headers["location"]) == (303, reached)
+
+
+async def test_a_browser_is_shown_a_page_when_something_fails(browser: httpx.AsyncClient, keys: Keys) -> None:
+    await _sign_in(browser, keys)
+    for path, status, reason in (
+        ("/foo", 404, "there is nothing at /foo"),
+        ("/incidents?before=x", 422, "before: Input should be a valid integer"),
+        ("/devices/kiln-9/now", 404, "there is no device"),
+    ):
+        answer = await browser.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert reason in answer.text
+    for answer in (await browser.get("/api/v1/foo"), await browser.get("/foo", headers={"Accept": "*/*"})):
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
 async def test_a_wrong_key_or_a_spent_link_opens_nothing(browser: httpx.AsyncClient, keys: Keys) -> None:

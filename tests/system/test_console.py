@@ -99,10 +99,12 @@ async def test_an_operator_signs_in_and_watches_a_device_live(
     series = await _boiler(pool)
     await add_device(pool, "kiln-2")
     await page.goto(f"{console}/devices/boiler-7")
-    await expect(page).to_have_url(f"{console}/sign-in")
+    await expect(page).to_have_url(f"{console}/sign-in?next=%2Fdevices%2Fboiler-7")
     await page.screenshot(path=tmp_path / "sign-in.png")
     await page.get_by_label("API key").fill(await keys.create("operator"))
     await page.get_by_role("button", name="Sign in").click()
+    await expect(page).to_have_url(f"{console}/devices/boiler-7")
+    await page.get_by_role("link", name="Devices").click()
     await expect(page.get_by_role("row")).to_have_count(3)
     await page.screenshot(path=tmp_path / "devices.png")
     await page.get_by_placeholder("Search by name").press_sequentially("boil")
@@ -194,13 +196,15 @@ async def test_a_chart_of_an_hour_keeps_its_past_when_live_samples_outnumber_it(
     device = await add_device(pool, "boiler-7")
     now = datetime.now(UTC)
     # Far enough apart to tell a line from dots; a pause of five minutes must stay a gap.
-    past = [(now - timedelta(minutes=i), 61.0) for i in range(58, 0, -1) if not 20 < i < 25]
+    past = [(now - timedelta(minutes=i), 61.0) for i in range(58, 6, -1) if not 20 < i < 25]
     series = await add_series(pool, device, "flow/temperature", "Cel", past)
     async with connection(pool) as conn:
         await conn.execute("INSERT INTO latest VALUES (%s, %s, %s)", [series, *past[-1]])
     await page.goto(f"{console}/login/{await keys.create_link()}")
     await page.get_by_role("link", name="boiler-7").click()
+    await expect(page.get_by_text("No samples in this range")).to_be_visible()
     await page.get_by_role("button", name="1 h", exact=True).click()
+    await expect(page.get_by_text("No samples in this range")).to_be_hidden()
     link = page.locator("[data-role=link]")
     await expect(link).to_have_text("live")
     newest = datetime.now(UTC).replace(microsecond=0)
@@ -255,7 +259,13 @@ async def test_a_link_signs_in_once(console: str, keys: Keys, page: Page, tmp_pa
     await expect(page.get_by_role("heading", name="No devices yet")).to_be_visible()
     await page.goto(f"{console}/docs")
     await expect(page.get_by_text(re.compile("telemetry/export")).first).to_be_visible()
-    await page.screenshot(path=tmp_path / "docs.png")
+    for scheme, width in (("light", 1280), ("dark", 1280), ("dark", 390), ("light", 390)):
+        await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        await page.set_viewport_size({"width": width, "height": 900})
+        await page.get_by_text(re.compile("telemetry/export")).first.click()
+        await page.screenshot(path=tmp_path / f"docs-{scheme}-{width}.png", full_page=True)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        assert await page.evaluate("document.getElementById('docs').scrollWidth") <= width
 
 
 async def test_an_operator_finds_what_was_refused_and_what_went_wrong(

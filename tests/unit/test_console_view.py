@@ -1,7 +1,11 @@
+import itertools
+import re
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
+from wayside_server.console.pages import STATIC
 from wayside_server.console.view import (
     QUALITY_WORDS,
     ago,
@@ -9,12 +13,32 @@ from wayside_server.console.view import (
     hex_lines,
     kind_text,
     lasting,
+    prefix_text,
     quality_text,
     unit_text,
     value_text,
 )
 from wayside_server.domain.account import DeviceRow, StreamRow, settle
 from wayside_shared.quality import Quality
+
+
+def _lab(color: str) -> np.ndarray:
+    """CIELAB of an sRGB colour as in #0f766e, for the white D65 (IEC 61966-2-1; CIE 15)."""
+    part = np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    x, y, z = np.cbrt(to_xyz @ linear / (0.9505, 1.0, 1.089))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_no_two_lines_of_a_chart_are_nearly_alike() -> None:
+    palettes = re.findall(r"--line-1: .*", (STATIC / "console.css").read_text())
+    assert len(palettes) == 2
+    for palette in palettes:
+        colors = [_lab(color) for color in re.findall(r"--line-\d: (#\w{6})", palette)]
+        assert len(colors) == 8
+        # Ten times what is just noticed with both colours side by side.
+        assert min(np.linalg.norm(one - other) for one, other in itertools.combinations(colors, 2)) > 23
 
 
 def test_the_bar_is_filled_and_shows_a_single_missing_sample() -> None:
@@ -54,7 +78,9 @@ def test_every_quality_is_told_in_words() -> None:
 
 def test_values_fit_a_tile() -> None:
     assert [value_text(value) for value in (21.25, 3, True, None, "open")] == ["21.25", "3", "yes", "—", "open"]
-    assert [value_text(value) for value in (76_158_910_000, -2.5e6, 999_999)] == ["76.159 G", "-2.5 M", "999999"]
+    large = (76_158_910_000, -2.5e6, 999_999, "open", True)
+    assert [value_text(value) for value in large] == ["76.159", "-2.5", "999999", "open", "yes"]
+    assert [prefix_text(value) for value in large] == ["G", "M", "", "", ""]
     assert len(value_text("x" * 500)) == 60
 
 

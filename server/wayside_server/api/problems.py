@@ -1,7 +1,9 @@
 """Errors as `application/problem+json` (RFC 9457): one sentence that names the fix."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import TypeAlias
+from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -23,8 +25,13 @@ def problem(status: int, detail: str, *, instance: str | None = None, **headers:
     return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def install_problems(app: FastAPI) -> None:
-    """Makes every error of `app` such an answer."""
+ErrorPage: TypeAlias = Callable[[Request, int, str], Response]
+"""Makes the page for a person from the request, the status and the sentence."""
+
+
+def install_problems(app: FastAPI, error_page: ErrorPage | None = None) -> None:
+    """Makes every error of `app` such an answer; outside the API a browser gets `error_page` in its place."""
+    app.state.error_page = error_page
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(NotFoundError, _handler(404))
@@ -33,26 +40,52 @@ def install_problems(app: FastAPI) -> None:
 
 
 def _handler(status: int, *, retry_after: bool = False) -> Callable[[Request, Exception], Awaitable[Response]]:
-    async def answer(_request: Request, error: Exception) -> Response:
-        headers = {"Retry-After": str(RETRY_AFTER_S)} if retry_after else {}
-        return problem(status, str(error), **headers)
+    async def answer(request: Request, error: Exception) -> Response:
+        return _answer(request, status, str(error), {"Retry-After": str(RETRY_AFTER_S)} if retry_after else {})
 
     return answer
 
 
-async def _http(_request: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, str(error.detail), **dict(error.headers or {}))
+    detail, headers = str(error.detail), dict(error.headers or {})
+    if detail == HTTPStatus(error.status_code).phrase:
+        detail = _fix(request, error.status_code, headers) or detail
+    return _answer(request, error.status_code, detail, headers)
 
 
-async def _invalid(_request: Request, error: Exception) -> Response:
+def _fix(request: Request, status: int, headers: Mapping[str, str]) -> str | None:
+    """What to do where the framework says no more than the status."""
+    if status == 404:
+        return f"there is nothing at {request.url.path[:100]}; the API is below /api/v1, and /docs describes it"
+    if status == 405:
+        return f"{request.method[:20]} does not go with this path; use {headers.get('Allow') or 'GET'}"
+    return None
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     parts = [f"{'.'.join(str(part) for part in item['loc'][1:])}: {item['msg']}" for item in error.errors()]
-    return problem(422, "; ".join(parts)[:1000])
+    return _answer(request, 422, "; ".join(parts)[:1000], {})
 
 
 async def _unauthorized(request: Request, error: Exception) -> Response:
-    if "text/html" in request.headers.get("accept", "") and request.method == "GET":
-        return RedirectResponse(SIGN_IN, 303)
+    if _is_browser(request):
+        url = request.url
+        wanted = url.path + (f"?{url.query}" if url.query else "")
+        return RedirectResponse(SIGN_IN if wanted == "/" else f"{SIGN_IN}?{urlencode({'next': wanted})}", 303)
     # The header's values are Latin-1, the message is for the body.
     return problem(401, str(error), **{"WWW-Authenticate": 'Bearer realm="wayside"'})
+
+
+def _answer(request: Request, status: int, detail: str, headers: Mapping[str, str]) -> Response:
+    error_page: ErrorPage | None = request.app.state.error_page
+    if error_page is None or not _is_browser(request) or request.url.path.startswith("/api/"):
+        return problem(status, detail, **headers)
+    page = error_page(request, status, detail)
+    page.headers.update(headers)
+    return page
+
+
+def _is_browser(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "") and request.method == "GET"

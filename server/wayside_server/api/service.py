@@ -15,7 +15,7 @@ from wayside_server.api.gate import make_gate, refuse_unknown_parameters, undecl
 from wayside_server.api.health import health_router
 from wayside_server.api.live import live_router
 from wayside_server.api.middleware import HeadAsGet, Mishaps, SecurityHeaders
-from wayside_server.api.problems import install_problems
+from wayside_server.api.problems import ErrorPage, install_problems
 from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.telemetry import telemetry_router
 from wayside_server.api.watch import watch_router
@@ -38,6 +38,7 @@ def create_app(
     static: Path | None = None,
     metrics_hosts: Collection[str] = (),
     registry: CollectorRegistry = REGISTRY,
+    error_page: ErrorPage | None = None,
 ) -> FastAPI:
     """The ASGI application. Its lifespan runs `live`.
 
@@ -49,6 +50,7 @@ def create_app(
         static: folder served to anybody below /static.
         metrics_hosts: addresses that may read /metrics without a key.
         registry: the metrics to show.
+        error_page: what a browser is shown outside the API when something fails; None for the problem itself.
 
     Raises:
         RuntimeError: a route declares no permission.
@@ -81,7 +83,7 @@ def create_app(
     )
     if static is not None:
         app.mount("/static", StaticFiles(directory=static, check_dir=False))
-    install_problems(app)
+    install_problems(app, error_page)
     # The last one is the outermost.
     for around in (Mishaps, HeadAsGet, SecurityHeaders):
         app.add_middleware(around)

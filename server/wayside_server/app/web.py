@@ -19,6 +19,7 @@ from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
 from wayside_server.config import ServerSettings
 from wayside_server.console.pages import STATIC, console_router
+from wayside_server.console.render import error_page
 from wayside_server.errors import ConfigError
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
@@ -49,6 +50,7 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
         static=STATIC,
         metrics_hosts=settings.api.metrics_from,
         registry=_every_role(),
+        error_page=error_page,
     )
     await _serve(web, home, settings)
 

@@ -23,6 +23,11 @@ SeriesPage = Annotated[int, Query(ge=1, le=10_000)]
 """On the page of a device, which is about what it measures."""
 
 
+MAX_NEXT = 2_000
+Next = Annotated[str, Query(max_length=MAX_NEXT)]
+"""Where to go after the sign-in."""
+
+
 def console_router(reading: Reading, access: Access) -> APIRouter:
     """Every page of the console. Serve `STATIC` below /static beside it."""
     router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -35,17 +40,21 @@ def console_router(reading: Reading, access: Access) -> APIRouter:
 def _add_sign_in(router: APIRouter, access: Access) -> None:
     @router.get("/sign-in")
     @requires(Permission.PUBLIC)
-    async def show_sign_in(request: Request) -> Response:
-        return page(request, "sign_in.html", refused=False)
+    async def show_sign_in(request: Request, next: Next = "/") -> Response:  # noqa: A002
+        return page(request, "sign_in.html", refused=False, next=_own_path(next))
 
     @router.post("/sign-in")
     @requires(Permission.PUBLIC)
-    async def sign_in(request: Request, key: Annotated[str, Form(max_length=200)]) -> Response:
+    async def sign_in(
+        request: Request,
+        key: Annotated[str, Form(max_length=200)],
+        next: Annotated[str, Form(max_length=MAX_NEXT)] = "/",  # noqa: A002
+    ) -> Response:
         try:
             session = await access.sign_in(key.strip())
         except UnauthorizedError:
-            return page(request, "sign_in.html", status=401, refused=True)
-        return _begin(RedirectResponse("/", 303), session)
+            return page(request, "sign_in.html", status=401, refused=True, next=_own_path(next))
+        return _begin(RedirectResponse(_own_path(next), 303), session)
 
     @router.get("/login/{token}")
     @requires(Permission.PUBLIC)
@@ -125,6 +134,13 @@ def _add_pages(router: APIRouter, reading: Reading) -> None:
     @requires(Permission.READ)
     async def show_docs(request: Request) -> Response:
         return page(request, "docs.html")
+
+
+def _own_path(wanted: str) -> str:
+    """`wanted` if it is a path here, else the first page: a link must not lead through the sign-in to another site."""
+    # Browsers take a backslash for a slash, and leave out tabs and line breaks.
+    strange = any(not "!" <= sign <= "~" or sign == "\\" for sign in wanted)
+    return "/" if strange or not wanted.startswith("/") or wanted.startswith("//") else wanted
 
 
 def _begin(answer: Response, session: Session) -> Response:

@@ -17,6 +17,7 @@ from wayside_server.console.view import (
     hex_lines,
     kind_text,
     lasting,
+    prefix_text,
     quality_text,
     unit_text,
     utc_text,
@@ -37,6 +38,7 @@ def _make_environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
     environment.filters["grouped"] = lambda number: f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     environment.filters["value_text"] = value_text
+    environment.filters["prefix_text"] = prefix_text
     environment.filters["unit_text"] = unit_text
     environment.filters["utc_text"] = utc_text
     environment.globals["unit_signs"] = UNIT_SIGNS
@@ -57,9 +59,15 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     now = datetime.now(UTC)
     text = _environment.get_template(template).render(
         **values,
-        principal=request.state.principal,
+        # No route, no gate: nobody has asked who that is.
+        principal=getattr(request.state, "principal", None),
         csrf=csrf_token(session),
         ago=lambda moment: ago(moment, now),
         lasting=lambda moment: lasting(moment, now),
     )
     return HTMLResponse(text, status)
+
+
+def error_page(request: Request, status: int, reason: str) -> HTMLResponse:
+    """The page that says why a request failed; `reason` is a sentence without its full stop."""
+    return page(request, "refused.html", status=status, reason=reason)

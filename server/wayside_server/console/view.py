@@ -37,6 +37,7 @@ QUALITY_WORDS: Mapping[int, str] = {
     Quality.UNSTABLE: "not settled yet",
     Quality.STALE: "not measured again since",
     Quality.OVERRUN: "samples before it were lost on the board",
+    Quality.PARTIAL: "some readings in its window had no value",
     Quality.ABSENT: "no chip answers",
     Quality.BUS_FAULT: "the bus fails",
     Quality.CHECKSUM: "wrong checksum",
@@ -107,14 +108,25 @@ def quality_text(code: int) -> str:
 
 
 def value_text(value: JsonValue) -> str:
-    """A latest value, short enough for a table."""
+    """A latest value, short enough for a table; `prefix_text` belongs before its unit."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "—"}[value]
     if isinstance(value, float | int):
-        size, prefix = next(((size, prefix) for size, prefix in _PREFIXES if abs(value) >= size), (1.0, ""))
-        return f"{value / size:.5g} {prefix}" if prefix else f"{value:.7g}"
+        size, prefix = _scale(value)
+        return f"{value / size:.5g}" if prefix else f"{value:.7g}"
     text = str(value)
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
+
+
+def prefix_text(value: JsonValue) -> str:
+    """The sign of a thousand's power that `value_text` leaves to the unit, as in 70.8 GB; mostly empty."""
+    if isinstance(value, bool) or not isinstance(value, float | int):
+        return ""
+    return _scale(value)[1]
+
+
+def _scale(value: float) -> tuple[float, str]:
+    return next(((size, prefix) for size, prefix in _PREFIXES if abs(value) >= size), (1.0, ""))
 
 
 def hex_lines(head: bytes) -> Sequence[str]:

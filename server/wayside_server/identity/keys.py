@@ -157,8 +157,7 @@ class Keys:
         same = hmac.compare_digest(_digest(bearer), bytes(32) if record is None else record.digest)
         if record is None or not same or not record.valid_at(now):
             raise await self._refused("api_key", "API key is not valid", prefix)
-        if record.last_used is None or now - record.last_used >= TOUCH_EVERY:
-            await self._store.touch_key(record.key_id, now)
+        await self._touch(record, now)
         return Principal(record.key_id, record.label)
 
     async def resume(self, session: str) -> Principal:
@@ -171,6 +170,7 @@ class Keys:
         record = await self._store.session_key(_digest(session), now)
         if record is None or not record.valid_at(now):
             raise UnauthorizedError("the session has ended; sign in again")
+        await self._touch(record, now)
         return Principal(record.key_id, record.label)
 
     async def sign_in(self, bearer: str) -> Session:
@@ -195,6 +195,7 @@ class Keys:
                 "sign-in link is used, expired or unknown; on the server type wayside-server login-link",
                 None,
             )
+        await self._touch(record, now)
         return await self._begin(record.key_id)
 
     async def sign_out(self, session: str) -> None:
@@ -213,6 +214,10 @@ class Keys:
         now = self._now()
         await self._store.add_session(_digest(token), key_id, now, now + SESSION_LIFE)
         return Session(token, now + SESSION_LIFE)
+
+    async def _touch(self, record: KeyRecord, now: datetime) -> None:
+        if record.last_used is None or now - record.last_used >= TOUCH_EVERY:
+            await self._store.touch_key(record.key_id, now)
 
     async def _refused(self, kind: str, message: str, prefix: str | None) -> UnauthorizedError:
         known = "" if prefix is None else f" (prefix {prefix!r})"

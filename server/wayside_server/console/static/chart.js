@@ -28,6 +28,7 @@
   let events = null;
   let frame = 0;
   let round = 0;
+  let loaded = false; // the history of the chosen range is whole
 
   const signs = JSON.parse(root.dataset.units);
   const signOf = (unit) => signs[unit] ?? unit;
@@ -107,6 +108,9 @@
     }
   }
 
+  // Pixels that the longest figure needs beside an axis, with its tick and gap.
+  const valuesSize = (_, figures) => Math.max(50, 18 + 7.5 * Math.max(0, ...(figures ?? []).map((figure) => figure.length)));
+
   function options(unit, shown, width) {
     const axis = { stroke: ink("--muted"), grid: { stroke: ink("--rule"), width: 1 }, ticks: { stroke: ink("--rule"), width: 1 } };
     return {
@@ -114,7 +118,7 @@
       height: 220,
       cursor: { points: { size: 6 } },
       scales: { x: { range: () => [Date.now() / 1000 - seconds, Date.now() / 1000] } },
-      axes: [{ ...axis, values: CLOCK }, { ...axis, size: 64, label: signOf(unit) || null, labelSize: 20, values: (_, steps) => steps.map(short) }],
+      axes: [{ ...axis, values: CLOCK }, { ...axis, size: valuesSize, label: signOf(unit) || null, labelSize: 20, values: (_, steps) => steps.map(short) }],
       series: [
         { value: (_, time) => (time == null ? "–" : new Date(time * 1000).toLocaleTimeString("en-GB")) },
         ...shown.map((line) => ({
@@ -150,6 +154,12 @@
       const chart = new uPlot(options(unit, shown, holder.clientWidth), uPlot.join(shown.map(withGaps)), holder);
       charts.set(unit, chart);
       chart.shownLines = shown;
+      const none = document.createElement("p");
+      none.className = "hint none";
+      none.textContent = "No samples in this range.";
+      none.hidden = true;
+      holder.append(none);
+      chart.none = none;
     }
     draw();
   }
@@ -157,7 +167,10 @@
   function draw() {
     frame = 0;
     trim(Date.now() / 1000 - seconds - 60);
-    for (const chart of charts.values()) chart.setData(uPlot.join(chart.shownLines.map(withGaps)));
+    for (const chart of charts.values()) {
+      chart.setData(uPlot.join(chart.shownLines.map(withGaps)));
+      chart.none.hidden = !loaded || chart.shownLines.some((line) => line.values.some((value) => value !== null));
+    }
     const newest = Math.max(0, ...[...lines.values()].map((line) => line.times.at(-1) ?? 0));
     part("link").title = newest ? `newest sample ${new Date(newest * 1000).toISOString()}` : "no samples yet";
   }
@@ -186,7 +199,7 @@
 
   async function getJson(url) {
     const response = await fetch(url, { headers: { Accept: "application/json" } });
-    if (response.status === 401) window.location.assign("/sign-in");
+    if (response.status === 401) window.location.assign(`/sign-in?next=${encodeURIComponent(window.location.pathname + window.location.search)}`);
     if (!response.ok) throw new Error(`${url}: ${response.status}`);
     return response.json();
   }
@@ -222,11 +235,15 @@
 
   async function load() {
     const mine = ++round;
+    loaded = false;
     if (events) events.close();
     for (const line of lines.values()) { line.times = []; line.values = []; line.buckets = 0; }
     rebuild();
     await history(mine);
-    if (mine === round) follow();
+    if (mine !== round) return;
+    loaded = true;
+    soon();
+    follow();
   }
 
   async function begin() {
