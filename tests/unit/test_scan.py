@@ -185,7 +185,7 @@ def test_a_chip_that_cannot_be_told_is_a_comment_that_is_right_without_its_marks
     assert [sensor.kind for sensor in config.load_board(file).sensor] == ["mcp23017"]
 
 
-@pytest.mark.parametrize("name", [name for name, kind in sorted(kinds().items()) if kind.families == ("i2c",)])
+@pytest.mark.parametrize("name", [name for name, kind in sorted(kinds().items()) if kind.addresses])
 def test_what_is_printed_for_each_kind_is_right(name: str, tmp_path: Path) -> None:
     address = kinds()[name].addresses[0]
     bus = scan.Scanned("lab", 1, "", configured=False, chips=[Chip(address, [name])])
