@@ -150,7 +150,7 @@ async def test_export_series_latest_and_account_agree(pool: Pool, client: httpx.
     account = (await client.get(f"{base}/account", params={"verify": "true"})).json()
     assert len(csv.text.splitlines()) - 1 == len(objects) == account["stored"] == account["verified"]["rows"] == 55
     assert (account["pending"], account["missing"], account["verified"]["duplicates_stored"]) == (5, 0, 0)
-    assert account["sentence"] == "accepted 60, stored 55, on the device 5: nothing missing"
+    assert account["sentence"] == "accepted 60, stored 55, pending 5: nothing missing"
     series = (await client.get(f"{base}/series")).json()["series"]
     assert series == [{"name": "door", "unit": "1"}, {"name": "temperature", "unit": "Cel"}]
     async with connection(pool) as conn:

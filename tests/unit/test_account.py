@@ -18,7 +18,7 @@ def _stream(**values: object) -> StreamRow:
 def test_what_is_not_settled_is_still_on_the_device() -> None:
     account = settle(DEVICE, [_stream(reported_pending_from=7, reported_pending_before=60)])
     assert (account.accepted, account.stored, account.pending, account.missing) == (100, 60, 40, 0)
-    assert account.sentence == "accepted 100, stored 60, on the device 40: nothing missing"
+    assert account.sentence == "accepted 100, stored 60, pending 40: nothing missing"
 
 
 def test_a_batch_that_neither_side_has_is_missing() -> None:

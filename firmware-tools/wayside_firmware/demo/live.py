@@ -36,7 +36,7 @@ class Look:
         words = [
             f"accepted {self.accepted:,}",
             f"stored {self.stored:,}",
-            f"on the way {self.pending:,}",
+            f"pending {self.pending:,}",
             f"dropped {self.dropped:,}",
             f"missing {self.missing:,}",
             f"duplicates {self.duplicates:,}",

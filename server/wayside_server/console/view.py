@@ -65,7 +65,7 @@ def bar(account: Account) -> Sequence[Segment]:
     """What became of the accepted samples, as parts that fill the bar; parts of nothing are left out."""
     parts = [
         ("stored", "stored", account.stored),
-        ("pending", "on the device", account.pending),
+        ("pending", "pending", account.pending),
         ("dropped", "dropped", account.dropped_total),
         ("rejected", "rejected", account.rejected_total),
         ("missing", "missing", account.missing),

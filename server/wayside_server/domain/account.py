@@ -141,7 +141,7 @@ class Account:
         """The account in one line for a person."""
         parts = [f"accepted {self.accepted:,}", f"stored {self.stored:,}"]
         if self.pending:
-            parts.append(f"on the device {self.pending:,}")
+            parts.append(f"pending {self.pending:,}")
         for label, reasons in (("dropped", self.dropped), ("rejected", self.rejected)):
             if reasons:
                 why = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
