@@ -42,7 +42,7 @@ class Quality(IntEnum):
     POWER_LOST = 71
     """The chip lost its settings or holds its power-on value: its supply failed."""
     INVALID = 72
-    """It is no measurement for another reason; the agent's log has it."""
+    """It is no measurement for another reason; where a whole read failed, the agent's log has it."""
 
     @property
     def has_value(self) -> bool:

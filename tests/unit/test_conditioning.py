@@ -228,6 +228,7 @@ def test_units_are_codes_and_unlike_ones_do_not_convert() -> None:
         ("polynomial = [1.0]\ntable_read = [1.0, 2.0]\ntable_true = [1.0, 2.0]", "not both"),
         ('statistics = ["min", "min"]', "each once"),
         ('unit = "furlong"', "no conversion"),
+        ('unit = "degF"', "did you mean '[degF]'?"),
         ('unit = "deg F"', "is not a UCUM code"),
         ("deadband = -1.0", "at least 0"),
     ],

@@ -9,7 +9,7 @@ from math import fsum
 from wayside_edge.pipeline.units import convertible
 from wayside_shared.batch import MAX_SAMPLES
 from wayside_shared.errors import RejectedError
-from wayside_shared.settings import setting
+from wayside_shared.settings import setting, suggestion
 from wayside_shared.units import check_unit
 
 
@@ -83,5 +83,6 @@ class ReadingSettings:
                 check_unit(self.unit)
             except RejectedError as error:
                 raise ValueError(error.detail) from error
-            if not convertible(self.unit):
-                raise ValueError(f"unit = {self.unit!r}: no conversion to it is known")
+            if self.unit not in convertible():
+                known = suggestion(self.unit, convertible())
+                raise ValueError(f"unit = {self.unit!r}: no conversion to it is known{known}")

@@ -63,6 +63,6 @@ def conversion(given: str, wanted: str) -> tuple[float, float] | None:
     return (factor / per, (offset - above) / per) if dimension == other else None
 
 
-def convertible(wanted: str) -> bool:
-    """Whether anything can be converted to `wanted`."""
-    return wanted in _SCALES
+def convertible() -> list[str]:
+    """The units that others can be converted to."""
+    return list(_SCALES)
