@@ -128,6 +128,8 @@ async def test_an_operator_signs_in_and_watches_a_device_live(
     await page.screenshot(path=tmp_path / "dark.png", full_page=True)
     await page.set_viewport_size({"width": 390, "height": 800})
     await page.wait_for_function("document.documentElement.scrollWidth <= 390")
+    tops = [(await tile.bounding_box() or {})["y"] for tile in (await page.locator(".tiles li").all())[:2]]
+    assert tops[0] == tops[1], "on a phone two tiles stand side by side"
     await page.screenshot(path=tmp_path / "phone.png", full_page=True)
     async with page.expect_download() as downloading:
         await page.get_by_role("link", name="CSV", exact=True).click()

@@ -111,6 +111,9 @@
   // Pixels that the longest figure needs beside an axis, with its tick and gap.
   const valuesSize = (_, figures) => Math.max(50, 18 + 7.5 * Math.max(0, ...(figures ?? []).map((figure) => figure.length)));
 
+  // Pixels between times: a phone has room for one a minute, as 11:25; a wider plot shows seconds too.
+  const tickSpace = (_plot, _axis, _min, _max, width) => (width < 400 ? 40 : 60);
+
   function options(unit, shown, width) {
     const axis = { stroke: ink("--muted"), grid: { stroke: ink("--rule"), width: 1 }, ticks: { stroke: ink("--rule"), width: 1 } };
     return {
@@ -118,7 +121,7 @@
       height: 220,
       cursor: { points: { size: 6 } },
       scales: { x: { range: () => [Date.now() / 1000 - seconds, Date.now() / 1000] } },
-      axes: [{ ...axis, values: CLOCK }, { ...axis, size: valuesSize, label: signOf(unit) || null, labelSize: 20, values: (_, steps) => steps.map(short) }],
+      axes: [{ ...axis, values: CLOCK, space: tickSpace }, { ...axis, size: valuesSize, label: signOf(unit) || null, labelSize: 20, values: (_, steps) => steps.map(short) }],
       series: [
         { value: (_, time) => (time == null ? "–" : new Date(time * 1000).toLocaleTimeString("en-GB")) },
         ...shown.map((line) => ({
