@@ -24,6 +24,8 @@ ELSEWHERE: Mapping[str, str] = {
 
 NOT_HERE: Mapping[str, str] = {
     "host": "it reads the machine, not a board",
+    "modbus": "it speaks to a server over TCP or a serial line, which the machine itself has: test_modbus_driver.py",
+    "pms5003": "User-Mode Linux has no serial port but consoles: test_pms5003_driver.py has a pseudo-terminal",
     "pwm_output": "User-Mode Linux has no PWM controller",
     "replay": "it reads a file",
     "thermal": "User-Mode Linux has no thermal zone",

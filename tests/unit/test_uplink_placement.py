@@ -72,7 +72,7 @@ def test_values_stand_under_their_own_comments() -> None:
     ):
         (at,) = [number for number, line in enumerate(lines) if line.lstrip("# ").startswith(f"{key} =")]
         assert lines[at] == f"{key} = {json.dumps(OWN[key], ensure_ascii=False)}"
-        assert lines[at - 1].startswith(comment)
+        assert any(line.startswith(comment) for line in lines[at - 2 : at])
     assert len(lines) == len(config.sample().splitlines())
 
 
