@@ -139,7 +139,9 @@ def test_a_reader_that_has_seen_enough_ends_it(board: Path) -> None:
 def test_an_interrupt_is_the_end_of_a_live_table(board: Path) -> None:
     words = ["read", "attic", "--config", str(board), "--watch", "--interval", "0.02"]
     command = [sys.executable, "-m", "wayside_edge", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+    # A shell that runs the tests in the background has them ignore the interrupt, and so their children.
+    mindful = ["env", "--default-signal=INT", *command]
+    with subprocess.Popen(mindful, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         assert program.stdout is not None
         assert program.stderr is not None
         program.stdout.readline()
