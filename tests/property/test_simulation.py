@@ -13,8 +13,8 @@ CLEAN = {"lost": 0, "duplicated": 0, "phantom": 0, "partial": 0}
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> None:
-    logging.getLogger("wayside_edge").setLevel(logging.CRITICAL)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, logger="wayside_edge")
 
 
 def live(seed: int, harsh: Harshness, seconds: float = 120.0) -> dict[str, int]:
