@@ -11,7 +11,7 @@ import pytest
 from wayside_server.domain.moments import to_us
 from wayside_server.domain.reading import ExportQuery, Format, Shape
 from wayside_server.errors import NotFoundError
-from wayside_server.storage.database import Pool
+from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.reading import PostgresReading
 from wayside_shared.quality import Quality
 from wayside_testkit.telemetry import START, add_device, add_qualities, add_series, at
@@ -86,6 +86,35 @@ async def test_times_have_six_decimals_as_everywhere_in_the_api(pool: Pool, read
     wide = csv.DictReader(io.StringIO(await _export(reading, Format.CSV, Shape.WIDE)))
     assert [row["time"] for row in wide] == texts
     assert [row["time"] for row in json.loads(await _export(reading, Format.JSON, Shape.WIDE))] == texts
+
+
+async def test_whole_seconds_and_whole_microseconds_alike(pool: Pool, reading: PostgresReading) -> None:
+    """Pieces whose times all lack as many decimals take a way of their own."""
+    device = await add_device(pool, "dev-1")
+    whole = [START + timedelta(seconds=i) for i in range(9000)]
+    fine = [START + timedelta(seconds=i, microseconds=1 + i % 9) for i in range(9000)]
+    await add_series(pool, device, "fine", "Cel", [(moment, 1.5) for moment in fine])
+    await add_series(pool, device, "whole", "Cel", [(moment, 1.5) for moment in whole])
+    rows = csv.DictReader(io.StringIO(await _export(reading, Format.CSV, Shape.LONG)))
+    assert [row["time"] for row in rows] == [f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z" for moment in fine + whole]
+
+
+async def test_a_long_document_is_not_sorted_in_files(pool: Pool, reading: PostgresReading) -> None:
+    """The index gives the order. Where random reads look dear and memory is scarce, the planner would sort."""
+    device = await add_device(pool, "dev-1")
+    await add_series(pool, device, "temperature", "Cel", [(at(i), i / 8) for i in range(20_000)])
+    async with connection(pool) as conn:
+        (name,) = await (await conn.execute("SELECT current_database()")).fetchone() or ("",)
+        for setting in ("work_mem = '64kB'", "random_page_cost = 40"):
+            await conn.execute(f'ALTER DATABASE "{name}" SET {setting}')
+        await conn.execute("VACUUM ANALYZE sample")
+    exported = await _export(reading, Format.CSV, Shape.LONG)
+    assert exported.count("\n") == 20_001
+    async with connection(pool) as conn:
+        files = await (
+            await conn.execute("SELECT temp_files FROM pg_stat_database WHERE datname = current_database()")
+        ).fetchone()
+    assert files == (0,)
 
 
 async def test_texts_return_and_no_cell_is_a_formula(pool: Pool, reading: PostgresReading) -> None:

@@ -26,6 +26,8 @@ from wayside_shared.quality import Quality
 
 _SQL = load_statements("export")
 _FORMULA_STARTS = tuple("=+-@\t\r＝＋－＠")
+_WHOLE_SECOND = b"2026-05-01 12:00:00"
+_DECIMALS = b".000000"
 CSV_HEADER = b"series,unit,time,value,quality\n"
 
 
@@ -69,6 +71,7 @@ def _guarded(text: str) -> str:
 
 
 async def _long(connection: Connection, query: ExportQuery, series: Sequence[Series]) -> AsyncGenerator[bytes, None]:
+    await connection.execute(_SQL["by_index"])
     for one in series:
         span = {"id": one.id, "start": from_us(query.start_us), "end": from_us(query.end_us)}
         kinds = await _row(connection, "kinds", span)
@@ -87,19 +90,26 @@ async def _long(connection: Connection, query: ExportQuery, series: Sequence[Ser
 
 def frame(piece: bytes, head: bytes, middle: bytes, tail: bytes) -> bytes:
     """Rows `date time 0x02 value newline` as `head date T time middle value tail`. One copy for each replacement."""
-    rows = _with_microseconds(piece).replace(b" ", b"T").replace(b"\x02", middle).replace(b"\n", tail + head)
+    rows = _with_microseconds(piece, middle).replace(b" ", b"T").replace(b"\n", tail + head)
     return head + rows[: -len(head)]
 
 
-def _with_microseconds(piece: bytes) -> bytes:
-    """Rows `date time 0x02 …` with all six decimals of the second: PostgreSQL leaves out zeros at the end."""
+def _with_microseconds(piece: bytes, middle: bytes) -> bytes:
+    """Rows `date time 0x02 …` as `date time middle …`, with all six decimals of the second.
+
+    PostgreSQL leaves out zeros at the end. Times that all lack as many, such as those of whole seconds, need no look
+    at each.
+    """
     signs = np.frombuffer(piece, np.uint8)
     ends = np.flatnonzero(signs == ord(b"\x02"))
     starts = np.concatenate(([0], np.flatnonzero(signs == ord(b"\n"))[:-1] + 1))
-    lacking = len("2026-05-01 12:00:00.000000") - (ends - starts)
+    lacking = len(_WHOLE_SECOND + _DECIMALS) - (ends - starts)
+    most = int(lacking.max())
+    if most == lacking.min():
+        return piece.replace(b"\x02", _DECIMALS[len(_DECIMALS) - most :] + middle)
     added = np.full(lacking.sum(), ord(b"0"), np.uint8)
-    added[(lacking.cumsum() - lacking)[lacking == len(".000000")]] = ord(b".")
-    return np.insert(signs, np.repeat(ends, lacking), added).tobytes()
+    added[(lacking.cumsum() - lacking)[lacking == len(_DECIMALS)]] = ord(b".")
+    return np.insert(signs, np.repeat(ends, lacking), added).tobytes().replace(b"\x02", middle)
 
 
 def _frame(kind: Format, series: Series) -> tuple[bytes, bytes, bytes]:

@@ -4,6 +4,11 @@
 -- name: begin
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 
+-- name: by_index
+-- The index gives a series in the order of time. The planner, taking each of its rows for a page elsewhere on the disk,
+-- would collect and sort them all, in files, before the first leaves: three times the work.
+SET LOCAL enable_sort = off;
+
 -- name: kinds
 SELECT EXISTS (SELECT FROM sample WHERE series_id = %(id)s AND ts >= %(start)s AND ts < %(end)s) AS numbers,
        EXISTS (SELECT FROM sample_value WHERE series_id = %(id)s AND ts >= %(start)s AND ts < %(end)s) AS others,
@@ -25,8 +30,9 @@ CROSS JOIN LATERAL (
 ) AS first;
 
 -- name: numbers
--- As text a time costs less than by to_char; its decimals are completed outside.
-COPY (SELECT ts AT TIME ZONE 'UTC', value FROM sample
+-- As text a time costs less than by to_char; its decimals are completed outside. A zone that is an interval needs no
+-- look into the table of zones for each row.
+COPY (SELECT ts AT TIME ZONE INTERVAL '0', value FROM sample
       WHERE series_id = {id} AND ts >= {start} AND ts < {end}
       ORDER BY ts)
 TO STDOUT (FORMAT csv, DELIMITER E'\x02');
