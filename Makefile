@@ -33,7 +33,8 @@ docs: setup
 	@$(BIN)/python scripts/reference.py
 
 lock: setup
-	@for set in all edge server; do \
-	  extra="--extra $$set"; [ $$set = all ] && extra="--all-extras --group dev --group peers"; \
+	@for set in all edge compute server; do \
+	  case $$set in all) extra="--all-extras --group dev --group peers";; \
+	    compute) extra="--extra edge --extra compute";; *) extra="--extra $$set";; esac; \
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header $$extra \
 	    pyproject.toml -o requirements/$$set.lock; done

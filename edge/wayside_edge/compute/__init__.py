@@ -1,0 +1,1 @@
+"""TFLite models and WASM modules, each in a process of its own."""
