@@ -43,7 +43,7 @@ def _sample_config(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     settings = config.load(options.config)
     app = importlib.import_module("wayside_edge.app")  # a command that only checks need not load what runs
-    return int(app.run(settings) or 0)
+    return int(app.run(settings, options.config) or 0)
 
 
 def _enroll(options: argparse.Namespace) -> int:

@@ -5,7 +5,8 @@ The way of a sample:
 1. `drivers` read a chip through `hal`, in steps, and return readings with their quality.
 2. `acquisition` stamps them with boot time in the lane of their bus; `pipeline.guard` holds them to the chip's range.
 3. `pipeline.conditioning` corrects, converts, gathers or thins them out as the configuration says.
-4. `pipeline.batcher` refuses and counts what can never be stored, and closes a batch by count, size or age.
+4. `pipeline.batcher` refuses and counts what can never be stored, and closes a batch by count, size or age; then
+   `acquisition.computing` shows the readings to the stages, whose results join them.
 5. `outbox` numbers the batch and makes it durable: from here the sample is accepted.
 6. `uplink.sender` decides when to send it, the newest ahead of the backlog.
 7. `uplink.mqtt` publishes it with the device's own certificate.
@@ -19,13 +20,14 @@ import logging
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from random import SystemRandom
 
 from wayside_edge.acquisition import Acquisition
-from wayside_edge.config import AgentSettings
+from wayside_edge.config import AgentSettings, load
 from wayside_edge.errors import ConfigError, OutboxError
 from wayside_edge.hal.buses import Buses
 from wayside_edge.hal.clock import FLOOR_NS, SystemClock
@@ -39,6 +41,8 @@ from wayside_edge.health.events import (
     OutboxMended,
     OutboxSalvaged,
     RecordingResumed,
+    Reloaded,
+    ReloadRefused,
 )
 from wayside_edge.outbox.salvage import Salvaged
 from wayside_edge.outbox.soundness import Mended
@@ -54,11 +58,16 @@ OUTBOX_RETRY_S = 5.0
 """A disk that came back is noticed within this; looking costs one failed open."""
 
 
-def run(settings: AgentSettings) -> int:
-    """Measure and deliver until SIGTERM or SIGINT; returns the exit status."""
+def run(settings: AgentSettings, file: Path) -> int:
+    """Measure and deliver until SIGTERM or SIGINT; returns the exit status.
+
+    Args:
+        settings: what to do.
+        file: where they were read, and are read anew upon SIGHUP.
+    """
     logging.basicConfig(level=settings.log.level.value.upper(), format="%(asctime)s %(levelname)s %(message)s")
     try:
-        return asyncio.run(_Agent(settings).run())
+        return asyncio.run(_Agent(settings, file).run())
     except BaseExceptionGroup as group:
         # A bus of another package can find its settings wrong only when it opens.
         mistakes, _ = group.split(ConfigError)
@@ -84,8 +93,9 @@ class _Accepting:
 class _Agent:
     """One agent, from start to stop. Building it checks the settings and connects nothing."""
 
-    def __init__(self, settings: AgentSettings) -> None:
+    def __init__(self, settings: AgentSettings, file: Path) -> None:
         self._settings = settings
+        self._file = file
         self._journal = Journal()
         self._clock = SystemClock(settings.clock)
         self._buses = Buses(settings.bus)
@@ -100,10 +110,14 @@ class _Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
+        reload = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, reload.set)
         async with asyncio.TaskGroup() as tasks:
             delivering = tasks.create_task(self._deliver())
             sensing = tasks.create_task(self._acquisition.run())
+            reloading = tasks.create_task(self._reload(reload))
             await stopping.wait()
+            await _end(reloading)
             await _end(sensing)
             await self._acquisition.flush()
             with suppress(TimeoutError):
@@ -128,6 +142,21 @@ class _Agent:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_clock(uplink))
             tasks.create_task(uplink.run())
+
+    async def _reload(self, asked: asyncio.Event) -> None:
+        """Whenever it is asked for, read the configuration anew and go on with its stages, which can change alone."""
+        while True:
+            await asked.wait()
+            asked.clear()
+            try:
+                settings = await asyncio.to_thread(load, self._file)
+                swapped = await self._acquisition.swap_stages(settings.stage)
+            except (ConfigError, ValueError) as error:
+                self._journal.emit(ReloadRefused(str(error)))
+                continue
+            rest = replace(settings, stage=self._settings.stage) != self._settings
+            self._settings = replace(self._settings, stage=settings.stage)
+            self._journal.emit(Reloaded(swapped, "; restart the agent for what else changed" if rest else ""))
 
     def _earliest_ns(self, known_ns: int) -> int | None:
         """For the check of certificates while the time is not known: a board does not go back behind what it knew."""

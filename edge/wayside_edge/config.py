@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from wayside_edge import registry
+from wayside_edge.compute.settings import StageSettings
 from wayside_edge.errors import ConfigError
 from wayside_edge.hal.buses import BUS_KINDS, Buses, BusSettings
 from wayside_edge.hal.clock import ClockSettings
@@ -45,6 +46,7 @@ class AgentSettings:
     log: LogSettings = setting("What to log.", factory=LogSettings)
     bus: list[BusSettings] = setting("The buses that chips are on.", factory=list)
     sensor: list[SensorSettings] = setting("What to measure.", factory=list)
+    stage: list[StageSettings] = setting("What to compute from that.", factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class UnenrolledSettings:
     log: LogSettings = setting("What to log.", factory=LogSettings)
     bus: list[BusSettings] = setting("The buses that chips are on.", factory=list)
     sensor: list[SensorSettings] = setting("What to measure.", factory=list)
+    stage: list[StageSettings] = setting("What to compute from that.", factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +131,26 @@ def parse(text: str, source: str) -> AgentSettings:
 
 def _check_whole(settings: AgentSettings | UnenrolledSettings, source: str) -> None:
     _check(settings)
+    _check_stages(settings)
     if not settings.sensor:
         raise ConfigError("nothing to measure: add a [[sensor]]", source=source)
+
+
+def _check_stages(settings: AgentSettings | UnenrolledSettings) -> None:
+    """Refuse stages with one name, of sensors or of each other, and settings that no module can be given."""
+    names = {sensor.name for sensor in settings.sensor}
+    for stage in settings.stage:
+        if stage.name in names:
+            what = f"another sensor or stage is named {stage.name!r}; names must differ"
+            raise stage.settings.error(what)
+        names.add(stage.name)
+        if not stage.inputs:
+            raise stage.settings.error(f"stage {stage.name!r} has no inputs: name series such as greenhouse.*")
+        for key, value in stage.settings.values.items():
+            if not isinstance(value, str | int | float | bool) or "\n" in str(value):
+                raise stage.settings.error(
+                    f"{key} of stage {stage.name!r} must be a text, a number, true or false", key
+                )
 
 
 def _check(settings: AgentSettings | UnenrolledSettings | BoardSettings) -> None:
@@ -189,6 +210,7 @@ def sample(kinds: Sequence[str] = ()) -> str:
         parts.append(f"# wayside-edge sample-config KIND shows a sensor of any of these kinds:\n{names}\n")
     parts.append(_commented(f"[[sensor.reading]]\n{to_sample(ReadingSettings, path='sensor.reading')}"))
     families = dict.fromkeys(family for kind in kinds for family in _kind(kind).families)
+    parts.append(_commented(f"[[stage]]\n{to_sample(StageSettings, path='stage')}{_MODULE}"))
     buses: dict[str, str] = {}
     for kind in BUS_KINDS:
         buses.setdefault(kind.split("-")[0], kind)
@@ -218,7 +240,8 @@ def _kind(name: str) -> DriverKind:
     return kind
 
 
-_LISTS = ("bus", "sensor")
+_MODULE = "# Settings of the module: texts, numbers, true or false.\nsettings = {longest_gap_s = 60}\n"
+_LISTS = ("bus", "sensor", "stage")
 
 
 def _commented(text: str) -> str:

@@ -15,8 +15,12 @@ from functools import partial
 from typing import Final
 
 from wayside_edge import registry
+from wayside_edge.acquisition.computing import Computing
 from wayside_edge.acquisition.course import Course, Outcome
 from wayside_edge.acquisition.lane import Lane
+from wayside_edge.acquisition.stage import Stage
+from wayside_edge.compute.settings import StageSettings
+from wayside_edge.compute.state import StateStore
 from wayside_edge.config import AgentSettings
 from wayside_edge.errors import OutboxError
 from wayside_edge.health.events import (
@@ -32,7 +36,7 @@ from wayside_edge.health.events import (
 from wayside_edge.pipeline.batcher import Batcher
 from wayside_edge.pipeline.conditioning import Conditioner
 from wayside_edge.pipeline.schedule import Backoff, Lateness
-from wayside_edge.ports import BusProvider, Clock, ClosedBatch, Outbox, Resuming
+from wayside_edge.ports import BusProvider, Clock, ClosedBatch, Outbox, Reading, Resuming
 from wayside_edge.registry import SensorSettings
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
 from wayside_shared.quality import Quality
@@ -48,6 +52,9 @@ TOGETHER: Final = 16
 
 CLOSE_S: Final = 2.0
 """How long a stop waits for a driver to leave its chip idle."""
+
+FINISH_S: Final = 5.0
+"""How long a stop waits for the stages to work on what the sensors gave last."""
 
 
 @dataclass(slots=True)
@@ -115,6 +122,8 @@ class Acquisition:
         self._handed = asyncio.Event()
         self._intervals = {sensor.name: _interval_ns(sensor) for sensor in settings.sensor}
         self._lanes = self._build_lanes(settings, buses, backoff, recorded)
+        states = StateStore(settings.outbox.path.parent / "stages")
+        self._computing = Computing(settings.stage, clock, self._journal, states, self._computed, backoff)
 
     @property
     def waiting(self) -> int:
@@ -131,6 +140,19 @@ class Acquisition:
         """How late the reads of each sensor began."""
         return {course.name: course.lateness for lane in self._lanes for course in lane.courses}
 
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """The stages, with what became of what they were given."""
+        return self._computing.stages
+
+    async def swap_stages(self, settings: Sequence[StageSettings]) -> int:
+        """Go on with other settings of the same stages; how many took them.
+
+        Raises:
+            ValueError: they are not the same stages in the same order.
+        """
+        return await self._computing.swap(settings)
+
     async def run(self) -> None:
         """Read and deliver until cancelled; then every driver is closed. What is in memory stays for `flush`."""
         self._loop = asyncio.get_running_loop()
@@ -141,11 +163,14 @@ class Acquisition:
                 tasks.create_task(self._ship())
                 tasks.create_task(self._collect())
                 tasks.create_task(self._watch_stalls())
+                tasks.create_task(self._computing.run())
         finally:
             await self._close()
 
     async def flush(self) -> None:
-        """Close the open batches and offer everything in memory to the outbox once. Call it after `run` has ended."""
+        """Have the stages finish, close the open batches and offer everything in memory to the outbox once. Call it
+        after `run` has ended."""
+        await self._computing.finish(FINISH_S)
         self._closed.extend(self._batcher.take(self._now(), everything=True))
         while self._closed:
             try:
@@ -237,24 +262,33 @@ class Acquisition:
                     self._journal.emit(SensorStalled(step[0], STALL_S))
 
     def _add(self, outcome: Outcome) -> None:
-        readings = outcome.readings
+        interval_ns = self._intervals[outcome.sensor]
+        if self._into_batch(outcome.sensor, outcome.readings, outcome.stamp_ns, interval_ns, outcome.ended_ns):
+            self._computing.offer(outcome.sensor, outcome.readings, outcome.stamp_ns, interval_ns, outcome.ended_ns)
+
+    def _computed(self, stage: str, readings: Sequence[Reading], ended_ns: int) -> None:
+        self._into_batch(stage, readings, ended_ns, NS_PER_S, ended_ns)
+        self._govern()
+
+    def _into_batch(
+        self, source: str, readings: Sequence[Reading], stamp_ns: int, interval_ns: int, ended_ns: int
+    ) -> bool:
+        """Whether there was room in memory for `readings`."""
         self.counters.produced += len(readings)
         if self._outbox_failing and self.waiting >= MEMORY_SAMPLES:
             if self.counters.refused["memory_full"] == self._refused_before:
                 self._journal.emit(MemoryFull(self.waiting))
             self.counters.refused["memory_full"] += len(readings)
-            return
+            return False
         due_ns = self._batcher.due_ns
-        interval_ns = self._intervals[outcome.sensor]
-        for refused in self._batcher.add(
-            outcome.sensor, readings, outcome.stamp_ns, interval_ns, ended_ns=outcome.ended_ns
-        ):
+        for refused in self._batcher.add(source, readings, stamp_ns, interval_ns, ended_ns=ended_ns):
             self.counters.refused[refused.code.value] += 1
             if (refused.series, refused.code.value) not in self._complained:
                 self._complained.add((refused.series, refused.code.value))
                 self._journal.emit(ReadingRefused(refused.series, refused.code.meaning))
         if self._batcher.due_ns != due_ns:
             self._changed.set()
+        return True
 
     def _govern(self) -> None:
         """Hold the lanes while an outbox that works is behind: a fast recording is held up, where a live reading would

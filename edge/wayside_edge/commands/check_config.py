@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import hashlib
 import importlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wayside_edge import config, registry
+from wayside_edge.compute.settings import StageSettings
 from wayside_edge.config import AgentSettings, UnenrolledSettings
 from wayside_edge.registry import SensorSettings
 from wayside_shared.settings import from_table
@@ -24,9 +26,11 @@ def run(options: argparse.Namespace) -> int:
         ConfigError: the file is wrong, or the files that its `[uplink]` names do not let this device connect.
     """
     settings = config.load_as_far_as_enrolled(options.config)
-    sensors, buses = _counted(len(settings.sensor), "sensor", "s"), _counted(len(settings.bus), "bus", "es")
-    print(f"{options.config} is right: {sensors}, {buses}")
-    for remark in _missing_files(settings.sensor):
+    counts = [_counted(len(settings.sensor), "sensor", "s"), _counted(len(settings.bus), "bus", "es")]
+    if settings.stage:
+        counts.append(_counted(len(settings.stage), "stage", "s"))
+    print(f"{options.config} is right: {', '.join(counts)}")
+    for remark in (*_missing_files(settings.sensor), *_wrong_files(settings.stage)):
         print(f"wayside-edge: {remark}", file=sys.stderr)
     _say_whether_it_can_deliver(settings, options.config)
     return 0
@@ -52,6 +56,19 @@ def _missing_files(sensors: Sequence[SensorSettings]) -> Iterator[str]:
             path = getattr(chip, field.name)
             if isinstance(path, Path) and not path.exists():
                 yield str(sensor.options.error(f'{field.name} = "{path}": a warning: it is not there now', field.name))
+
+
+def _wrong_files(stages: Sequence[StageSettings]) -> Iterator[str]:
+    """A remark about each stage whose file is not the one that it names; it may be when the agent runs."""
+    for stage in stages:
+        try:
+            found = hashlib.sha256(stage.file.read_bytes()).hexdigest()
+        except OSError as error:
+            yield str(stage.settings.error(f"a warning: the file of stage {stage.name!r} cannot be read: {error}"))
+            continue
+        if found != stage.sha256:
+            what = f"a warning: {stage.file} of stage {stage.name!r} is another file: its sha256 is {found}"
+            yield str(stage.settings.error(what))
 
 
 def _counted(count: int, noun: str, plural: str) -> str:

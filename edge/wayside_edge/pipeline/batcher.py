@@ -210,8 +210,7 @@ class Batcher:
         Returns:
             Those that can never be accepted; all others are in a batch.
         """
-        step = NS_PER_US if interval_ns < FINE_INTERVAL_NS else NS_PER_MS
-        stamp_ns = (boottime_ns + step // 2) // step * step
+        stamp_ns = stamp(boottime_ns, interval_ns)
         ended_ns = boottime_ns if ended_ns is None else ended_ns
         refused = []
         if isinstance(readings, Bursts) and _may_stay_whole(readings):
@@ -302,6 +301,12 @@ class Batcher:
             for series, samples in held:
                 recorded[series] = max(recorded.get(series, 0), *samples.times)
         return ClosedBatch(part.n, encode_body(columns, (), marks), self._boot_id, clock, recorded)
+
+
+def stamp(boottime_ns: int, interval_ns: int) -> int:
+    """`boottime_ns` as the samples of a read at this moment carry it, when the sensor is read every `interval_ns`."""
+    step = NS_PER_US if interval_ns < FINE_INTERVAL_NS else NS_PER_MS
+    return (boottime_ns + step // 2) // step * step
 
 
 def _may_stay_whole(readings: Bursts) -> bool:

@@ -44,4 +44,5 @@ def _say(line: str) -> None:
 
 if __name__ == "__main__":
     vars(app)["DurableOutbox"] = WitnessedOutbox
-    sys.exit(app.run(config.load(Path(sys.argv[1]))))
+    file = Path(sys.argv[1])
+    sys.exit(app.run(config.load(file), file))

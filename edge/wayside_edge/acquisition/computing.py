@@ -1,0 +1,86 @@
+"""Feeds the stages and brings back what they compute.
+
+A stage can only add: what the sensors gave has gone into a batch before a stage sees it. One that fails loses, at the
+worst, what it would have computed, and says so; it is started anew after a pause, which grows, and the others go on.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from wayside_edge.acquisition.results import items
+from wayside_edge.acquisition.stage import Command, Sink, Stage
+from wayside_edge.compute.feed import Item
+from wayside_edge.compute.settings import StageSettings
+from wayside_edge.compute.state import StateStore
+from wayside_edge.compute.worker import command_of
+from wayside_edge.health.events import Journal
+from wayside_edge.pipeline.batcher import stamp
+from wayside_edge.pipeline.schedule import Backoff
+from wayside_edge.ports import Clock, Reading
+
+
+class Computing:
+    """All stages. A stage sees what the sensors gave, and what the stages before it did.
+
+    Args:
+        settings: of the stages, in their order.
+        clock: this machine's.
+        journal: takes the events.
+        store: keeps their states.
+        sink: takes what they give.
+        backoff: makes the pauses after failures.
+        command: the programs of their workers.
+    """
+
+    def __init__(
+        self,
+        settings: Sequence[StageSettings],
+        clock: Clock,
+        journal: Journal,
+        store: StateStore,
+        sink: Sink,
+        backoff: Callable[[], Backoff],
+        command: Command = command_of,
+    ) -> None:
+        self._sink = sink
+        self.stages = [Stage(each, clock, journal, store, self._given, backoff, command) for each in settings]
+
+    def offer(self, sensor: str, readings: Sequence[Reading], stamp_ns: int, interval_ns: int, ended_ns: int) -> None:
+        """Show the stages what a sensor gave. Call it after the readings have gone into a batch."""
+        if self.stages:
+            self._show(list(items(sensor, readings, stamp(stamp_ns, interval_ns), ended_ns)), self.stages)
+
+    async def run(self) -> None:
+        """Keep all stages at work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for stage in self.stages:
+                tasks.create_task(stage.run())
+
+    async def finish(self, timeout_s: float) -> None:
+        """Have the stages work on what waits for them, in their order, for up to `timeout_s` seconds together."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                for stage in self.stages:
+                    await stage.finish()
+
+    async def swap(self, settings: Sequence[StageSettings]) -> int:
+        """Go on with other settings of the same stages; how many took them.
+
+        Raises:
+            ValueError: they are not the same stages in the same order.
+        """
+        if [each.name for each in settings] != [stage.name for stage in self.stages]:
+            message = "stages were added, removed or moved"
+            raise ValueError(message)
+        changed = [(stage, new) for stage, new in zip(self.stages, settings, strict=True) if stage.settings != new]
+        return sum([await stage.swap(new) for stage, new in changed])
+
+    def _given(self, name: str, readings: Sequence[Reading], ended_ns: int) -> None:
+        self._sink(name, readings, ended_ns)
+        place = next(place for place, stage in enumerate(self.stages) if stage.name == name)
+        self._show(list(items(name, readings, ended_ns, ended_ns)), self.stages[place + 1 :])
+
+    def _show(self, shown: Sequence[Item], stages: Sequence[Stage]) -> None:
+        for stage in stages:
+            stage.offer(shown)

@@ -1,0 +1,316 @@
+"""One stage of the configuration: what waits for it, its worker, and what becomes of a worker that fails."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from wayside_edge.acquisition.results import absent, given, made
+from wayside_edge.compute.feed import Feed, Item, Ready
+from wayside_edge.compute.settings import OnSwap, StageKind, StageSettings
+from wayside_edge.compute.state import StateStore
+from wayside_edge.compute.worker import StageError, Worker
+from wayside_edge.health.events import (
+    Journal,
+    StageBehind,
+    StageFailing,
+    StageHappened,
+    StageQuarantined,
+    StageRecovered,
+    StageSwapped,
+    StageSwapRefused,
+)
+from wayside_edge.pipeline.schedule import Backoff
+from wayside_edge.ports import Clock, Reading
+from wayside_shared.clock import NS_PER_S
+from wayside_shared.stage_worker import Done, Failure, Load
+
+QUARANTINE_AFTER: Final = 3
+"""Failures in a row after which a stage is left alone for `QUARANTINE_S`, then twice as long, up to an hour."""
+QUARANTINE_S: Final = 60.0
+LONGEST_S: Final = 3600.0
+
+TRIES: Final = 2
+"""Workers that are given a block before it is given up: the first may have died of something else."""
+
+MAX_SERIES: Final = 256
+"""Series that one stage may give."""
+
+STATE_S: Final = 60.0
+"""How often a state that changed is written to the disk; flash wears."""
+
+END_S: Final = 2.0
+"""How long a stop waits for a stage that is at work."""
+
+Sink = Callable[[str, Sequence[Reading], int], None]
+"""Takes what a stage gave: its name, the readings, and the boot time from which their ages count."""
+
+
+Command = Callable[[StageKind], Sequence[str]]
+
+
+@dataclass(slots=True)
+class StageCounters:
+    """What became of everything that a stage was to work on.
+
+    Args:
+        blocks: that it worked on.
+        readings: in those.
+        events: that happened in them.
+        failures: workers that failed, by reason.
+        used_us: time that the module or the interpreter took, in microseconds.
+    """
+
+    blocks: int = 0
+    readings: int = 0
+    events: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    used_us: int = 0
+
+
+class Stage:
+    """One stage of the configuration, with its worker and what waits for it. `run` is its task.
+
+    Args:
+        settings: its own.
+        clock: this machine's.
+        journal: takes the events.
+        store: keeps its state over a restart of the agent.
+        sink: takes what it gives.
+        backoff: the pauses before it is quarantined.
+        command: the program of its worker.
+    """
+
+    def __init__(
+        self,
+        settings: StageSettings,
+        clock: Clock,
+        journal: Journal,
+        store: StateStore,
+        sink: Sink,
+        backoff: Callable[[], Backoff],
+        command: Command,
+    ) -> None:
+        self.settings = settings
+        self.counters = StageCounters()
+        self.feed = Feed(settings.inputs, settings.samples, round(settings.every_s * NS_PER_S))
+        self.pid: int | None = None
+        """Its worker's process id while there is one."""
+        self.quarantined = ""
+        """Why it is left alone for now; empty while it is not."""
+        self._clock = clock
+        self._journal = journal
+        self._store = store
+        self._sink = sink
+        self._command = command
+        self._pause = backoff()
+        self._long_pause = Backoff(lambda: 0.0, QUARANTINE_S, LONGEST_S)
+        self._worker: Worker | None = None
+        self._state = b""
+        self._saved = ("", b"")
+        self._saved_ns = 0
+        self._known: dict[str, str] = {}
+        self._said = ""
+        self._behind = False
+        self._idle_until_ns = 0
+        self._changed = asyncio.Event()
+        self._busy = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.settings.name
+
+    def offer(self, items: Sequence[Item]) -> None:
+        """Let it have those of `items` that it wants."""
+        due_ns = self.feed.due_ns
+        lost = self.feed.add(items, self._clock.boottime_ns())
+        if lost and not self._behind:
+            self._behind = True
+            self._journal.emit(StageBehind(self.name))
+        if self.feed.due_ns != due_ns:
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Work on what falls due, until cancelled; call `finish` then."""
+        self._state = await asyncio.to_thread(self._store.load, self.settings)
+        while True:
+            await self._next_due()
+            ready = self.feed.take(self._clock.boottime_ns())
+            if ready is not None:
+                await self._work(ready)
+            await self._save(STATE_S)
+
+    async def finish(self) -> None:
+        """Work on all that waits, give up at the first failure, and end the worker."""
+        try:
+            failed = bool(self.quarantined)
+            while (ready := self.feed.take(self._clock.boottime_ns(), everything=True)) is not None:
+                if failed:
+                    self.feed.give_up(ready)
+                    continue
+                try:
+                    await self._once(ready)
+                except StageError as error:
+                    self._failed(error)
+                    self.feed.give_up(ready)
+                    failed = True
+        finally:
+            await self._stop()
+            await self._save(0.0)
+
+    async def swap(self, settings: StageSettings) -> bool:
+        """Go on with other settings. What waits is kept, and the worker that runs stays until the new one has its file.
+
+        Returns:
+            Whether it did: where the new file is refused, all stays as it was.
+        """
+        async with self._busy:
+            state = self._state if settings.on_swap is OnSwap.KEEP else b""
+            try:
+                worker, done = await Worker.start(
+                    self.name, self._command(settings.kind), _load(settings, state, self._store)
+                )
+            except StageError as error:
+                self._journal.emit(StageSwapRefused(self.name, str(error)))
+                return False
+            await self._stop()
+            self._worker, self.pid = worker, worker.pid
+            self._state = done.state or b""
+            if settings.sha256 != self.settings.sha256:
+                self._known = {}
+            self.feed = self.feed.moved(settings.inputs, settings.samples, settings.every_s)
+            self.settings = settings
+        self._recovered()
+        self._idle_until_ns = 0
+        self._changed.set()
+        self._journal.emit(StageSwapped(self.name, "kept" if state else "begun anew"))
+        return True
+
+    async def _next_due(self) -> None:
+        while True:
+            due_ns = self.feed.due_ns
+            now_ns = self._clock.boottime_ns()
+            if due_ns is not None:
+                due_ns = max(due_ns, self._idle_until_ns)
+            if due_ns is not None and due_ns <= now_ns:
+                return
+            self._changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if due_ns is None else (due_ns - now_ns) / NS_PER_S):
+                    await self._changed.wait()
+
+    async def _work(self, ready: Ready) -> None:
+        """Have `ready` worked on, also when cancelled meanwhile, as long as that takes no longer than a moment."""
+        working = asyncio.ensure_future(self._try(ready))
+        try:
+            await asyncio.shield(working)
+        except asyncio.CancelledError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(END_S):
+                    await asyncio.wait({working})
+            if not working.done():
+                working.cancel()
+                self.feed.put_back(ready)
+            raise
+
+    async def _try(self, ready: Ready) -> None:
+        """Have `ready` worked on by this worker or another, or give it up and say so."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                await self._once(ready)
+            except StageError as error:
+                await self._drop_worker()
+                pause_s = self._failed(error)
+                self._idle_until_ns = self._clock.boottime_ns() + round(pause_s * NS_PER_S)
+                if attempt == TRIES or self.quarantined:
+                    self.feed.give_up(ready)
+                    self._tell_absence(ready)
+                    return
+                await asyncio.sleep(pause_s)
+            else:
+                self._recovered()
+                return
+
+    async def _once(self, ready: Ready) -> None:
+        async with self._busy:
+            if self._worker is None:
+                load = _load(self.settings, self._state, self._store)
+                self._worker, done = await Worker.start(self.name, self._command(self.settings.kind), load)
+                self.pid = self._worker.pid
+                self._state = done.state or b""
+            done = await self._worker.process(ready.block.encode(), ready.clock)
+            block = given(done, ready, self.settings.outputs)
+            known = self._known | {series.name: series.unit for series in block.series}
+            if len(known) > MAX_SERIES:
+                raise StageError(Failure.OUTPUT, f"it gives more than {MAX_SERIES} series")
+            self._known, self._state = known, done.state or b""
+        self._note(done, ready)
+        self._sink(self.name, *made(block, done.events, ready, self._clock.boottime_ns()))
+
+    def _note(self, done: Done, ready: Ready) -> None:
+        self.counters.blocks += 1
+        self.counters.readings += ready.n
+        self.counters.events += len(done.events)
+        self.counters.used_us += done.used_us
+        for event in done.events:
+            self._journal.emit(StageHappened(self.name, event))
+
+    def _tell_absence(self, ready: Ready) -> None:
+        """For the series that it gave before: there is none, and why."""
+        self._sink(self.name, *absent(list(self._known.items()), ready, self._clock.boottime_ns()))
+
+    def _failed(self, error: StageError) -> float:
+        """Note a failure; how long to wait before the next try, in seconds."""
+        self.counters.failures[error.failure.value] += 1
+        if self._said != error.failure.value:
+            self._said = error.failure.value
+            self._journal.emit(StageFailing(self.name, str(error)))
+        pause_s = self._pause.failed()
+        if self._pause.failures < QUARANTINE_AFTER:
+            return pause_s
+        pause_s = self._long_pause.failed()
+        self.quarantined = str(error)
+        self._journal.emit(StageQuarantined(self.name, self._pause.failures, pause_s, str(error)))
+        return pause_s
+
+    def _recovered(self) -> None:
+        if self._pause.failures:
+            self._journal.emit(StageRecovered(self.name, self._pause.failures))
+        self._pause.succeeded()
+        self._long_pause.succeeded()
+        self.quarantined, self._said, self._behind = "", "", False
+
+    async def _save(self, every_s: float) -> None:
+        """Write the state down if it changed, at most every `every_s` seconds."""
+        now_ns = self._clock.boottime_ns()
+        what = (self.settings.sha256, self._state)
+        if what == self._saved or now_ns - self._saved_ns < every_s * NS_PER_S:
+            return
+        self._saved, self._saved_ns = what, now_ns
+        await asyncio.to_thread(self._store.save, self.settings, self._state)
+
+    async def _drop_worker(self) -> None:
+        """It failed, or what it gave is wrong: nothing is waited for."""
+        worker, self._worker, self.pid = self._worker, None, None
+        if worker is not None:
+            await worker.kill()
+
+    async def _stop(self) -> None:
+        worker, self._worker, self.pid = self._worker, None, None
+        if worker is not None:
+            await worker.close()
+
+
+def _load(settings: StageSettings, state: bytes, store: StateStore) -> Load:
+    return Load(
+        str(settings.file),
+        settings.sha256,
+        settings.limits,
+        tuple(settings.inputs),
+        dict(settings.settings.values),
+        state or None,
+        str(store.cache),
+    )
