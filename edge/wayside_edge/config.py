@@ -210,7 +210,7 @@ def sample(kinds: Sequence[str] = ()) -> str:
         parts.append(f"# wayside-edge sample-config KIND shows a sensor of any of these kinds:\n{names}\n")
     parts.append(_commented(f"[[sensor.reading]]\n{to_sample(ReadingSettings, path='sensor.reading')}"))
     families = dict.fromkeys(family for kind in kinds for family in _kind(kind).families)
-    parts.append(_commented(f"[[stage]]\n{to_sample(StageSettings, path='stage')}{_MODULE}"))
+    parts.append(_commented(f"[[stage]]\n{to_sample(StageSettings, path='stage')}"))
     buses: dict[str, str] = {}
     for kind in BUS_KINDS:
         buses.setdefault(kind.split("-")[0], kind)
@@ -240,7 +240,6 @@ def _kind(name: str) -> DriverKind:
     return kind
 
 
-_MODULE = "# Settings of the module: texts, numbers, true or false.\nsettings = {longest_gap_s = 60}\n"
 _LISTS = ("bus", "sensor", "stage")
 
 

@@ -163,7 +163,7 @@ def to_sample(cls: type[Any], heading: str = "", *, path: str = "", leave_out: C
             place = f"{path}.{field.name}" if path else field.name
             head = _header(place, hints[field.name])
             nested.append(f"\n# {field.metadata['doc']}\n{head}\n{to_sample(inner, path=place)}".rstrip())
-        elif hints[field.name] is not Table:
+        elif "remainder" not in field.metadata:
             lines.extend(_sample_lines(field, hints[field.name]))
     return "\n".join([*lines, *nested]).strip() + "\n"
 
@@ -196,7 +196,7 @@ def describe(cls: type[Any], *, path: str = "") -> list[tuple[str, str, str, str
     rows: list[tuple[str, str, str, str]] = []
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
-        if hints[field.name] is Table:
+        if "remainder" in field.metadata:
             continue
         name = f"{path}.{field.name}" if path else field.name
         inner = _settings_class(hints[field.name])
@@ -258,6 +258,8 @@ def _toml(value: Any) -> str:
             return _toml(value.value)
         case str() | Path():
             return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        case Table():
+            return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.values.items()) + "}"
         case list() | tuple():
             return "[" + ", ".join(_toml(item) for item in value) + "]"
         case None:
@@ -272,7 +274,14 @@ def _type_name(hint: Any) -> str:
     options = [_type_name(option) for option in typing.get_args(hint) if option is not type(None)]
     if typing.get_origin(hint) is list:
         return f"list of {options[0]}"
-    names = {"str": "text", "int": "integer", "float": "number", "bool": "true or false", "Path": "path"}
+    names = {
+        "str": "text",
+        "int": "integer",
+        "float": "number",
+        "bool": "true or false",
+        "Path": "path",
+        "Table": "table",
+    }
     return options[0] if options else names.get(hint.__name__, hint.__name__)
 
 

@@ -61,7 +61,11 @@ class StageSettings:
     on_swap: OnSwap = setting(
         "What becomes of its state when the configuration is read anew with another file.", OnSwap.KEEP
     )
-    settings: Table = setting("Settings of the module: texts, numbers, true or false.", factory=lambda: Table({}))
+    settings: Table = setting(
+        "Settings of the module: texts, numbers, true or false.",
+        factory=lambda: Table({}),
+        sample=Table({"longest_gap_s": 60}),
+    )
 
     @property
     def limits(self) -> Limits:
