@@ -8,6 +8,9 @@ work=$cache/work
 src=$work/linux-source-6.1
 log=$cache/build.log
 mkdir -p "$work/build"
+# Two builds at once would take each other's files away.
+exec 9>"$cache/lock"
+flock 9
 
 is_current() { [ "$(cat "$cache/$1.stamp" 2>/dev/null)" = "$2" ]; }
 kernel_make() { nice make -s -C "$src" ARCH=um O="$work/build" -j"$(nproc)" "$@"; }
