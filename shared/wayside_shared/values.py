@@ -79,24 +79,30 @@ def _encode_numbers(values: Sequence[float]) -> list[Any]:
 
 
 def _scale(values: Sequence[float]) -> tuple[int, list[int]] | None:
-    """`(exponent, integers)` so that integer * 10**exponent is each value exactly; None when there is none."""
-    decimals = 0
-    for value in values:
-        if type(value) is float:
-            decimals = max(decimals, _decimals(value))
-        if decimals > MAX_DECIMALS or abs(value) > MAX_EXACT:
-            return None
-    power = 10**decimals
-    integers = [round(value * power) for value in values]
-    if any(
-        abs(integer) > MAX_EXACT or integer / power != value for integer, value in zip(integers, values, strict=True)
-    ):
+    """`(exponent, integers)` so that integer * 10**exponent is each value exactly; None when there is none.
+
+    The first value's decimals mostly do for all, and to try them takes a fifth of looking at each value's own.
+    """
+    if max(map(abs, values)) > MAX_EXACT:
         return None
-    return -decimals, integers
+    decimals = max(_decimals(values[0]), 0)
+    while decimals <= MAX_DECIMALS:
+        power = 10**decimals
+        integers = [round(value * power) for value in values]
+        wrong = next((v for integer, v in zip(integers, values, strict=True) if integer / power != v), None)
+        if wrong is None:
+            return None if max(map(abs, integers)) > MAX_EXACT else (-decimals, integers)
+        more = _decimals(wrong)
+        if more <= decimals:
+            return None
+        decimals = more
+    return None
 
 
 def _decimals(value: float) -> int:
     """Digits behind the point in the shortest decimal form of `value`; none or fewer when it ends before the point."""
+    if type(value) is int:
+        return 0
     mantissa, _, power = repr(value).partition("e")
     fraction = mantissa.partition(".")[2]
     return (0 if fraction == "0" else len(fraction)) - int(power or 0)
