@@ -1,0 +1,173 @@
+"""The engine that runs modules: how it is set up, the proof that it can be stopped, and what it compiled."""
+
+import hashlib
+import importlib.metadata
+import platform
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from wasmtime import Config, Engine, Func, Instance, Module, Store, Trap, TrapCode, WasmtimeError, wat2wasm
+
+from wayside_edge.compute.compiled import CacheError, CompiledModules
+from wayside_edge.compute.serving import StageError
+from wayside_shared.module_abi import MAX_MODULE_BYTES
+from wayside_shared.stage_worker import Failure, Load
+
+SETUP: Final[Mapping[str, bool | int | str]] = {
+    "consume_fuel": True,
+    "epoch_interruption": True,
+    # Without these a memory takes 4 GiB of address space for itself, and RLIMIT_AS could bound nothing.
+    "memory_reservation": 0,
+    "memory_guard_size": 0,
+    "memory_may_move": True,
+    "memory_reservation_for_growth": 1 << 20,
+    # A quarter of the smallest stack of a thread; compilers give modules a stack of their own in linear memory.
+    "max_wasm_stack": 256 * 1024,
+    # A worker has one module, and other workers want the other cores.
+    "parallel_compilation": False,
+    # What the interface does not need.
+    "wasm_threads": False,
+    "wasm_memory64": False,
+    "wasm_multi_memory": False,
+    "wasm_gc": False,
+    "wasm_exceptions": False,
+    "wasm_stack_switching": False,
+}
+SPIN: Final = '(module (func (export "spin") (loop br 0)))'
+PROOF_FUEL: Final = 50_000_000
+"""Spins for tens of milliseconds: the proof ends even where the epoch does not interrupt."""
+TICKS: Final = 8
+"""Ticks of a deadline: a call is stopped at most an eighth of it late, and an idle worker wakes up that seldom."""
+SHORTEST_TICK_S: Final = 0.001
+
+
+def make_engine(setup: Mapping[str, bool | int | str] = SETUP) -> Engine:
+    """An engine, set up and proved.
+
+    Raises:
+        StageError: it does not stop a module that spins; nothing may then run on it.
+    """
+    config = Config()
+    for name, value in setup.items():
+        # A name that wasmtime does not know would be set without a word and do nothing.
+        if not isinstance(getattr(Config, name, None), property):
+            raise StageError(Failure.CRASH, f"this wasmtime has no setting {name}")
+        setattr(config, name, value)
+    engine = Engine(config)
+    _prove(engine)
+    return engine
+
+
+def _prove(engine: Engine) -> None:
+    spin = Module(engine, bytes(wat2wasm(SPIN)))
+    if (code := _stopped(engine, spin, fuel=1000)) is not TrapCode.OUT_OF_FUEL:
+        raise StageError(Failure.CRASH, f"this wasmtime does not stop a module without fuel ({code})")
+    timer = threading.Timer(SHORTEST_TICK_S, engine.increment_epoch)
+    timer.start()
+    code = _stopped(engine, spin, fuel=PROOF_FUEL)
+    timer.join()
+    if code is not TrapCode.INTERRUPT:
+        raise StageError(Failure.CRASH, f"this wasmtime does not stop a module at its deadline ({code})")
+
+
+def _stopped(engine: Engine, spin: Module, fuel: int) -> TrapCode | str:
+    store = Store(engine)
+    try:
+        store.set_fuel(fuel)
+        store.set_epoch_deadline(1)
+        function = Instance(store, spin, []).exports(store)["spin"]
+        assert isinstance(function, Func)
+        function(store)
+    except Trap as trap:
+        return trap.trap_code or "a trap without code"
+    except WasmtimeError as error:
+        return str(error)
+    return "it returned"
+
+
+class Ticker:
+    """Advances the epoch of an engine, from a thread of its own, for as long as the process lives.
+
+    Args:
+        engine: whose.
+        deadline_ms: what calls will be given.
+    """
+
+    def __init__(self, engine: Engine, deadline_ms: int) -> None:
+        self._tick_s = max(deadline_ms / 1000 / TICKS, SHORTEST_TICK_S)
+        # The first tick may come at once, so it does not count.
+        self.ticks = -int(-deadline_ms / 1000 // self._tick_s) + 1
+        """What to give `Store.set_epoch_deadline` for the deadline."""
+        self._tick: Callable[[], None] = engine.increment_epoch
+        self._never = threading.Event()
+
+    def start(self) -> None:
+        """Begin."""
+        threading.Thread(target=self._run, name="ticker", daemon=True).start()
+
+    def _run(self) -> None:
+        while not self._never.wait(self._tick_s):
+            self._tick()
+
+
+def read_module(load: Load) -> bytes:
+    """The bytes of the module.
+
+    Raises:
+        StageError: there is no such file, or it is another.
+    """
+    try:
+        with Path(load.file).open("rb") as file:
+            data = file.read(MAX_MODULE_BYTES + 1)
+    except OSError as error:
+        raise StageError(Failure.FILE, f"{load.file}: {error.strerror}") from error
+    if len(data) > MAX_MODULE_BYTES:
+        raise StageError(Failure.FILE, f"{load.file} has more than {MAX_MODULE_BYTES} bytes")
+    found = hashlib.sha256(data).hexdigest()
+    if found != load.sha256:
+        raise StageError(Failure.FILE, f"{load.file} has the SHA-256 {found}, not {load.sha256}")
+    return data
+
+
+def compiled(engine: Engine, load: Load, data: bytes, warn: Callable[[str], None]) -> Module:
+    """The module, from the cache where that is possible.
+
+    Args:
+        engine: of `SETUP`.
+        load: names the cache.
+        data: the module's bytes, found to be those that `load` names.
+        warn: gets a line when the cache is of no use.
+
+    Raises:
+        StageError: these bytes are no module.
+    """
+    identity = _identity(load.sha256)
+    cache: CompiledModules | None = None
+    try:
+        cache = None if load.cache is None else CompiledModules(Path(load.cache))
+        kept = None if cache is None else cache.get(identity)
+        if kept is not None:
+            return Module.deserialize(engine, kept)
+    except (CacheError, WasmtimeError) as error:
+        warn(f"compiled anew: {_first_line(error)}")
+    try:
+        module = Module(engine, data)
+    except WasmtimeError as error:
+        raise StageError(Failure.ABI, _first_line(error)) from error
+    if cache is not None:
+        try:
+            cache.put(identity, bytes(module.serialize()))
+        except CacheError as error:
+            warn(f"not kept for the next start: {error}")
+    return module
+
+
+def _identity(sha256: str) -> str:
+    setup = ",".join(f"{name}={SETUP[name]}" for name in sorted(SETUP))
+    return f"{sha256} wasmtime {importlib.metadata.version('wasmtime')} {platform.machine()} {setup}"
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
