@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from wayside_edge.acquisition import results
 from wayside_edge.compute.feed import BOOT, MAX_WAITING, UTC, Feed, Item, Ready
-from wayside_edge.compute.worker import StageError
+from wayside_edge.compute.serving import StageError
 from wayside_edge.ports import Burst, Bursts, Reading
 from wayside_shared.clock import NS_PER_S
 from wayside_shared.quality import Quality

@@ -5,7 +5,7 @@ from math import isfinite
 from typing import Final
 
 from wayside_edge.compute.feed import BOOT, UTC, Item, Ready
-from wayside_edge.compute.worker import StageError
+from wayside_edge.compute.serving import StageError
 from wayside_edge.ports import Reading
 from wayside_shared.clock import NS_PER_S, NS_PER_US
 from wayside_shared.errors import RejectedError

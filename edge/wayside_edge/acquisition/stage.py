@@ -1,6 +1,7 @@
 """One stage of the configuration: what waits for it, its worker, and what becomes of a worker that fails."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -9,9 +10,10 @@ from typing import Final
 
 from wayside_edge.acquisition.results import absent, given, made
 from wayside_edge.compute.feed import Feed, Item, Ready
+from wayside_edge.compute.serving import StageError
 from wayside_edge.compute.settings import OnSwap, StageKind, StageSettings
 from wayside_edge.compute.state import StateStore
-from wayside_edge.compute.worker import StageError, Worker
+from wayside_edge.compute.worker import Worker
 from wayside_edge.health.events import (
     Journal,
     StageBehind,
@@ -26,6 +28,8 @@ from wayside_edge.pipeline.schedule import Backoff
 from wayside_edge.ports import Clock, Reading
 from wayside_shared.clock import NS_PER_S
 from wayside_shared.stage_worker import Done, Failure, Load
+
+log = logging.getLogger(__name__)
 
 QUARANTINE_AFTER: Final = 3
 """Failures in a row after which a stage is left alone for `QUARANTINE_S`, then twice as long, up to an hour."""
@@ -241,6 +245,7 @@ class Stage:
                 self._worker, done = await Worker.start(self.name, self._command(self.settings.kind), load)
                 self.pid = self._worker.pid
                 self._state = done.state or b""
+                self._log(done)
             done = await self._worker.process(ready.block.encode(), ready.clock)
             block = given(done, ready, self.settings.outputs)
             known = self._known | {series.name: series.unit for series in block.series}
@@ -257,6 +262,13 @@ class Stage:
         self.counters.used_us += done.used_us
         for event in done.events:
             self._journal.emit(StageHappened(self.name, event))
+        self._log(done)
+
+    def _log(self, done: Done) -> None:
+        for level, line in done.log:
+            log.log(level, "stage %s says: %s", self.name, line)
+        if done.left_out:
+            log.warning("stage %s said %s lines and events more, which were left out", self.name, done.left_out)
 
     def _tell_absence(self, ready: Ready) -> None:
         """For the series that it gave before: there is none, and why."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from wayside_edge.compute.serving import StageError
 from wayside_edge.compute.settings import StageKind
 from wayside_shared.errors import RejectedError
 from wayside_shared.rejects import RejectCode
@@ -46,20 +47,6 @@ MAX_LINE: Final = 500
 def command_of(kind: StageKind) -> Sequence[str]:
     """The program that is the worker of such a stage."""
     return sys.executable, "-m", f"wayside_edge.compute.{kind.value}"
-
-
-class StageError(Exception):
-    """A stage gave nothing; its worker is gone.
-
-    Args:
-        failure: why.
-        detail: one line for a person.
-    """
-
-    def __init__(self, failure: Failure, detail: str) -> None:
-        self.failure = failure
-        self.detail = detail
-        super().__init__(f"{failure.meaning}: {detail}" if detail else failure.meaning)
 
 
 class Worker:
