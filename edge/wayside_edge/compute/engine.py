@@ -23,6 +23,8 @@ SETUP: Final[Mapping[str, bool | int | str]] = {
     "memory_guard_size": 0,
     "memory_may_move": True,
     "memory_reservation_for_growth": 1 << 20,
+    # Else a module's data would be mapped from a memfd, which a confined process cannot make.
+    "memory_init_cow": False,
     # A quarter of the smallest stack of a thread; compilers give modules a stack of their own in linear memory.
     "max_wasm_stack": 256 * 1024,
     # A worker has one module, and other workers want the other cores.
@@ -96,9 +98,9 @@ class Ticker:
     """
 
     def __init__(self, engine: Engine, deadline_ms: int) -> None:
-        self._tick_s = max(deadline_ms / 1000 / TICKS, SHORTEST_TICK_S)
+        self.tick_s = max(deadline_ms / 1000 / TICKS, SHORTEST_TICK_S)
         # The first tick may come at once, so it does not count.
-        self.ticks = -int(-deadline_ms / 1000 // self._tick_s) + 1
+        self.ticks = -int(-deadline_ms / 1000 // self.tick_s) + 1
         """What to give `Store.set_epoch_deadline` for the deadline."""
         self._tick: Callable[[], None] = engine.increment_epoch
         self._never = threading.Event()
@@ -108,7 +110,7 @@ class Ticker:
         threading.Thread(target=self._run, name="ticker", daemon=True).start()
 
     def _run(self) -> None:
-        while not self._never.wait(self._tick_s):
+        while not self._never.wait(self.tick_s):
             self._tick()
 
 

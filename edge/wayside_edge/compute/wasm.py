@@ -97,12 +97,21 @@ class WasmStage:
         result = guest.hand_over(PROCESS, work.block)
         if result < 0:
             raise StageError(Failure.REFUSED, f"{PROCESS.name} returned {result}{guest.said.last_error}")
-        block = b"" if result == 0 else guest.take(*place(result), _most_bytes(self._load.limits))
-        if block:
-            _check(block, self._load.limits)
+        block = b"" if result == 0 else self._taken(guest, result)
         self._save(work.clock, guest)
         guest.release()
         return self._done(guest, block)
+
+    def _taken(self, guest: Guest, result: int) -> bytes:
+        """The block that it gave, if the agent can use it."""
+        limits = self._load.limits
+        block = guest.take(*place(result), _most_bytes(limits))
+        try:
+            for name, unit in decode_block(block, max_readings=limits.output_readings).series:
+                _check_names(name, unit)
+        except RejectedError as error:
+            raise StageError(Failure.OUTPUT, error.detail) from error
+        return block
 
     def _begun(self, clock: str) -> Guest:
         guest = Guest(self._engine, self._module, self._load.limits, self._ticks)
@@ -193,15 +202,6 @@ def _states(kept: bytes | None) -> dict[str, bytes]:
 
 def _most_bytes(limits: Limits) -> int:
     return HEADER.size + SERIES.size * MAX_BLOCK_SERIES + READING.size * limits.output_readings + MAX_TEXT_BYTES
-
-
-def _check(block: bytes, limits: Limits) -> None:
-    """Raises StageError when the agent could not use the block."""
-    try:
-        for name, unit in decode_block(block, max_readings=limits.output_readings).series:
-            _check_names(name, unit)
-    except RejectedError as error:
-        raise StageError(Failure.OUTPUT, error.detail) from error
 
 
 @lru_cache(MAX_BLOCK_SERIES)
