@@ -20,7 +20,7 @@ import logging
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -44,16 +44,25 @@ from wayside_edge.health.events import (
     Reloaded,
     ReloadRefused,
 )
+from wayside_edge.health.life import Life
+from wayside_edge.health.supervisor import Pulse
 from wayside_edge.outbox.salvage import Salvaged
 from wayside_edge.outbox.soundness import Mended
 from wayside_edge.outbox.store import DurableOutbox
-from wayside_edge.ports import Appended, ClosedBatch, Status
+from wayside_edge.ports import Appended, ClosedBatch, Reading, Status
 from wayside_edge.uplink.mqtt import MqttTransport
 from wayside_edge.uplink.session import Uplink
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
 from wayside_shared.rejects import DropReason
 
 CLOCK_LOOK_S = 2.0
+CLOCK_S = 30.0
+"""The clock's watch looks every `CLOCK_LOOK_S`."""
+UPLINK_S = 180.0
+"""Between two signs of life the uplink may resolve a name (30 s), connect and subscribe (25 s), say goodbye (5 s) or
+pause (61 s)."""
+AGENT = "agent"
+"""What series of the agent itself begin with."""
 OUTBOX_RETRY_S = 5.0
 """A disk that came back is noticed within this; looking costs one failed open."""
 
@@ -66,8 +75,10 @@ def run(settings: AgentSettings, file: Path) -> int:
         file: where they were read, and are read anew upon SIGHUP.
     """
     logging.basicConfig(level=settings.log.level.value.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    agent = _Agent(settings, file)
     try:
-        return asyncio.run(_Agent(settings, file).run())
+        with agent.life:
+            return asyncio.run(agent.run())
     except BaseExceptionGroup as group:
         # A bus of another package can find its settings wrong only when it opens.
         mistakes, _ = group.split(ConfigError)
@@ -82,12 +93,27 @@ class _Accepting:
 
     store: DurableOutbox
     uplink: Uplink | None = None
+    missed: list[Appended] = field(default_factory=list)
 
     async def append(self, batch: ClosedBatch) -> Appended:
         appended = await self.store.append(batch)
         if self.uplink is not None:
             self.uplink.accepted(appended)
+        else:
+            self.missed.append(appended)
         return appended
+
+    def without_uplink(self) -> None:
+        """The uplink has ended; from now on is kept what the next one must hear."""
+        self.uplink = None
+        self.missed.clear()
+
+    def tell(self, uplink: Uplink) -> None:
+        """There is an uplink, made from what the outbox held after `without_uplink`."""
+        for appended in self.missed:  # it may know of some already
+            uplink.accepted(appended)
+        self.missed.clear()
+        self.uplink = uplink
 
 
 class _Agent:
@@ -101,9 +127,14 @@ class _Agent:
         self._buses = Buses(settings.bus)
         self._store = DurableOutbox(settings.outbox, self._clock, self._dropped, self._salvaged, self._mended)
         self._accepting = _Accepting(self._store)
+        self.life = Life(settings.watchdog, settings.outbox.path.with_suffix(".run"), self._journal, self._account)
         self._acquisition = Acquisition(
-            *(settings, self._buses, self._clock, self._accepting), journal=self._journal, recorded=self._recorded
+            *(settings, self._buses, self._clock, self._accepting),
+            journal=self._journal,
+            recorded=self._recorded,
+            supervisor=self.life.supervisor,
         )
+        self._released = False
 
     async def run(self) -> int:
         stopping = asyncio.Event()
@@ -112,11 +143,13 @@ class _Agent:
             loop.add_signal_handler(number, stopping.set)
         reload = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, reload.set)
+        self.life.watch()
         async with asyncio.TaskGroup() as tasks:
             delivering = tasks.create_task(self._deliver())
             sensing = tasks.create_task(self._acquisition.run())
             reloading = tasks.create_task(self._reload(reload))
             await stopping.wait()
+            self.life.stopping()
             await _end(reloading)
             await _end(sensing)
             await self._acquisition.flush()
@@ -130,18 +163,43 @@ class _Agent:
         return 0
 
     async def _deliver(self) -> None:
+        await self._open()
+        await self._begin_record()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.life.keeper.keep("the clock's watch", self._watch_clock, CLOCK_S))
+            tasks.create_task(self.life.keeper.keep("the uplink", self._connect, UPLINK_S))
+
+    async def _connect(self, pulse: Pulse) -> None:
+        """One uplink, from what the outbox holds to its end; another may have been before."""
+        self._accepting.without_uplink()
         status = await self._open()
         settings = self._settings.uplink
         transport = MqttTransport(settings, lambda: self._earliest_ns(status.known_ns))
         agent = f"wayside-edge {version('wayside')}"
         uplink = Uplink(
             *(settings, transport, self._store, status.pending, self._clock, agent, SystemRandom()),
-            holding=not self._clock.synced(),
+            holding=not (self._released or self._clock.synced()),
+            alive=pulse.beat,
         )
-        self._accepting.uplink = uplink
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch_clock(uplink))
-            tasks.create_task(uplink.run())
+        self._accepting.tell(uplink)
+        await uplink.run()
+
+    async def _begin_record(self) -> None:
+        """Say how the run before this one ended, here and to the server."""
+        ending = await self.life.begin_record(self._clock.boot_id().hex())
+        if ending is not None:
+            self._acquisition.report(AGENT, [Reading("restart", ending.text, "1")])
+
+    def _account(self) -> str:
+        counters, aside = self._acquisition.counters, self._acquisition.set_aside
+        uplink = self._accepting.uplink
+        parts = [
+            f"{len(self._settings.sensor)} sensors" + (f", quarantined: {', '.join(aside)}" if aside else ""),
+            f"{counters.accepted} samples accepted",
+            f"{uplink.pending} batches to deliver" if uplink is not None else "no uplink",
+            "connected" if uplink is not None and uplink.connected else "not connected",
+        ]
+        return "; ".join(parts)
 
     async def _reload(self, asked: asyncio.Event) -> None:
         """Whenever it is asked for, read the configuration anew and go on with its stages, which can change alone."""
@@ -174,18 +232,24 @@ class _Agent:
                 said = str(error)
                 await asyncio.sleep(OUTBOX_RETRY_S)
 
-    async def _watch_clock(self, uplink: Uplink) -> None:
+    async def _watch_clock(self, pulse: Pulse) -> None:
         """Keep samples back while the time is unknown, because what was sent with a wrong time stays wrong; once it is
         known, note it for the batches that were stamped before."""
         waited = not self._clock.synced()
         if waited:
-            await self._wait_for_time(uplink)
+            await self._wait_for_time(pulse)
+        pulse.rest()
         await self._note_clock()
         if waited:
             self._journal.emit(ClockSynced())
-        uplink.release()
+        self._release()
 
-    async def _wait_for_time(self, uplink: Uplink) -> None:
+    def _release(self) -> None:
+        self._released = True
+        if self._accepting.uplink is not None:
+            self._accepting.uplink.release()
+
+    async def _wait_for_time(self, pulse: Pulse) -> None:
         """Returns once the clock is synchronised; when that takes too long, samples are released before."""
         hold_s, plausible = self._settings.clock.hold_s, self._clock.wall_ns() >= FLOOR_NS
         until_ns: int | None = self._clock.boottime_ns() + int(hold_s * NS_PER_S)
@@ -193,10 +257,11 @@ class _Agent:
         how_long = f"for up to {hold_s:g} s" if plausible else "until it is set"
         self._journal.emit(ClockHeld(f"{said:%Y-%m-%d %H:%M} UTC", how_long))
         while not self._clock.synced():
+            pulse.beat()
             if until_ns is not None and self._clock.boottime_ns() >= until_ns and self._clock.wall_ns() >= FLOOR_NS:
                 until_ns = None
                 self._journal.emit(ClockGivenUp(hold_s))
-                uplink.release()
+                self._release()
             await asyncio.sleep(min(CLOCK_LOOK_S, max(0.1, hold_s)))
 
     async def _note_clock(self) -> None:

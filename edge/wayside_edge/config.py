@@ -11,6 +11,7 @@ from wayside_edge.compute.settings import StageSettings
 from wayside_edge.errors import ConfigError
 from wayside_edge.hal.buses import BUS_KINDS, Buses, BusSettings
 from wayside_edge.hal.clock import ClockSettings
+from wayside_edge.health.settings import WatchdogSettings
 from wayside_edge.outbox.settings import OutboxSettings
 from wayside_edge.pipeline.settings import BatchSettings, ReadingSettings
 from wayside_edge.ports import DriverKind
@@ -44,6 +45,7 @@ class AgentSettings:
     batch: BatchSettings = setting("When samples are gathered into a batch.", factory=BatchSettings)
     clock: ClockSettings = setting("How far to trust the clock.", factory=ClockSettings)
     log: LogSettings = setting("What to log.", factory=LogSettings)
+    watchdog: WatchdogSettings = setting("What ends an agent that hangs.", factory=WatchdogSettings)
     bus: list[BusSettings] = setting("The buses that chips are on.", factory=list)
     sensor: list[SensorSettings] = setting("What to measure.", factory=list)
     stage: list[StageSettings] = setting("What to compute from that.", factory=list)
@@ -57,6 +59,7 @@ class UnenrolledSettings:
     batch: BatchSettings = setting("When samples are gathered into a batch.", factory=BatchSettings)
     clock: ClockSettings = setting("How far to trust the clock.", factory=ClockSettings)
     log: LogSettings = setting("What to log.", factory=LogSettings)
+    watchdog: WatchdogSettings = setting("What ends an agent that hangs.", factory=WatchdogSettings)
     bus: list[BusSettings] = setting("The buses that chips are on.", factory=list)
     sensor: list[SensorSettings] = setting("What to measure.", factory=list)
     stage: list[StageSettings] = setting("What to compute from that.", factory=list)

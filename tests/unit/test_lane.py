@@ -3,8 +3,6 @@
 import threading
 from collections.abc import Sequence
 
-import pytest
-
 from wayside_edge.acquisition.course import Course, Outcome
 from wayside_edge.acquisition.lane import Lane
 from wayside_edge.hal.clock import ClockSettings, SystemClock
@@ -111,15 +109,15 @@ class _Broken(Course):
         raise ZeroDivisionError
 
 
-def test_a_mistake_of_our_own_is_raised_where_readings_are_taken() -> None:
+def test_a_mistake_of_our_own_ends_the_lane_and_says_where() -> None:
     made = course("s", Quick(), 1)
     made.__class__ = _Broken
     rig = Rig(made)
     rig.lane.start()
     assert rig.woken.wait(20)
-    with pytest.raises(ZeroDivisionError):
-        rig.lane.take()
     assert rig.lane.ended(20)
+    assert isinstance(rig.lane.crash, ZeroDivisionError)
+    assert (rig.lane.at, rig.lane.take()) == ("s", [])
 
 
 def test_taking_while_the_lane_hands_over_is_no_race() -> None:

@@ -76,3 +76,9 @@ def test_the_agent_reaches_its_buses() -> None:
 
 def test_the_agent_starts_in_a_folder_that_it_can_write() -> None:
     assert settings(edge(), "WorkingDirectory") == [f"/var/lib/{name}" for name in settings(edge(), "StateDirectory")]
+
+
+def test_an_agent_that_hangs_is_begun_anew_for_ever() -> None:
+    expected = {"Type": "notify", "NotifyAccess": "main", "WatchdogSec": "30", "Restart": "always"}
+    expected |= {"StartLimitIntervalSec": "0"}
+    assert {name: settings(edge(), name) for name in expected} == {name: [value] for name, value in expected.items()}

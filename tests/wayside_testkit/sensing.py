@@ -118,6 +118,9 @@ class Bench:
     def modbus(self, name: str) -> ModbusBus:
         return _there(name, self.line)
 
+    def renew(self, name: str) -> Callable[[], None]:
+        return lambda: None
+
     def uart(self, name: str, *, baud: int) -> Uart:
         line = _there(name, self.tty)
         line.open(baud)
@@ -140,6 +143,9 @@ class OneFamily:
 
     def modbus(self, name: str) -> ModbusBus:
         raise ConfigError(f"there is no bus {name}")
+
+    def renew(self, name: str) -> Callable[[], None]:
+        return lambda: None
 
     def uart(self, name: str, *, baud: int) -> Uart:
         raise ConfigError(f"there is no bus {name}")

@@ -11,13 +11,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
-from wayside_edge import registry
 from wayside_edge.acquisition.computing import Computing
-from wayside_edge.acquisition.course import Course, Outcome
-from wayside_edge.acquisition.lane import Lane
+from wayside_edge.acquisition.course import Outcome
+from wayside_edge.acquisition.lanes import Lanes
 from wayside_edge.acquisition.stage import Stage
 from wayside_edge.compute.settings import StageSettings
 from wayside_edge.compute.state import StateStore
@@ -31,24 +29,21 @@ from wayside_edge.health.events import (
     ReadingRefused,
     SensorFailing,
     SensorRecovered,
-    SensorStalled,
 )
+from wayside_edge.health.supervisor import LOOK_S, Supervisor
 from wayside_edge.pipeline.batcher import Batcher
 from wayside_edge.pipeline.conditioning import Conditioner
 from wayside_edge.pipeline.schedule import Backoff, Lateness
-from wayside_edge.ports import BusProvider, Clock, ClosedBatch, Outbox, Reading, Resuming
+from wayside_edge.ports import BusProvider, Clock, ClosedBatch, Outbox, Reading
 from wayside_edge.registry import SensorSettings
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
 from wayside_shared.quality import Quality
 
-STALL_S: Final = 10.0
-"""A call to a driver that takes longer is reported: an I2C adapter gives up after 1 s, and no read makes ten calls."""
+OUTBOX_S: Final = 600.0
+"""Most that one append may take: to save what is intact of a full, damaged outbox takes minutes on a slow card."""
 
 MEMORY_SAMPLES: Final = 20_000
 """Samples kept in memory while the outbox takes none: 40 minutes of 8 series at 1 Hz, at most a few MB."""
-
-TOGETHER: Final = 16
-"""Sensors of one bus that are read one right after the other; the next so many have a time of their own."""
 
 CLOSE_S: Final = 2.0
 """How long a stop waits for a driver to leave its chip idle."""
@@ -89,6 +84,7 @@ class Acquisition:
         journal: takes the events.
         backoff: makes the pauses after failures, one for each sensor and one for the outbox.
         recorded: says up to which time the readings of a recording were accepted (see `Resuming`).
+        supervisor: watches what only a restart of the agent can heal.
 
     Raises:
         ConfigError: a sensor's settings are wrong.
@@ -104,6 +100,7 @@ class Acquisition:
         journal: Journal | None = None,
         backoff: Callable[[], Backoff] = lambda: Backoff(random.random),
         recorded: Callable[[str], Mapping[str, int]] = lambda _: {},
+        supervisor: Supervisor | None = None,
     ) -> None:
         self.counters = AcquisitionCounters()
         self._clock = clock
@@ -121,7 +118,20 @@ class Acquisition:
         self._room.set()
         self._handed = asyncio.Event()
         self._intervals = {sensor.name: _interval_ns(sensor) for sensor in settings.sensor}
-        self._lanes = self._build_lanes(settings, buses, backoff, recorded)
+        self._recorded = recorded
+        self._handed_upto: dict[str, dict[str, int]] = {}
+        supervisor = supervisor or Supervisor()
+        self._appending = supervisor.watch("the outbox", OUTBOX_S, critical=True)
+        self._lanes = Lanes(
+            *(settings, buses, clock),
+            backoff=backoff,
+            resume=self._resume,
+            journal=self._journal,
+            supervisor=supervisor,
+            wake=self._wake,
+            room=self._room,
+            note=self._note,
+        )
         states = StateStore(settings.outbox.path.parent / "stages")
         self._computing = Computing(settings.stage, clock, self._journal, states, self._computed, backoff)
 
@@ -133,12 +143,17 @@ class Acquisition:
     @property
     def condensed(self) -> int:
         """Readings that the configuration had left out, or gathered into others; they are not in `produced`."""
-        return sum(course.condensed for lane in self._lanes for course in lane.courses)
+        return self._lanes.condensed
 
     @property
     def lateness(self) -> Mapping[str, Lateness]:
         """How late the reads of each sensor began."""
-        return {course.name: course.lateness for lane in self._lanes for course in lane.courses}
+        return self._lanes.lateness
+
+    @property
+    def set_aside(self) -> Sequence[str]:
+        """Sensors that are not read now because they hung or crashed."""
+        return self._lanes.set_aside
 
     @property
     def stages(self) -> Sequence[Stage]:
@@ -156,16 +171,20 @@ class Acquisition:
     async def run(self) -> None:
         """Read and deliver until cancelled; then every driver is closed. What is in memory stays for `flush`."""
         self._loop = asyncio.get_running_loop()
-        for lane in self._lanes:
-            lane.start()
+        self._lanes.start()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._ship())
                 tasks.create_task(self._collect())
-                tasks.create_task(self._watch_stalls())
+                tasks.create_task(self._heal())
                 tasks.create_task(self._computing.run())
         finally:
             await self._close()
+
+    def report(self, name: str, readings: Sequence[Reading]) -> None:
+        """Send `readings` of the agent itself, as those of a sensor `name`; call it in the event loop."""
+        now_ns = self._clock.boottime_ns()
+        self._add(Outcome(name, now_ns, now_ns, readings, 0, 0))
 
     async def flush(self) -> None:
         """Have the stages finish, close the open batches and offer everything in memory to the outbox once. Call it
@@ -180,42 +199,6 @@ class Acquisition:
                 self.counters.refused["stopped"] += self.waiting
                 self._closed.clear()
 
-    def _build_lanes(
-        self,
-        settings: AgentSettings,
-        buses: BusProvider,
-        backoff: Callable[[], Backoff],
-        recorded: Callable[[str], Mapping[str, int]],
-    ) -> Sequence[Lane]:
-        """A lane for each bus, and one for each sensor that is on none."""
-        sensors: dict[str, list[SensorSettings]] = {}
-        for sensor in settings.sensor:
-            # Bus names cannot hold a colon.
-            sensors.setdefault(sensor.bus or f"sensor:{sensor.name}", []).append(sensor)
-        groups = sum(-(-len(group) // TOGETHER) for group in sensors.values())
-        taken = 0
-        lanes = []
-        for name, group in sensors.items():
-            courses = []
-            for position, sensor in enumerate(group):
-                driver, kind = registry.build(sensor, buses)
-                conditioner = Conditioner(sensor.reading)
-                if isinstance(driver, Resuming):
-                    driver.resume_after(partial(_accepted, recorded, sensor.name, conditioner))
-                course = Course(
-                    *(sensor.name, driver, kind.quantities),
-                    interval_ns=_interval_ns(sensor),
-                    phase=(taken + position // TOGETHER) / groups,
-                    deadline_s=sensor.deadline_s,
-                    conditioner=conditioner,
-                    backoff=backoff(),
-                    clock=self._clock,
-                )
-                courses.append(course)
-            taken += -(-len(group) // TOGETHER)
-            lanes.append(Lane(name, courses, self._clock, self._wake, self._room))
-        return lanes
-
     def _wake(self) -> None:
         """Called from a lane: there are outcomes."""
         with suppress(RuntimeError):  # a driver that hung came back after the agent had ended
@@ -229,9 +212,8 @@ class Acquisition:
             self._take()
 
     def _take(self) -> None:
-        for lane in self._lanes:
-            for outcome in lane.take():
-                self._note(outcome)
+        for outcome in self._lanes.take():
+            self._note(outcome)
         self._govern()
 
     def _note(self, outcome: Outcome) -> None:
@@ -248,21 +230,15 @@ class Acquisition:
                 self._journal.emit(SensorRecovered(outcome.sensor, outcome.failures))
         self._add(outcome)
 
-    async def _watch_stalls(self) -> None:
-        """Report calls to drivers that do not come back; nothing can end them, and they hold their bus."""
-        told: set[tuple[str, int]] = set()
+    async def _heal(self) -> None:
+        """Look after the lanes."""
         while True:
-            await asyncio.sleep(STALL_S / 2)
-            now_ns = self._clock.boottime_ns()
-            busy = {lane.busy for lane in self._lanes}
-            told &= {step for step in busy if step is not None}
-            for step in busy:
-                if step is not None and step not in told and now_ns - step[1] >= STALL_S * NS_PER_S:
-                    told.add(step)
-                    self._journal.emit(SensorStalled(step[0], STALL_S))
+            await asyncio.sleep(LOOK_S)
+            self._lanes.heal()
+            self._take()
 
     def _add(self, outcome: Outcome) -> None:
-        interval_ns = self._intervals[outcome.sensor]
+        interval_ns = self._intervals.get(outcome.sensor, NS_PER_S)
         if self._into_batch(outcome.sensor, outcome.readings, outcome.stamp_ns, interval_ns, outcome.ended_ns):
             self._computing.offer(outcome.sensor, outcome.readings, outcome.stamp_ns, interval_ns, outcome.ended_ns)
 
@@ -275,6 +251,8 @@ class Acquisition:
     ) -> bool:
         """Whether there was room in memory for `readings`."""
         self.counters.produced += len(readings)
+        if source in self._lanes.recordings:
+            self._remember(source, readings)
         if self._outbox_failing and self.waiting >= MEMORY_SAMPLES:
             if self.counters.refused["memory_full"] == self._refused_before:
                 self._journal.emit(MemoryFull(self.waiting))
@@ -289,6 +267,13 @@ class Acquisition:
         if self._batcher.due_ns != due_ns:
             self._changed.set()
         return True
+
+    def _remember(self, recording: str, readings: Sequence[Reading]) -> None:
+        """How far a recording has come, should it have to begin anew while some of it is still in memory."""
+        upto = self._handed_upto.setdefault(recording, {})
+        for reading in readings:
+            if reading.time_ns is not None:
+                upto[reading.name] = max(reading.time_ns, upto.get(reading.name, reading.time_ns))
 
     def _govern(self) -> None:
         """Hold the lanes while an outbox that works is behind: a fast recording is held up, where a live reading would
@@ -331,6 +316,7 @@ class Acquisition:
     async def _append(self, batch: ClosedBatch) -> None:
         """Offer the oldest batch. Once begun this ends with it accepted or not, even when cancelled: a batch of
         unknown fate would be appended again under another number, and its samples stored twice."""
+        self._appending.beat()
         appending = asyncio.ensure_future(self._outbox.append(batch))
         cancelled = None
         while not appending.done():
@@ -338,12 +324,21 @@ class Acquisition:
                 await asyncio.wait({appending})
             except asyncio.CancelledError as error:
                 cancelled = error
+        self._appending.rest()
         if appending.exception() is None:
             self._closed.popleft()
             self.counters.accepted += batch.n
         if cancelled is not None:
             raise cancelled
         appending.result()
+
+    def _resume(self, sensor: str, conditioner: Conditioner) -> Mapping[str, int]:
+        """Up to which time a recording needs not be read, by the names that it has itself; called in its lane."""
+        upto = dict(self._recorded(sensor))
+        # What this agent has read already is in memory, if it has not been accepted or refused since.
+        for name, time_ns in list(self._handed_upto.get(sensor, {}).items()):
+            upto[name] = max(time_ns, upto.get(name, time_ns))
+        return conditioner.accepted(upto)
 
     def _now(self) -> ClockMap:
         boottime_ns, wall_ns = self._clock.boottime_ns(), self._clock.wall_ns()
@@ -362,18 +357,12 @@ class Acquisition:
 
     async def _close(self) -> None:
         """End the lanes; what they still had is taken. A driver that hangs keeps its thread, which ends with us."""
-        for lane in self._lanes:
-            lane.stop()
+        lanes = self._lanes.stop()
         until_s = self._loop.time() + CLOSE_S
-        for lane in self._lanes:
+        for lane in lanes:
             await asyncio.to_thread(lane.ended, max(until_s - self._loop.time(), 0.0))
         self._take()
 
 
 def _interval_ns(sensor: SensorSettings) -> int:
     return max(round(sensor.interval_s * NS_PER_S), 1)
-
-
-def _accepted(recorded: Callable[[str], Mapping[str, int]], sensor: str, conditioner: Conditioner) -> Mapping[str, int]:
-    """Up to which time a recording was accepted, by the names that it has itself."""
-    return conditioner.accepted(recorded(sensor))

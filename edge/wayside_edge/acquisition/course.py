@@ -1,10 +1,12 @@
 """The course of one sensor: start, read when due, step by step, and back off when it fails."""
 
+import copy
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from wayside_edge.acquisition.grip import Grip
 from wayside_edge.acquisition.sound import checked_pause, sound
 from wayside_edge.errors import BusError, SensorError
 from wayside_edge.pipeline.conditioning import Conditioner
@@ -13,6 +15,8 @@ from wayside_edge.pipeline.schedule import Backoff, Lateness, Ticks
 from wayside_edge.ports import Bursts, Clock, Driver, Quantity, Reading
 from wayside_shared.clock import NS_PER_MS, NS_PER_S
 from wayside_shared.quality import Quality
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +82,11 @@ class Course:
         self.name = name
         self.due_ns = 0
         """Boot time of the next step."""
+        self.grip = Grip()
+        """Held while its driver is at work; its lane has one for all its courses."""
         self.lateness = Lateness()
         self._driver = driver
+        self._before: Course | None = None
         self._interval_ns = interval_ns
         self._phase = phase
         self._deadline_s = deadline_s
@@ -127,29 +134,77 @@ class Course:
         """Readings that the configuration had left out, or gathered into others."""
         return self._conditioner.condensed
 
-    def close(self) -> Outcome:
-        """Leave the chip idle; what open windows still held comes out."""
-        self._steps = None
+    @property
+    def deadline_s(self) -> float:
+        """Most that a start or a read may take."""
+        return self._deadline_s
+
+    def renewed(self, driver: Driver, conditioner: Conditioner | None = None, *, leave_idle: bool) -> "Course":
+        """This course with another driver, to be started anew; this one must not advance any more.
+
+        Args:
+            driver: a new one.
+            conditioner: in place of its own, which would count again what a recording gives again.
+            leave_idle: whether the old driver is closed, before the new one starts: not while it hangs.
+        """
+        renewed = copy.copy(self)
+        renewed.due_ns = 0
+        renewed._driver, renewed._steps, renewed._started = driver, None, False
+        renewed._before = self if leave_idle else None
+        renewed._conditioner = conditioner or self._conditioner
+        return renewed
+
+    def aside(self, error: BusError | SensorError) -> Outcome:
+        """What to send while nobody reads the sensor, because of `error`; counts as one failure more."""
+        self._backoff.failed()
+        return self._absent(error)
+
+    def _absent(self, error: BusError | SensorError) -> Outcome:
+        now_ns = self._clock.boottime_ns()
+        known = self._known or self._declared
+        absent = [Reading(name, None, unit, quality=error.quality) for name, unit in known.items()]
+        sent = self._conditioner.apply(absent, now_ns, now_ns)
+        return Outcome(self.name, now_ns, now_ns, sent, self._missed(), self._backoff.failures, error)
+
+    def leave_idle(self) -> None:
+        """End what its driver was about, and close it."""
         try:
+            self._steps = None
             self._driver.close()
         except Exception:  # the others are still to be closed
             log.exception("sensor %s: its driver has a mistake", self.name)
+
+    def close(self) -> Outcome:
+        """Leave the chip idle; what open windows still held comes out.
+
+        Raises:
+            GivenUpError: it took too long, and others go on in its place.
+        """
+        self._driven(self.leave_idle)
         now_ns = self._clock.boottime_ns()
         return Outcome(self.name, now_ns, now_ns, self._conditioner.rest(now_ns), 0, 0)
+
+    def _driven(self, function: Callable[[], T]) -> T:
+        """What `function`, which runs code of a driver, gives; by then somebody may have given up waiting for it."""
+        self.grip.take(self.name, self._deadline_s, self._clock.boottime_ns())
+        try:
+            return function()
+        finally:
+            self.grip.let_go()
 
     def _step(self) -> Any:
         now_ns = self._clock.boottime_ns()
         if self._steps is None:
             self._begin(now_ns)
             function: Callable[[], Any] = self._driver.read if self._started else self._driver.start
-            result = function()
+            result = self._driven(function)
             if not isinstance(result, Generator):
                 return result
             self._steps = result
         if now_ns - self._began_ns > self._deadline_s * NS_PER_S:
             raise SensorError(f"it did not finish within {self._deadline_s:g} s", Quality.NOT_READY)
         try:
-            pause_s = next(self._steps)
+            pause_s = self._driven(self._steps.__next__)
         except StopIteration as end:
             self._steps = None
             return end.value
@@ -160,6 +215,9 @@ class Course:
 
     def _begin(self, now_ns: int) -> None:
         self._began_ns = now_ns
+        before, self._before = self._before, None
+        if before is not None:
+            self._driven(before.leave_idle)
         if self._started:
             self.lateness.add(now_ns - self.due_ns)
 
@@ -173,14 +231,13 @@ class Course:
         return outcome
 
     def _failed(self, error: BusError | SensorError) -> Outcome:
-        self._steps = None
+        self._driven(self._forget_steps)
         self._started = False
-        now_ns = self._clock.boottime_ns()
-        self.due_ns = now_ns + round(self._backoff.failed() * NS_PER_S)
-        known = self._known or self._declared
-        absent = [Reading(name, None, unit, quality=error.quality) for name, unit in known.items()]
-        sent = self._conditioner.apply(absent, now_ns, now_ns)
-        return Outcome(self.name, now_ns, now_ns, sent, self._missed(), self._backoff.failures, error)
+        self.due_ns = self._clock.boottime_ns() + round(self._backoff.failed() * NS_PER_S)
+        return self._absent(error)
+
+    def _forget_steps(self) -> None:
+        self._steps = None  # which runs what a driver does at the end of steps that are not finished
 
     def _schedule(self) -> None:
         now_ns = self._clock.boottime_ns()

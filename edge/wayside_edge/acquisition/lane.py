@@ -4,11 +4,12 @@ import heapq
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Final
 
 from wayside_edge.acquisition.course import Course, Outcome
+from wayside_edge.acquisition.grip import GivenUpError, Grip
 from wayside_edge.ports import Clock
 from wayside_shared.clock import NS_PER_MS, NS_PER_S
 
@@ -31,8 +32,9 @@ class Lane:
         name: of the bus; of the thread too.
         courses: the sensors.
         clock: this machine's.
-        wake: called from the thread when there are outcomes to `take`.
+        wake: called from the thread when there are outcomes to `take`, or when it has crashed.
         room: reads go on while it is set.
+        prepare: done by the thread before anything else.
     """
 
     def __init__(
@@ -42,11 +44,17 @@ class Lane:
         clock: Clock,
         wake: Callable[[], None],
         room: threading.Event,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
-        self.courses = courses
-        self.busy: tuple[str, int] | None = None
-        """The sensor whose step is under way, and the boot time at which it began."""
+        self.courses = list(courses)
+        self.grip = Grip()
+        """Held while a driver is at work."""
+        self.crash: BaseException | None = None
+        """Whatever ended the thread too early; a mistake, but not one of a driver that is an `Exception`."""
+        self._prepare = prepare
+        self._at: Course | None = None
+        self._joining: deque[Course] = deque()
         self._clock = clock
         self._wake = wake
         self._room = room
@@ -54,9 +62,9 @@ class Lane:
         self._readings = 0
         self._taken = 0
         self._oldest_ns: int | None = None
-        self._slack_ns = min(SLACK_NS, min(course.interval_ns for course in courses) // 10)
-        self._stopping = threading.Event()
-        self._crash: BaseException | None = None
+        self._slack_ns = SLACK_NS
+        self._stopping = False
+        self._nudged = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"lane {name}", daemon=True)
 
     def start(self) -> None:
@@ -65,7 +73,18 @@ class Lane:
 
     def stop(self) -> None:
         """Ask the thread to leave every chip idle and end; see `ended`."""
-        self._stopping.set()
+        self._stopping = True
+        self._nudged.set()
+
+    @property
+    def at(self) -> str:
+        """The sensor that it came to last."""
+        return "" if self._at is None else self._at.name
+
+    def join(self, course: Course) -> None:
+        """Have it read one sensor more."""
+        self._joining.append(course)
+        self._nudged.set()
 
     def ended(self, timeout_s: float) -> bool:
         """Whether the thread has ended, within `timeout_s` seconds."""
@@ -73,13 +92,7 @@ class Lane:
         return not self._thread.is_alive()
 
     def take(self) -> list[Outcome]:
-        """What there is since the last call, in order; for one thread that is not this lane's.
-
-        Raises:
-            BaseException: whatever ended the thread too early; a mistake in a driver.
-        """
-        if self._crash is not None:
-            raise self._crash
+        """What there is since the last call, in order; for one thread that is not this lane's."""
         self._oldest_ns = None  # before the rest, so that an outcome that comes meanwhile is not forgotten
         taken = []
         while self._outcomes:
@@ -90,15 +103,24 @@ class Lane:
     def _work(self) -> None:
         try:
             self._run()
-        except BaseException as error:  # noqa: BLE001 - whoever takes next raises it
-            self._crash = error
+        except GivenUpError:
+            # Others read the rest of the bus by now; what this driver holds, a line or a port, it may give back.
+            if self._at is not None:
+                self._at.leave_idle()
+        except BaseException as error:  # noqa: BLE001 - whoever looks next deals with it
+            self.crash = error
             self._wake()
 
     def _run(self) -> None:
         order = count()
-        due = [(course.due_ns, next(order), course) for course in self.courses]
-        heapq.heapify(due)
-        while not self._stopping.is_set():
+        due: list[tuple[int, int, Course]] = []
+        self._joining.extendleft(reversed(self.courses))
+        self.courses.clear()
+        self._admit(due, order)
+        self._at = self.courses[0]
+        self._driven(self._prepare)
+        while not self._stopping:
+            self._admit(due, order)
             due_ns, _, course = due[0]
             now_ns = self._clock.boottime_ns()
             if due_ns > now_ns:
@@ -106,32 +128,51 @@ class Lane:
                 self._pause(max(due_ns - now_ns, self._slack_ns))
             elif not self._may_read():
                 self._hand_over(now_ns, now_ns + NS_PER_S)
-                self._stopping.wait(HANDOVER_NS / NS_PER_S)
+                self._nudged.wait(HANDOVER_NS / NS_PER_S)
             else:
                 self._advance(course, now_ns)
                 heapq.heapreplace(due, (course.due_ns, next(order), course))
                 self._hand_over(now_ns, now_ns)
         for course in self.courses:
-            self.busy = (course.name, self._clock.boottime_ns())
+            self._at = course
             rest = course.close()
             if rest.readings:
                 self._outcomes.append(rest)
-        self.busy = None
+
+    def _admit(self, due: list[tuple[int, int, Course]], order: Iterator[int]) -> None:
+        """Take in who has joined."""
+        if self._nudged.is_set() and not self._stopping:
+            self._nudged.clear()  # before looking, so that nobody who joins or stops meanwhile is forgotten
+            if self._stopping:
+                self._nudged.set()
+        while self._joining:
+            course = self._joining.popleft()
+            course.grip = self.grip
+            self.courses.append(course)
+            self._slack_ns = min(self._slack_ns, course.interval_ns // 10)
+            heapq.heappush(due, (course.due_ns, next(order), course))
+
+    def _driven(self, function: Callable[[], None]) -> None:
+        course = self.courses[0]
+        self.grip.take(course.name, course.deadline_s, self._clock.boottime_ns())
+        try:
+            function()
+        finally:
+            self.grip.let_go()
 
     def _pause(self, pause_ns: int) -> None:
         """Wait, but not long after a stop. A plain sleep takes a fifth of the processor time of a wait for an event."""
         if pause_ns <= HANDOVER_NS:
             time.sleep(pause_ns / NS_PER_S)
         else:
-            self._stopping.wait(pause_ns / NS_PER_S)
+            self._nudged.wait(pause_ns / NS_PER_S)
 
     def _may_read(self) -> bool:
         return self._room.is_set() and self._readings - self._taken < BACKLOG
 
     def _advance(self, course: Course, now_ns: int) -> None:
-        self.busy = (course.name, now_ns)
+        self._at = course
         outcome = course.advance()
-        self.busy = None
         if outcome is not None:
             self._outcomes.append(outcome)
             self._readings += len(outcome.readings)

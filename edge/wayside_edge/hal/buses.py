@@ -161,6 +161,19 @@ class Buses:
         bus: ModbusBus = self._opened[name]
         return bus
 
+    def renew(self, name: str) -> Callable[[], None]:
+        """See `BusProvider`."""
+        old: list[Any] = [self._i2c.pop(name, None), self._opened.pop(name, None)]
+        old += [self._spi.pop(key) for key in list(self._spi) if key[0] == name]
+        self._adapters.pop(name, None)
+
+        def retire() -> None:
+            for handle in old:
+                if isinstance(handle, SmbusI2c | SpidevDevice | SerialUart | ModbusLine):
+                    handle.retire()
+
+        return retire
+
     def close(self) -> None:
         """Give every bus back; each opens again on its next use."""
         for bus in self._i2c.values():

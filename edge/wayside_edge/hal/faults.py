@@ -1,7 +1,7 @@
 """What an error number of a bus means, and what to do about it."""
 
 import errno
-from typing import Final
+from typing import Final, NoReturn
 
 ABSENT: Final = frozenset({errno.EREMOTEIO, errno.ENXIO})
 """What Linux adapters return when nothing acknowledges (Documentation/i2c/fault-codes.rst)."""
@@ -18,6 +18,15 @@ _FIXES: Final = {
     errno.EOPNOTSUPP: "this adapter cannot do combined transfers",
     errno.ENODEV: "the adapter is gone: is its cable plugged in?",
 }
+
+
+def retired() -> NoReturn:
+    """Opens what must not be opened again, because its user was given up and others have the bus.
+
+    Raises:
+        OSError: always.
+    """
+    raise OSError(errno.ESHUTDOWN, "the handle was given up")
 
 
 def fix(error: OSError, family: str, group: str) -> str:

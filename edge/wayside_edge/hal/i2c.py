@@ -7,7 +7,7 @@ from typing import Protocol
 from smbus2 import i2c_msg
 
 from wayside_edge.errors import BusError, DeviceAbsentError
-from wayside_edge.hal.faults import ABSENT, GONE, fix
+from wayside_edge.hal.faults import ABSENT, GONE, fix, retired
 
 
 class SmbusLike(Protocol):
@@ -77,6 +77,11 @@ class SmbusI2c:
         smbus, self._smbus = self._smbus, None
         if smbus is not None:
             smbus.close()
+
+    def retire(self) -> None:
+        """Give it back for good: whoever still has this object finds it failing."""
+        self._opener = retired
+        self.close()
 
     def _transfer(self, address: int, *messages: i2c_msg) -> None:
         self.open()

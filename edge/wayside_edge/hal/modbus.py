@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from wayside_edge.errors import BusError, DeviceAbsentError, SensorError
-from wayside_edge.hal.faults import GONE
+from wayside_edge.hal.faults import GONE, retired
 from wayside_edge.ports import ModbusTable
 from wayside_shared.quality import Quality
 from wayside_shared.settings import setting
@@ -130,6 +130,11 @@ class ModbusLine:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+    def retire(self) -> None:
+        """Give it back for good: whoever still has this object finds it failing."""
+        self._opener = retired
+        self.close()
 
 
 def _fix(error: OSError) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from wayside_edge.errors import BusError
-from wayside_edge.hal.faults import GONE, fix
+from wayside_edge.hal.faults import GONE, fix, retired
 from wayside_edge.ports import SpiDevice
 
 
@@ -86,6 +86,11 @@ class SpidevDevice(SpiDevice):
         spidev, self._spidev = self._spidev, None
         if spidev is not None:
             spidev.close()
+
+    def retire(self) -> None:
+        """Give it back for good: whoever still has this object finds it failing."""
+        self._opener = retired
+        self.close()
 
 
 class SpidevAdapter:

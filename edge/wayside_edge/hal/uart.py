@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from wayside_edge.errors import BusError
+from wayside_edge.hal.faults import retired
 from wayside_edge.ports import Steps, Uart
 from wayside_shared.settings import setting
 
@@ -106,6 +107,11 @@ class SerialUart(Uart):
         serial, self._serial = self._serial, None
         if serial is not None:
             serial.close()
+
+    def retire(self) -> None:
+        """Give it back for good: whoever still has this object finds it failing."""
+        self._opener = retired
+        self.close()
 
     def _opened(self) -> SerialLike:
         self.open(self._baud)

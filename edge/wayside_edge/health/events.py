@@ -43,9 +43,40 @@ class SensorStalled(Event):
     """A driver did not come back in time; its bus waits with it."""
 
     level = logging.WARNING
-    line = "sensor {sensor} has not answered for {seconds:g} s; its bus is waiting for it"
+    line = "sensor {sensor} has not answered for {seconds:g} s; the lane of its bus is given up and begun anew"
     sensor: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LaneCrashed(Event):
+    """A mistake ended the lane of a bus, which is begun anew; the sensor that was being read waits."""
+
+    level = logging.ERROR
+    line = "the lane of {lane} crashed at sensor {sensor} ({cause}); it is begun anew, the sensor in {seconds:g} s"
+    lane: str
+    sensor: str
+    cause: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SensorQuarantined(Event):
+    """A sensor hung, or crashed repeatedly; it is not read for a while, and its samples say so."""
+
+    level = logging.ERROR
+    line = "sensor {sensor} is quarantined for {seconds:g} s: {cause}"
+    sensor: str
+    cause: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SensorRetried(Event):
+    """A quarantined sensor is tried again."""
+
+    line = "sensor {sensor} is tried again"
+    sensor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +286,98 @@ class ClockSynced(Event):
     """The time became known; what was measured before is corrected with it."""
 
     line = "the clock is synchronised; what was measured before is sent with its corrected time"
+
+
+@dataclass(frozen=True, slots=True)
+class PartFailed(Event):
+    """A part of the agent crashed or hung, and is begun anew, alone."""
+
+    level = logging.ERROR
+    line = "{part} failed: {cause}; it is begun anew in {seconds:g} s"
+    part: str
+    cause: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PartQuarantined(Event):
+    """A part of the agent failed repeatedly, and is left alone for longer."""
+
+    level = logging.ERROR
+    line = "{part} failed repeatedly, and is tried again in {seconds:g} s: {cause}"
+    part: str
+    cause: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PartRestarted(Event):
+    """A part of the agent that failed begins anew."""
+
+    line = "{part} begins anew"
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHung(Event):
+    """Something that the agent cannot do without hangs: it feeds no watchdog any more, and ends itself."""
+
+    level = logging.CRITICAL
+    line = "the agent hangs and is going to end: {cause}; stacks of its threads are in {stacks}"
+    cause: str
+    stacks: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentBack(Event):
+    """What hung goes on before the agent had ended itself."""
+
+    level = logging.WARNING
+    line = "what hung goes on; the agent does not end"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchdogHeld(Event):
+    """The agent has the board's watchdog."""
+
+    line = "watchdog {device} resets the board after {seconds:g} s without a sign of life"
+    device: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WatchdogAway(Event):
+    """The agent cannot have the board's watchdog, and does without."""
+
+    level = logging.WARNING
+    line = "{cause}"
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStopped(Event):
+    """The run before this one was stopped, by a person or for a reboot."""
+
+    line = "the agent before this one ended as asked: {how}"
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunBroken(Event):
+    """The run before this one ended as nobody wanted."""
+
+    level = logging.WARNING
+    line = "the agent before this one did not end as asked: {how}"
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunUnrecorded(Event):
+    """How this run ends cannot be written down."""
+
+    level = logging.WARNING
+    line = "the next start will not know how this run ended: {cause}"
+    cause: str
 
 
 class Journal:

@@ -1,6 +1,6 @@
 """The buses of a board, as drivers see them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -202,4 +202,11 @@ class BusProvider(Protocol):
 
         Raises:
             ConfigError: no bus of that name is configured, or it is of another family.
+        """
+
+    def renew(self, name: str) -> Callable[[], None]:
+        """Forget how the bus `name` is open, because somebody hangs in it: its next use opens it anew.
+
+        Returns:
+            What closes the old handles, which may take long; for the thread that has the bus from now on.
         """

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from wayside_edge.errors import OutboxError, RejectedError, TransientError
@@ -40,6 +40,8 @@ class Uplink:
         agent: software and version, for the hello.
         random: source of jitter.
         holding: whether samples whose time is not known yet are kept back until `release`.
+        alive: called whenever it gets on; between two calls lie at most `IDLE_S`, or an attempt to connect and the
+            pause before the next.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Uplink:
         random: Random,
         *,
         holding: bool = False,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._device = settings.device
         self._transport = transport
@@ -63,6 +66,7 @@ class Uplink:
         self._sender = core.Sender(pending, settings.window, random)
         self._todo: asyncio.Queue[core.Event | Incoming] = asyncio.Queue()
         self._holding = holding
+        self._alive = alive
         self._outbox_said = ""
         self._asked_ns = 0
         self._connected = False
@@ -102,6 +106,7 @@ class Uplink:
         condition = LinkCondition(self._device)
         while True:
             stable = False
+            self._alive()
             try:
                 connection = await self._transport.connect()
             except TransientError as error:
@@ -119,6 +124,7 @@ class Uplink:
             # A session that falls at once counts as a failure too: two cards with one name would else fight for ever.
             failures = 0 if stable else failures + 1
             spread = min(RECONNECT_CAP_S, RECONNECT_BASE_S * 2.0**failures)
+            self._alive()
             await asyncio.sleep(RECONNECT_BASE_S * 0.2 + self._random.uniform(0, spread))
 
     async def _converse(self, connection: Connection) -> None:
@@ -140,6 +146,7 @@ class Uplink:
 
     async def _turn(self, connection: Connection) -> None:
         """Wait for the next event, or for time to bring one, and deal with it."""
+        self._alive()
         due_ns = self._sender.next_due_ns()
         wait_s = IDLE_S if due_ns is None else max(0.0, (due_ns - self._clock.boottime_ns()) / NS_PER_S)
         event: core.Event | Incoming
@@ -197,6 +204,7 @@ class Uplink:
         while effects:
             following: list[core.Event] = []
             for effect in effects:
+                self._alive()
                 following.extend(await self._perform(connection, effect))
                 if self._outbox_said:
                     log.info("the outbox delivers again")
