@@ -1,9 +1,10 @@
 """The agent as people run it: a process with a configuration file, heard through what it logs."""
 
 import asyncio
+import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -31,6 +32,11 @@ class AgentProcess:
         except TimeoutError:
             pass
         assert self.count(text) >= times, f"{text!r} is not in {self.lines}"
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
 
     def count(self, text: str) -> int:
         """Lines so far that hold `text`."""
@@ -63,6 +69,10 @@ class AgentProcess:
         if self._process.returncode is None:
             self._process.terminate()
         return await self.ended()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
 
     async def kill(self) -> None:
         """Kill it without a word."""
@@ -112,10 +122,20 @@ TRUSTED = "[clock]\ntrust_system = true\n"
 
 
 @asynccontextmanager
-async def agent_process(config: Path) -> AsyncIterator[AgentProcess]:
-    """`wayside-edge run` with `config` while the block runs."""
+async def agent_process(
+    config: Path, *, module: str = "wayside_edge", environment: Mapping[str, str] | None = None
+) -> AsyncIterator[AgentProcess]:
+    """`wayside-edge run` with `config` while the block runs.
+
+    Args:
+        config: its file.
+        module: what is run in place of `wayside_edge`, with its arguments.
+        environment: more variables of its environment.
+    """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "wayside_edge", "run", "--config", str(config)), stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", module, "run", "--config", str(config)),
+        env={**os.environ, **(environment or {})},
+        stderr=asyncio.subprocess.PIPE,
     )
     agent = AgentProcess(process)
     try:

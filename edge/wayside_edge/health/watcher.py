@@ -33,6 +33,8 @@ RESTARTS: Final = 3
 what outlives the process (a driver of the kernel, a bus) may be what hangs."""
 FEEDS: Final = 4.0
 """Times that the hardware is fed within its timeout: three may be late."""
+LOOKS: Final = 4.0
+"""Looks within the shortest deadline: the supervisor counts two at once at most."""
 STATUS_S: Final = 30.0
 """How often the service manager hears how the agent does, when it does not ask for signs of life."""
 
@@ -91,7 +93,7 @@ class Watcher:
         self._open_device()
         device_s = self._device.timeout_s if self._device is not None else 0
         watched_s = self._manager.watchdog_s
-        limits = [self._supervisor.look_s, self._stall_s]
+        limits = [self._supervisor.look_s, self._stall_s / LOOKS]
         limits += [watched_s / 2.0] if watched_s is not None else []
         limits += [device_s / FEEDS] if device_s else []
         self._supervisor.look_s = min(limits)
@@ -180,7 +182,7 @@ class Watcher:
             self._device.feed()
         watched_s = self._manager.watchdog_s
         interval_s = STATUS_S if watched_s is None else watched_s / 2.0
-        if now_s - self._fed_s <= interval_s - self._supervisor.look_s:
+        if not self._ready or now_s - self._fed_s <= interval_s - self._supervisor.look_s:
             return
         self._fed_s = now_s
         lines = ["WATCHDOG=1"] if watched_s is not None else []
