@@ -43,11 +43,6 @@ class AgentProcess:
         return sum(text in line for _, line in self.lines)
 
     @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    @property
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._process.returncode is None
