@@ -22,6 +22,8 @@ from wayside_edge.compute.state import StateStore
 from wayside_edge.compute.worker import GRACE_S, PATIENCE
 from wayside_edge.hal.clock import ClockSettings, SystemClock
 from wayside_edge.health.events import Journal
+from wayside_edge.health.keeping import Keeper
+from wayside_edge.health.supervisor import Supervisor
 from wayside_edge.pipeline.schedule import Backoff
 from wayside_edge.ports import Reading
 from wayside_shared.clock import NS_PER_S
@@ -54,7 +56,10 @@ class Rig:
         self.journal = Journal()
         self.store = StateStore(folder / "stages")
         self.given: list[tuple[str, Reading, int]] = []
-        self.computing = Computing(stages, self.clock, self.journal, self.store, self._take, quick, command)
+        self.keeper = Keeper(Supervisor(), self.journal)
+        self.computing = Computing(
+            stages, self.clock, self.journal, self.store, self._take, quick, self.keeper, command
+        )
         self.changed = asyncio.Event()
 
     def _take(self, name: str, readings: Sequence[Reading], ended_ns: int) -> None:
@@ -192,13 +197,38 @@ async def test_one_that_fails_again_and_again_is_left_alone_while_the_others_go_
 async def test_a_missing_runtime_is_named_with_what_to_type(tmp_path: Path) -> None:
     rig = Rig(tmp_path, settings())
     lacking = [sys.executable, "-c", "raise ModuleNotFoundError(\"No module named 'wasmtime'\")"]
-    rig.computing = Computing([settings()], rig.clock, rig.journal, rig.store, rig._take, quick, lambda _: lacking)
+    rig.computing = Computing(
+        [settings()], rig.clock, rig.journal, rig.store, rig._take, quick, rig.keeper, lambda _: lacking
+    )
     async with rig.running():
         while not rig.stage.quarantined:
             failures = rig.stage.counters.failures.total()
             rig.offer(1.0)
             await rig.until(lambda failures=failures: rig.stage.counters.failures.total() > failures)
     assert "pip install 'wayside[compute]'" in rig.stage.quarantined
+
+
+async def test_a_mistake_of_ours_is_begun_anew_alone_and_loses_no_state(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, settings(), settings("good"))
+    mistakes = ["once"]
+
+    def mistaken(name: str, readings: Sequence[Reading], ended_ns: int) -> None:
+        if name == "twice" and mistakes:
+            raise RuntimeError(mistakes.pop())
+        rig._take(name, readings, ended_ns)
+
+    rig.computing = Computing(
+        [stage.settings for stage in rig.computing.stages],
+        *(rig.clock, rig.journal, rig.store, mistaken, quick, rig.keeper, command),
+    )
+    async with rig.running():
+        rig.offer(1.0)
+        await rig.until(lambda: rig.values("good"))
+        rig.offer(2.0)
+        await rig.until(lambda: rig.values("twice"))
+    assert rig.journal.counts["PartRestarted"] == 1
+    assert rig.values("twice") == [4.0]
+    assert struct.unpack("<d", rig.store.load(rig.stage.settings)) == (3.0,)
 
 
 async def test_a_hot_swap_loses_no_reading_and_keeps_the_state_or_not(tmp_path: Path) -> None:

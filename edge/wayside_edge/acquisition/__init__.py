@@ -30,6 +30,7 @@ from wayside_edge.health.events import (
     SensorFailing,
     SensorRecovered,
 )
+from wayside_edge.health.keeping import Keeper
 from wayside_edge.health.supervisor import LOOK_S, Supervisor
 from wayside_edge.pipeline.batcher import Batcher
 from wayside_edge.pipeline.conditioning import Conditioner
@@ -133,7 +134,8 @@ class Acquisition:
             note=self._note,
         )
         states = StateStore(settings.outbox.path.parent / "stages")
-        self._computing = Computing(settings.stage, clock, self._journal, states, self._computed, backoff)
+        keeper = Keeper(supervisor, self._journal)
+        self._computing = Computing(settings.stage, clock, self._journal, states, self._computed, backoff, keeper)
 
     @property
     def waiting(self) -> int:

@@ -15,6 +15,7 @@ from wayside_edge.compute.settings import StageSettings
 from wayside_edge.compute.state import StateStore
 from wayside_edge.compute.worker import command_of
 from wayside_edge.health.events import Journal
+from wayside_edge.health.keeping import Keeper
 from wayside_edge.pipeline.batcher import stamp
 from wayside_edge.pipeline.schedule import Backoff
 from wayside_edge.ports import Clock, Reading
@@ -30,6 +31,7 @@ class Computing:
         store: keeps their states.
         sink: takes what they give.
         backoff: makes the pauses after failures.
+        keeper: keeps their tasks going.
         command: the programs of their workers.
     """
 
@@ -41,9 +43,11 @@ class Computing:
         store: StateStore,
         sink: Sink,
         backoff: Callable[[], Backoff],
+        keeper: Keeper,
         command: Command = command_of,
     ) -> None:
         self._sink = sink
+        self._keeper = keeper
         self.stages = [Stage(each, clock, journal, store, self._given, backoff, command) for each in settings]
 
     def offer(self, sensor: str, readings: Sequence[Reading], stamp_ns: int, interval_ns: int, ended_ns: int) -> None:
@@ -52,10 +56,10 @@ class Computing:
             self._show(list(items(sensor, readings, stamp(stamp_ns, interval_ns), ended_ns)), self.stages)
 
     async def run(self) -> None:
-        """Keep all stages at work until cancelled."""
+        """Keep all stages at work until cancelled; one that fails by a mistake of ours is begun anew alone."""
         async with asyncio.TaskGroup() as tasks:
             for stage in self.stages:
-                tasks.create_task(stage.run())
+                tasks.create_task(self._keeper.keep(f"stage {stage.name}", stage.run, stage.longest_s))
 
     async def finish(self, timeout_s: float) -> None:
         """Have the stages work on what waits for them, in their order, for up to `timeout_s` seconds together."""

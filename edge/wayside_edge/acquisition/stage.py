@@ -13,7 +13,7 @@ from wayside_edge.compute.feed import Feed, Item, Ready
 from wayside_edge.compute.serving import StageError
 from wayside_edge.compute.settings import OnSwap, StageKind, StageSettings
 from wayside_edge.compute.state import StateStore
-from wayside_edge.compute.worker import Worker
+from wayside_edge.compute.worker import START_S, Worker
 from wayside_edge.health.events import (
     Journal,
     StageBehind,
@@ -24,6 +24,7 @@ from wayside_edge.health.events import (
     StageSwapped,
     StageSwapRefused,
 )
+from wayside_edge.health.supervisor import Pulse
 from wayside_edge.pipeline.schedule import Backoff
 from wayside_edge.ports import Clock, Reading
 from wayside_shared.clock import NS_PER_S
@@ -35,6 +36,9 @@ QUARANTINE_AFTER: Final = 3
 """Failures in a row after which a stage is left alone for `QUARANTINE_S`, then twice as long, up to an hour."""
 QUARANTINE_S: Final = 60.0
 LONGEST_S: Final = 3600.0
+
+LONGEST_PAUSE_S: Final = 60.0
+"""Of `Backoff`: a pause between two tries is no longer."""
 
 TRIES: Final = 2
 """Workers that are given a block before it is given up: the first may have died of something else."""
@@ -119,6 +123,7 @@ class Stage:
         self._said = ""
         self._behind = False
         self._idle_until_ns = 0
+        self._loaded = False
         self._changed = asyncio.Event()
         self._busy = asyncio.Lock()
 
@@ -137,11 +142,20 @@ class Stage:
         if self.feed.due_ns != due_ns:
             self._changed.set()
 
-    async def run(self) -> None:
-        """Work on what falls due, until cancelled; call `finish` then."""
-        self._state = await asyncio.to_thread(self._store.load, self.settings)
+    @property
+    def longest_s(self) -> float:
+        """How long it may be at work on one block and show no life meanwhile."""
+        return TRIES * (START_S + 2 * self.settings.deadline_s) + LONGEST_PAUSE_S + END_S
+
+    async def run(self, pulse: Pulse) -> None:
+        """Work on what falls due, until cancelled; call `finish` then. It may be called again if it failed."""
+        if not self._loaded:
+            self._state = await asyncio.to_thread(self._store.load, self.settings)
+            self._loaded = True
         while True:
+            pulse.rest()
             await self._next_due()
+            pulse.beat()
             ready = self.feed.take(self._clock.boottime_ns())
             if ready is not None:
                 await self._work(ready)
@@ -301,8 +315,13 @@ class Stage:
         what = (self.settings.sha256, self._state)
         if what == self._saved or now_ns - self._saved_ns < every_s * NS_PER_S:
             return
-        self._saved, self._saved_ns = what, now_ns
-        await asyncio.to_thread(self._store.save, self.settings, self._state)
+        # To its end also when cancelled meanwhile: whoever saves next must not meet it at the same file.
+        saving = asyncio.ensure_future(asyncio.to_thread(self._store.save, self.settings, self._state))
+        try:
+            await asyncio.shield(saving)
+        finally:
+            await asyncio.wait({saving})
+            self._saved, self._saved_ns = what, now_ns
 
     async def _drop_worker(self) -> None:
         """It failed, or what it gave is wrong: nothing is waited for."""
