@@ -1,0 +1,198 @@
+"""A model on one clock: readings in, what the model says of each window out."""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
+from typing import Any, Final, NamedTuple
+
+from wayside_edge.compute.history import History, Quantisation
+from wayside_edge.compute.interpreter import OpenModel
+from wayside_edge.compute.periods import Periods
+from wayside_edge.compute.serving import StageError
+from wayside_shared.clock import NS_PER_S
+from wayside_shared.model_metadata import ModelKind, ModelMetadata, Scoring
+from wayside_shared.stage_block import BlockSeries
+from wayside_shared.stage_worker import Failure
+
+
+class Result(NamedTuple):
+    """What a model said of a window.
+
+    Args:
+        time_ns: the end of its last period.
+        values: for the series of `series_of`, in order.
+        partial: whether the window holds rows that were not measured.
+        event: what began or ended with it, in words.
+    """
+
+    time_ns: int
+    values: Sequence[float]
+    partial: bool
+    event: str | None
+
+
+def series_of(metadata: ModelMetadata) -> Sequence[BlockSeries]:
+    """The series that a model gives."""
+    match metadata.kind:
+        case ModelKind.AUTOENCODER:
+            return [BlockSeries("score", "1"), BlockSeries("anomaly", "1")]
+        case ModelKind.CLASSIFIER:
+            return [*(BlockSeries(f"probability_{label}", "1") for label in metadata.labels), BlockSeries("class", "1")]
+        case ModelKind.REGRESSOR:
+            return [BlockSeries(each.name, each.unit) for each in metadata.outputs]
+
+
+class Rule:
+    """Tells from the scores of windows, one after another, when an anomaly begins and ends."""
+
+    def __init__(self, scoring: Scoring) -> None:
+        self.event: str | None = None
+        """What began or ended with the last score, in words."""
+        self._scoring = scoring
+        self._recent: deque[float] = deque(maxlen=scoring.smoothing)
+        self._above = 0
+        self._anomaly = False
+        self._largest = 0.0
+
+    def __call__(self, score: float) -> tuple[float, float]:
+        """The averaged score, and 1.0 within an anomaly."""
+        self._recent.append(score)
+        score = sum(self._recent) / len(self._recent)
+        self.event = None
+        if score > self._scoring.threshold:
+            self._above = min(self._above + 1, self._scoring.consecutive)
+            self._largest = max(self._largest, score)
+            if self._above == self._scoring.consecutive and not self._anomaly:
+                self._anomaly = True
+                self.event = f"an anomaly began: its score is {score:.4g}, above {self._scoring.threshold:.4g}"
+        elif self._above:
+            self._end(score)
+        return score, float(self._anomaly)
+
+    def _end(self, score: float) -> None:
+        if self._anomaly:
+            self.event = (
+                f"the anomaly ended: its score is {score:.4g}, not above {self._scoring.threshold:.4g}; "
+                f"its largest was {self._largest:.4g}"
+            )
+        self._above, self._anomaly, self._largest = 0, False, 0.0
+
+    def state(self) -> list[Any]:
+        """What to restore it from."""
+        return [list(self._recent), self._above, self._anomaly, self._largest]
+
+    def restore(self, state: Any) -> None:
+        """Go on where `state` was asked for.
+
+        Raises:
+            TypeError, ValueError: it is not what `state` gives.
+        """
+        recent, above, anomaly, largest = state
+        self._recent.clear()
+        self._recent.extend(float(score) for score in recent)
+        self._above, self._anomaly, self._largest = int(above), bool(anomaly), float(largest)
+
+
+class Inference:
+    """The windows of one clock, and the model.
+
+    Args:
+        opened: the model. Several may share it, one at a time.
+        scoring: of an autoencoder.
+    """
+
+    def __init__(self, opened: OpenModel, scoring: Scoring | None) -> None:
+        self.used_ns = 0
+        """Time that the interpreter took, in nanoseconds."""
+        self._opened = opened
+        self._period_ns = max(1, round(opened.metadata.window.period_s * NS_PER_S))
+        self._stride = opened.metadata.window.stride
+        self._rule = None if scoring is None else Rule(scoring)
+        step = 1.0 if opened.out is None else opened.out.step
+        self._square_step = step * step / opened.metadata.output_values
+        self._begin()
+
+    def add(self, place: int, time_ns: int, value: float) -> Iterator[Result]:
+        """Take a reading of the input `place` in; what the model says of the windows that are whole with it.
+
+        Raises:
+            StageError: the model failed.
+        """
+        if self._periods.begins_anew(time_ns):
+            self._begin()
+        for period, row in self._periods.add(place, time_ns, value):
+            if self._history.append(row) and period % self._stride == 0:
+                values = self.infer()
+                event = self._rule.event if self._rule else None
+                yield Result((period + 1) * self._period_ns, values, self._history.partial, event)
+
+    @property
+    def late(self) -> int:
+        """Readings left out because their period was over."""
+        return self._periods.late
+
+    def infer(self) -> Sequence[float]:
+        """What the model says of the last rows.
+
+        Raises:
+            StageError: it failed, or gave what is no number.
+        """
+        opened = self._opened
+        interpreter = opened.interpreter
+        ready, target = self._history.window()
+        began_ns = time.perf_counter_ns()
+        try:
+            interpreter.set_tensor(opened.input, ready)
+            interpreter.invoke()
+            given = interpreter.get_tensor(opened.output)
+        except (ValueError, RuntimeError) as error:
+            raise StageError(Failure.MODEL, " ".join(str(error).split())[:300]) from error
+        self.used_ns += time.perf_counter_ns() - began_ns
+        if self._rule is None:
+            return self._read(given.reshape(-1))
+        # In steps of the output: fewer passes over the window than taking both back to numbers.
+        difference = given.reshape(-1) - target
+        score = float(difference.dot(difference)) * self._square_step
+        if not isfinite(score):
+            raise _no_number()
+        return self._rule(score)
+
+    def _read(self, given: Any) -> Sequence[float]:
+        out, metadata = self._opened.out or FLOATS, self._opened.metadata
+        numbers = [(value - out.zero) * out.step for value in given.tolist()]
+        if not all(map(isfinite, numbers)):
+            raise _no_number()
+        if metadata.kind is ModelKind.CLASSIFIER:
+            return [*numbers, float(max(range(len(numbers)), key=numbers.__getitem__))]
+        return [each.mean + each.scale * number for each, number in zip(metadata.outputs, numbers, strict=True)]
+
+    def _begin(self) -> None:
+        opened = self._opened
+        window, inputs = opened.metadata.window, len(opened.metadata.inputs)
+        wait = 1 + window.max_gap
+        self._periods = Periods(inputs, self._period_ns, wait, window.samples + wait)
+        self._history = History(opened.metadata, opened.shape, opened.into, opened.out)
+
+    def state(self) -> dict[str, object]:
+        """What to restore it from."""
+        rule = self._rule.state() if self._rule else None
+        return {"periods": self._periods.state(), "history": self._history.state(), "rule": rule}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was asked for.
+
+        Raises:
+            TypeError, ValueError, KeyError: it is not what `state` gives.
+        """
+        self._periods.restore(state["periods"])
+        self._history.restore(state["history"])
+        if self._rule:
+            self._rule.restore(state["rule"])
+
+
+FLOATS: Final = Quantisation()
+
+
+def _no_number() -> StageError:
+    return StageError(Failure.OUTPUT, "the model gave what is no number")

@@ -1,0 +1,152 @@
+"""Opens a TFLite model: checked first, then given to the interpreter that this machine has."""
+
+import hashlib
+import importlib
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from wayside_edge.compute.history import Quantisation
+from wayside_edge.compute.serving import StageError
+from wayside_shared.errors import RejectedError
+from wayside_shared.model_file import MAX_MODEL_BYTES, ModelFile, Tensor, read_model
+from wayside_shared.model_metadata import ModelMetadata
+from wayside_shared.stage_worker import Failure
+
+RUNTIMES: Final = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
+"""In the order of preference: the second crashes on damaged files, and has no wheels beyond Python 3.11. Both have the
+same interface. Which one works is known when it has made an interpreter: tflite_runtime 2.14 imports under NumPy 2
+and fails there."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenModel:
+    """A model ready to run.
+
+    Args:
+        interpreter: has its tensors allocated.
+        input: number of its input tensor.
+        output: number of its output tensor.
+        shape: of the input.
+        into: how the input is quantised; None for floats.
+        out: how the output is; None for floats.
+        metadata: what the model says about itself.
+    """
+
+    interpreter: Any
+    input: int
+    output: int
+    shape: Sequence[int]
+    into: Quantisation | None
+    out: Quantisation | None
+    metadata: ModelMetadata
+
+
+def read_pinned(path: Path, sha256: str) -> bytes:
+    """The bytes of the file, which are those that `sha256` names.
+
+    Raises:
+        StageError: they are not, or the file cannot be read; FILE.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe in its place must not hold it up
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise StageError(Failure.FILE, f"{path} is no file")
+            data = file.read(MAX_MODEL_BYTES + 1)
+    except OSError as error:
+        raise StageError(Failure.FILE, f"{path}: {error.strerror}") from error
+    if len(data) > MAX_MODEL_BYTES:
+        raise StageError(Failure.FILE, f"{path} is larger than {MAX_MODEL_BYTES} bytes")
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256.lower():
+        raise StageError(Failure.FILE, f"{path} has the SHA-256 {found}, not {sha256}")
+    return data
+
+
+def described(data: bytes) -> ModelFile:
+    """What the file says, checked.
+
+    Raises:
+        StageError: MODEL.
+    """
+    try:
+        return read_model(data)
+    except RejectedError as error:
+        raise StageError(Failure.MODEL, error.detail) from error
+
+
+def load_runtimes() -> Sequence[Any]:
+    """The classes `Interpreter` that can be imported here.
+
+    Raises:
+        StageError: none can; MODEL.
+    """
+    found = []
+    for name in RUNTIMES:
+        try:
+            found.append(importlib.import_module(name).Interpreter)
+        except ImportError:
+            continue
+    if not found:
+        raise StageError(Failure.MODEL, "no interpreter is installed: pip install 'wayside[edge,compute]'")
+    return found
+
+
+def open_model(data: bytes, file: ModelFile, runtimes: Sequence[Any]) -> OpenModel:
+    """The model in `data`.
+
+    Args:
+        data: a file.
+        file: what it says.
+        runtimes: of `load_runtimes`.
+
+    Raises:
+        StageError: no interpreter takes it; MODEL.
+    """
+    interpreter = _interpreter(data, runtimes)
+    into, out = file.tensors[file.inputs[0]], file.tensors[file.outputs[0]]
+    # The interpreter reads the same bytes with a reader of its own; where both disagree neither is to be trusted.
+    places = [
+        _agreed(details, tensor)
+        for details, tensor in ((interpreter.get_input_details(), into), (interpreter.get_output_details(), out))
+    ]
+    return OpenModel(
+        interpreter, places[0], places[1], into.shape, _quantisation(into), _quantisation(out), file.metadata
+    )
+
+
+def _interpreter(data: bytes, runtimes: Sequence[Any]) -> Any:
+    unusable = ""
+    for runtime in runtimes:
+        try:
+            interpreter = runtime(model_content=data, num_threads=1)
+            interpreter.allocate_tensors()
+        except (ImportError, SystemError, AttributeError) as error:  # the runtime's fault: not its NumPy
+            unusable = f"{runtime.__module__}: {error}"
+        except (ValueError, RuntimeError) as error:
+            raise StageError(Failure.MODEL, _line(error)) from error
+        else:
+            return interpreter
+    raise StageError(Failure.MODEL, f"no interpreter works here: {_line(unusable)}")
+
+
+def _agreed(details: Sequence[Any], tensor: Tensor) -> int:
+    if len(details) == 1:
+        shape = [int(size) for size in details[0]["shape"]]
+        if shape == list(tensor.shape) and np.dtype(details[0]["dtype"]).name == tensor.dtype:
+            return int(details[0]["index"])
+    raise StageError(Failure.MODEL, "the interpreter sees another input or output than the file says")
+
+
+def _quantisation(tensor: Tensor) -> Quantisation | None:
+    return Quantisation(tensor.scale, tensor.zero_point) if tensor.dtype == "int8" else None
+
+
+def _line(error: object) -> str:
+    return " ".join(str(error).split())[:300]
