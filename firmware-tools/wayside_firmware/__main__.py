@@ -15,6 +15,7 @@ from wayside_firmware.demo.children import adopt_orphans, end_leftovers
 from wayside_firmware.demo.place import place_of, remove_stale
 from wayside_firmware.demo.run import Outcome, demonstrate
 from wayside_firmware.demo.screen import Screen
+from wayside_firmware.models.options import add_model
 from wayside_shared.commands import with_version
 from wayside_shared.errors import EXIT_CONFIG, ConfigError, WaysideError
 
@@ -53,6 +54,7 @@ def firmware_parser() -> argparse.ArgumentParser:
         "--step", type=_positive, default=600.0, metavar="SECONDS", help="from one line to the next (%(default)g)"
     )
     air.set_defaults(command=_air)
+    add_model(commands)
     return parser
 
 

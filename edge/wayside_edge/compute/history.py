@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from wayside_edge.compute.periods import Row
 from wayside_shared.model_metadata import ModelMetadata
 
 Floats = NDArray[np.float32]
+
+SPARE: Final = 64
+"""Rows that can be added before the others are moved, at least: moving costs little when it is rare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,8 @@ class Quantisation:
 
 
 class History:
-    """Rows, normalised as the model wants them, each stored twice at a window's distance: any window is one slice.
+    """Rows in one piece of memory, normalised as the model wants them: any window is a slice. When it is full, the
+    last window moves to its beginning.
 
     Args:
         metadata: of the model.
@@ -40,17 +44,24 @@ class History:
         self._mean = np.array([each.mean for each in metadata.inputs])
         self._scale = np.array([each.scale for each in metadata.inputs])
         self._into, self._out = into, out or Quantisation()
-        self._normal = np.zeros((2 * rows, inputs), np.float32)
-        self._ready = np.zeros((2 * rows, inputs), np.int8) if into else self._normal
-        self._target = self._normal if out is None else np.zeros((2 * rows, inputs), np.float32)
-        self._views: list[tuple[NDArray[Any], Floats]] = [
-            (self._ready[at : at + rows].reshape(tuple(shape)), self._target[at : at + rows].reshape(-1))
-            for at in range(rows)
-        ]
-        self._at = 0
+        room = rows + max(rows, SPARE)
+        self._normal = np.zeros((room, inputs), np.float32)
+        self._ready = np.zeros((room, inputs), np.int8) if into else self._normal
+        self._target = self._normal if out is None else np.zeros((room, inputs), np.float32)
+        starts = range(room - rows + 1)
+        self._views: list[NDArray[Any]] = [self._ready[at : at + rows].reshape(tuple(shape)) for at in starts]
+        self._targets = np.lib.stride_tricks.as_strided(
+            self._target, (len(starts), rows * inputs), (inputs * 4, 4), writeable=False
+        )
+        self._at = rows
         self._run = 0
         self._missing = 0
         self._since_bridge = rows
+
+    @property
+    def full(self) -> bool:
+        """Whether the next row moves the others: what `window` gave is another then."""
+        return self._at == len(self._normal)
 
     def append(self, row: Row) -> bool:
         """Take the next row in; whether the window that ends with it is whole."""
@@ -72,9 +83,14 @@ class History:
         """Whether the window holds rows that were not measured."""
         return self._since_bridge < self._rows
 
-    def window(self) -> tuple[NDArray[Any], Floats]:
-        """The last rows as they go into the model, and as its output is compared to them. Views, not copies."""
-        return self._views[self._at]
+    def window(self) -> tuple[NDArray[Any], int]:
+        """The last rows as they go into the model, a view, and their place for `targets`."""
+        start = self._at - self._rows
+        return self._views[start], start
+
+    def targets(self, places: Sequence[int]) -> Floats:
+        """Windows as what comes out is compared to them, one in a row, by the places that `window` gave."""
+        return self._targets[places]
 
     def _bridge(self, fresh: Floats) -> None:
         """Give the rows that were missing before `fresh` values along a straight line, if they are not too many."""
@@ -83,31 +99,31 @@ class History:
             self._run = 0
             self._since_bridge = self._rows
             return
-        before = self._normal[(self._at - missing - 1) % self._rows].copy()
-        for step in range(1, missing + 1):
-            self._store((self._at - missing - 1 + step) % self._rows, before + (fresh - before) * step / (missing + 1))
+        first = self._at - missing
+        before = self._normal[first - 1].copy()
+        for step in range(missing):
+            self._store(first + step, before + (fresh - before) * (step + 1) / (missing + 1))
         self._run = min(self._run + missing, self._rows)
         self._since_bridge = 0
 
     def _put(self, normal: Floats) -> None:
+        if self.full:
+            for buffer in {id(each): each for each in (self._normal, self._ready, self._target)}.values():
+                buffer[: self._rows] = buffer[-self._rows :].copy()
+            self._at = self._rows
         self._store(self._at, normal)
-        self._at = (self._at + 1) % self._rows
+        self._at += 1
 
     def _store(self, at: int, normal: Floats) -> None:
-        for place in (at, at + self._rows):
-            self._normal[place] = normal
+        self._normal[at] = normal
         if self._into is not None:
-            ready = np.clip(np.rint(normal / self._into.step) + self._into.zero, -128, 127)
-            for place in (at, at + self._rows):
-                self._ready[place] = ready
+            self._ready[at] = np.clip(np.rint(normal / self._into.step) + self._into.zero, -128, 127)
         if self._target is not self._normal:
-            target = normal / self._out.step + self._out.zero
-            for place in (at, at + self._rows):
-                self._target[place] = target
+            self._target[at] = normal / self._out.step + self._out.zero
 
     def state(self) -> dict[str, object]:
         """What to restore it from."""
-        rows = np.roll(self._normal[: self._rows], -self._at, axis=0)
+        rows = self._normal[self._at - self._rows : self._at]
         return {
             "rows": rows.astype("<f4").tobytes(), "run": self._run, "missing": self._missing,
             "since_bridge": self._since_bridge,
@@ -125,6 +141,6 @@ class History:
             raise ValueError(message)
         for at, row in enumerate(rows):
             self._store(at, row.astype(np.float32))
-        self._at = 0
+        self._at = self._rows
         self._run, self._missing = int(state["run"]), int(state["missing"])
         self._since_bridge = int(state["since_bridge"])

@@ -1,10 +1,13 @@
 """A model on one clock: readings in, what the model says of each window out."""
 
-import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
+from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from wayside_edge.compute.history import History, Quantisation
 from wayside_edge.compute.interpreter import OpenModel
@@ -49,7 +52,9 @@ class Rule:
     def __init__(self, scoring: Scoring) -> None:
         self.event: str | None = None
         """What began or ended with the last score, in words."""
-        self._scoring = scoring
+        self._threshold = scoring.threshold
+        self._consecutive = scoring.consecutive
+        self._averaged = scoring.smoothing > 1
         self._recent: deque[float] = deque(maxlen=scoring.smoothing)
         self._above = 0
         self._anomaly = False
@@ -57,23 +62,24 @@ class Rule:
 
     def __call__(self, score: float) -> tuple[float, float]:
         """The averaged score, and 1.0 within an anomaly."""
-        self._recent.append(score)
-        score = sum(self._recent) / len(self._recent)
+        if self._averaged:
+            self._recent.append(score)
+            score = sum(self._recent) / len(self._recent)
         self.event = None
-        if score > self._scoring.threshold:
-            self._above = min(self._above + 1, self._scoring.consecutive)
+        if score > self._threshold:
+            self._above += 1
             self._largest = max(self._largest, score)
-            if self._above == self._scoring.consecutive and not self._anomaly:
+            if self._above >= self._consecutive and not self._anomaly:
                 self._anomaly = True
-                self.event = f"an anomaly began: its score is {score:.4g}, above {self._scoring.threshold:.4g}"
+                self.event = f"an anomaly began: its score is {score:.4g}, above {self._threshold:.4g}"
         elif self._above:
             self._end(score)
-        return score, float(self._anomaly)
+        return score, 1.0 if self._anomaly else 0.0
 
     def _end(self, score: float) -> None:
         if self._anomaly:
             self.event = (
-                f"the anomaly ended: its score is {score:.4g}, not above {self._scoring.threshold:.4g}; "
+                f"the anomaly ended: its score is {score:.4g}, not above {self._threshold:.4g}; "
                 f"its largest was {self._largest:.4g}"
             )
         self._above, self._anomaly, self._largest = 0, False, 0.0
@@ -109,58 +115,101 @@ class Inference:
         self._period_ns = max(1, round(opened.metadata.window.period_s * NS_PER_S))
         self._stride = opened.metadata.window.stride
         self._rule = None if scoring is None else Rule(scoring)
+        self._input, self._output = opened.input, opened.output
+        interpreter = opened.interpreter
+        self._set, self._invoke, self._get = interpreter.set_tensor, interpreter.invoke, interpreter.get_tensor
+        self._given: list[NDArray[Any]] = []
+        self._starts: list[int] = []
+        self._times: list[int] = []
+        self._partial: list[bool] = []
+        self._results: list[Result] = []
         step = 1.0 if opened.out is None else opened.out.step
         self._square_step = step * step / opened.metadata.output_values
         self._begin()
 
-    def add(self, place: int, time_ns: int, value: float) -> Iterator[Result]:
-        """Take a reading of the input `place` in; what the model says of the windows that are whole with it.
+    def add(self, place: int, time_ns: int, value: float) -> None:
+        """Take a reading of the input `place` in, and put the windows that are whole with it through the model.
 
         Raises:
             StageError: the model failed.
         """
         if self._periods.begins_anew(time_ns):
+            self._tell()
             self._begin()
         for period, row in self._periods.add(place, time_ns, value):
+            if self._history.full:
+                self._tell()
             if self._history.append(row) and period % self._stride == 0:
-                values = self.infer()
-                event = self._rule.event if self._rule else None
-                yield Result((period + 1) * self._period_ns, values, self._history.partial, event)
+                self._times.append((period + 1) * self._period_ns)
+                self._partial.append(self._history.partial)
+                self.infer()
+
+    def results(self) -> Sequence[Result]:
+        """What the model said since this was last asked for.
+
+        Raises:
+            StageError: it gave what is no number.
+        """
+        self._tell()
+        results, self._results = self._results, []
+        return results
 
     @property
     def late(self) -> int:
         """Readings left out because their period was over."""
         return self._periods.late
 
-    def infer(self) -> Sequence[float]:
-        """What the model says of the last rows.
+    def infer(self) -> None:
+        """Put the last rows through the model; what it says waits for `scores` or `_read`.
 
         Raises:
-            StageError: it failed, or gave what is no number.
+            StageError: it failed.
         """
-        opened = self._opened
-        interpreter = opened.interpreter
-        ready, target = self._history.window()
-        began_ns = time.perf_counter_ns()
+        ready, start = self._history.window()
+        began_ns = perf_counter_ns()
         try:
-            interpreter.set_tensor(opened.input, ready)
-            interpreter.invoke()
-            given = interpreter.get_tensor(opened.output)
+            self._set(self._input, ready)
+            self._invoke()
+            self._given.append(self._get(self._output))
         except (ValueError, RuntimeError) as error:
             raise StageError(Failure.MODEL, " ".join(str(error).split())[:300]) from error
-        self.used_ns += time.perf_counter_ns() - began_ns
+        self.used_ns += perf_counter_ns() - began_ns
+        self._starts.append(start)
+
+    def scores(self) -> Sequence[float]:
+        """How far what came out of an autoencoder was from what went in, of each window since this was last asked for.
+
+        All at once, and in steps of the output: it would cost more than the model if each window were taken by itself
+        and both brought back to numbers.
+        """
+        given = np.concatenate(self._given).reshape(len(self._given), -1)
+        difference = given - self._history.targets(self._starts)
+        self._given, self._starts = [], []
+        found: list[float] = (np.square(difference).sum(axis=1) * self._square_step).tolist()
+        return found
+
+    def _tell(self) -> None:
+        """Make results of what came out so far, before the rows that it came from move."""
+        if not self._given:
+            return
+        values: list[Sequence[float]]
+        events: list[str | None] = [None] * len(self._given)
         if self._rule is None:
-            return self._read(given.reshape(-1))
-        # In steps of the output: fewer passes over the window than taking both back to numbers.
-        difference = given.reshape(-1) - target
-        score = float(difference.dot(difference)) * self._square_step
-        if not isfinite(score):
-            raise _no_number()
-        return self._rule(score)
+            values = [self._read(given) for given in self._given]
+            self._given, self._starts = [], []
+        else:
+            values = []
+            for place, score in enumerate(self.scores()):
+                if not isfinite(score):
+                    raise _no_number()
+                values.append(self._rule(score))
+                events[place] = self._rule.event
+        self._results += map(Result, self._times, values, self._partial, events)
+        self._times, self._partial = [], []
 
     def _read(self, given: Any) -> Sequence[float]:
         out, metadata = self._opened.out or FLOATS, self._opened.metadata
-        numbers = [(value - out.zero) * out.step for value in given.tolist()]
+        numbers = [(value - out.zero) * out.step for value in given.reshape(-1).tolist()]
         if not all(map(isfinite, numbers)):
             raise _no_number()
         if metadata.kind is ModelKind.CLASSIFIER:

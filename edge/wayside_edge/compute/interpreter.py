@@ -117,7 +117,13 @@ def open_model(data: bytes, file: ModelFile, runtimes: Sequence[Any]) -> OpenMod
         for details, tensor in ((interpreter.get_input_details(), into), (interpreter.get_output_details(), out))
     ]
     return OpenModel(
-        interpreter, places[0], places[1], into.shape, _quantisation(into), _quantisation(out), file.metadata
+        interpreter=interpreter,
+        input=places[0],
+        output=places[1],
+        shape=into.shape,
+        into=_quantisation(into),
+        out=_quantisation(out),
+        metadata=file.metadata,
     )
 
 

@@ -6,7 +6,7 @@ goes through the model as soon as its last period is over. Its results have the 
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -79,7 +79,8 @@ class TfliteStage:
         """
         inference = self._of_clock(work.clock)
         used_ns = inference.used_ns
-        results = list(self._results(inference, work.block))
+        self._read(inference, work.block)
+        results = inference.results()
         late = sum(each.late for each in self._clocks.values())
         if late > self._late:
             self._log.append((logging.INFO, f"{late - self._late} readings came after their period, and are left out"))
@@ -94,7 +95,7 @@ class TfliteStage:
             left_out=max(0, len(events) - MAX_EVENTS),
         )
 
-    def _results(self, inference: Inference, data: bytes) -> Iterator[Result]:
+    def _read(self, inference: Inference, data: bytes) -> None:
         try:
             block = decode_block(data, max_readings=MAX_FRAME_BYTES)
         except RejectedError as error:
@@ -108,9 +109,9 @@ class TfliteStage:
         for reading in sorted(block.readings, key=attrgetter("time_ns")):
             if reading.quality < FIRST_ABSENT:
                 for place in places[reading.series]:
-                    yield from inference.add(place, reading.time_ns, reading.value)
+                    inference.add(place, reading.time_ns, reading.value)
 
-    def _block(self, results: list[Result]) -> bytes:
+    def _block(self, results: Sequence[Result]) -> bytes:
         if not results:
             return b""
         if len(results) * len(self._series) > self._most:

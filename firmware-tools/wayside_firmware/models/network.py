@@ -81,7 +81,7 @@ class Course:
 
     sizes: Sequence[int]
     straight: frozenset[int]
-    members: int = 8
+    members: int = 32
     seed: int = 1
     epochs: int = 40
     rate: float = 3e-3
@@ -90,20 +90,21 @@ class Course:
     rows: int = 64
 
 
-Loss = Callable[[Array, Array], Array]
-"""From what came out and what should have, to the gradient at the output."""
+Loss = Callable[[Array, Array], tuple[float, Array]]
+"""From what came out and what should have, to how bad it is and the gradient at the output."""
 
 
-def square(given: Array, wanted: Array) -> Array:
-    """The gradient of the mean square of the difference."""
-    made: Array = 2.0 * (given - wanted) / (given.shape[-1] * given.shape[-2])
-    return made
+def square(given: Array, wanted: Array) -> tuple[float, Array]:
+    """The mean square of the difference."""
+    difference = given - wanted
+    return float(np.mean(np.square(difference))), 2.0 * difference / (given.shape[-1] * given.shape[-2])
 
 
-def cross_entropy(given: Array, wanted: Array) -> Array:
-    """The gradient of the cross entropy of a softmax, at what goes into it."""
-    made: Array = (softmax(given) - wanted) / given.shape[-2]
-    return made
+def cross_entropy(given: Array, wanted: Array) -> tuple[float, Array]:
+    """The cross entropy of the softmax of what came out, and its gradient before the softmax."""
+    parts = softmax(given)
+    error = -float(np.mean(np.sum(wanted * np.log(parts + np.finfo(np.float64).tiny), axis=-1)))
+    return error, (parts - wanted) / given.shape[-2]
 
 
 def softmax(x: Array) -> Array:
@@ -123,7 +124,7 @@ def learn(
         x: what goes in, rows times values.
         y: what should come out.
         loss: `square`, or `cross_entropy` for a network whose output goes into a softmax.
-        told: is called after each epoch with its number, from 1, and the mean square of the loss's gradient.
+        told: is called after each epoch with its number, from 1, and the mean loss over it.
     """
     draw = np.random.default_rng(course.seed)
     members = _Members(course, draw)
@@ -164,8 +165,7 @@ class _Members:
         for place, (weights, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
             z = given[-1] @ weights + bias
             given.append(z if place in self._course.straight else np.maximum(z, 0.0))
-        gradient = loss(given[-1], y)
-        error = float(np.mean(np.square(gradient)))
+        error, gradient = loss(given[-1], y)
         gradients: list[Array] = []
         for place in reversed(range(self._count)):
             if place not in self._course.straight:
