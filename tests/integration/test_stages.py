@@ -29,13 +29,14 @@ from wayside_edge.ports import Reading
 from wayside_shared.clock import NS_PER_S
 from wayside_shared.quality import Quality
 from wayside_shared.settings import Table
+from wayside_testkit import stage_program
 from wayside_testkit.stage_program import MISDEEDS
 
 DEADLINE_S = 0.3
 
 
 def command(_kind: StageKind) -> Sequence[str]:
-    return sys.executable, "-m", "wayside_testkit.stage_program"
+    return sys.executable, str(stage_program.__file__)
 
 
 def quick() -> Backoff:

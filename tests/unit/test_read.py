@@ -85,7 +85,7 @@ def test_a_sensor_of_the_configuration_by_its_name(board: Path, read: Run) -> No
     assert answer["sensor"] == "attic"
     assert [reading["name"] for reading in answer["readings"]] == ["temperature", "pressure"]
     assert {reading["quality"] for reading in answer["readings"]} == {"good"}
-    assert answer["took_ms"] >= 7.0  # what the data sheet gives for these settings
+    assert answer["took_ms"] >= 6.4  # what the data sheet gives for these settings: 1.25 + 2.3 + 2.3 + 0.575
 
 
 def test_options_reach_the_driver(board: Path, read: Run) -> None:

@@ -1,4 +1,4 @@
-"""A worker of a stage that does what its settings say: `python -m wayside_testkit.stage_program`.
+"""A worker of a stage that does what its settings say; it runs as a file of its own.
 
 It doubles what it is given, adds up all it ever saw as its state, and misbehaves on request: `on_load` and
 `on_value`, by the first value of a block, name one of `MISDEEDS`.
