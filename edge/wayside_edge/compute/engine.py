@@ -38,8 +38,8 @@ SETUP: Final[Mapping[str, bool | int | str]] = {
     "wasm_stack_switching": False,
 }
 SPIN: Final = '(module (func (export "spin") (loop br 0)))'
-PROOF_FUEL: Final = 50_000_000
-"""Spins for tens of milliseconds: the proof ends even where the epoch does not interrupt."""
+PROOF_FUEL: Final = 100_000
+"""Spins for a moment: the proof ends even where the epoch does not interrupt."""
 TICKS: Final = 8
 """Ticks of a deadline: a call is stopped at most an eighth of it late, and an idle worker wakes up that seldom."""
 SHORTEST_TICK_S: Final = 0.001
@@ -64,23 +64,22 @@ def make_engine(setup: Mapping[str, bool | int | str] = SETUP) -> Engine:
 
 def _prove(engine: Engine) -> None:
     spin = Module(engine, bytes(wat2wasm(SPIN)))
-    if (code := _stopped(engine, spin, fuel=1000)) is not TrapCode.OUT_OF_FUEL:
+    if (code := _stopped(engine, spin, epochs=0)) is not TrapCode.OUT_OF_FUEL:
         raise StageError(Failure.CRASH, f"this wasmtime does not stop a module without fuel ({code})")
-    timer = threading.Timer(SHORTEST_TICK_S, engine.increment_epoch)
-    timer.start()
-    code = _stopped(engine, spin, fuel=PROOF_FUEL)
-    timer.join()
-    if code is not TrapCode.INTERRUPT:
+    if (code := _stopped(engine, spin, epochs=1)) is not TrapCode.INTERRUPT:
         raise StageError(Failure.CRASH, f"this wasmtime does not stop a module at its deadline ({code})")
 
 
-def _stopped(engine: Engine, spin: Module, fuel: int) -> TrapCode | str:
+def _stopped(engine: Engine, spin: Module, epochs: int) -> TrapCode | str:
+    """By what it is stopped when that many epochs pass before its first instruction, and its deadline is one."""
     store = Store(engine)
     try:
-        store.set_fuel(fuel)
+        store.set_fuel(PROOF_FUEL)
         store.set_epoch_deadline(1)
         function = Instance(store, spin, []).exports(store)["spin"]
         assert isinstance(function, Func)
+        for _ in range(epochs):
+            engine.increment_epoch()
         function(store)
     except Trap as trap:
         return trap.trap_code or "a trap without code"
