@@ -16,6 +16,7 @@ from wayside_firmware.demo.place import place_of, remove_stale
 from wayside_firmware.demo.run import Outcome, demonstrate
 from wayside_firmware.demo.screen import Screen
 from wayside_firmware.models.options import add_model
+from wayside_firmware.modules.arguments import add_module
 from wayside_shared.commands import with_version
 from wayside_shared.errors import EXIT_CONFIG, ConfigError, WaysideError
 
@@ -55,6 +56,7 @@ def firmware_parser() -> argparse.ArgumentParser:
     )
     air.set_defaults(command=_air)
     add_model(commands)
+    add_module(commands, _printed)
     return parser
 
 
@@ -101,6 +103,12 @@ def _air(options: argparse.Namespace) -> int:
         at_s = begin_s + step * options.step
         air = weather(at_s)
         print(f"{at_s:.0f},{air.celsius:.2f},{air.pascal:.1f},{air.percent:.1f}")
+    return 0
+
+
+def _printed(options: argparse.Namespace) -> int:
+    for line in options.lines(options):
+        print(line)
     return 0
 
 

@@ -1,0 +1,144 @@
+"""`wayside-fw module`: each template becomes a module that runs, wherever its compiler is."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wayside_firmware.modules import library
+from wayside_firmware.modules.inspection import inspect
+from wayside_firmware.modules.project import LANGUAGES
+from wayside_firmware.modules.rows import LONG
+from wayside_shared.errors import EXIT_CONFIG
+
+LIBRARY = Path(library.__file__).parent
+LONG_ROWS = """series,unit,time,value,quality
+pump.power,W,2026-01-01T00:00:00Z,100.5,
+pump.power,W,2026-01-01T00:00:30.000001Z,200,unstable
+pump.power,W,2026-01-01T00:01:00Z,,absent
+"""
+TOOLS = {"c": ("clang", "wasm-ld"), "rust": ("rustc", "wasm-ld"), "assemblyscript": ("npm",), "wat": ()}
+NETWORK = "WAYSIDE_TEST_NPM"
+"""Say 1 to let the test of AssemblyScript fetch its compiler, 100 MB."""
+
+
+def _command(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "wayside_firmware", "module", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=110, cwd=cwd)
+
+
+def _rows(output: str) -> list[list[str]]:
+    return [line.split(",") for line in output.splitlines() if not line.startswith("#")]
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    file = tmp_path / "rows.csv"
+    file.write_text(LONG_ROWS)
+    return file
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_template_builds_conforms_and_runs(language: str, tmp_path: Path, rows: Path) -> None:
+    missing = [tool for tool in TOOLS[language] if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    if language == "assemblyscript" and not os.environ.get(NETWORK):
+        pytest.skip(f"{NETWORK} is not set: its compiler would be fetched")
+    folder = tmp_path / "scale"
+    made = _command("new", "scale", "--language", language, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert (folder / LANGUAGES[language].source).is_file()
+    built = _command("build", folder)
+    if language == "rust" and "no Rust compiler" in built.stderr:
+        pytest.skip(built.stderr)
+    assert built.returncode == 0, built.stderr
+    file = folder / "scale.wasm"
+    assert inspect(file).faults == []
+    first = file.read_bytes()
+    assert _command("build", folder).returncode == 0
+    assert file.read_bytes() == first
+    ran = _command("test", file, "--input", rows)
+    assert ran.returncode == 0, ran.stderr
+    name = "pump.power.scaled" if language == "c" else "pump.power"
+    assert _rows(ran.stdout) == [
+        list(LONG),
+        [name, "W", "2026-01-01T00:00:00Z", "201.0", ""],
+        [name, "W", "2026-01-01T00:00:30.000001Z", "400.0", "unstable"],
+        [name, "W", "2026-01-01T00:01:00Z", "", "absent"],
+    ]
+    assert "readings in: 3, out: 3" in ran.stdout
+    assert re.search(r"memory of its process: \d+\.\d MB", ran.stdout)
+    wrong = _command("test", file, "--input", rows, "--settings", "factor=much")
+    assert wrong.returncode == 1
+    assert ("has no settings" if language == "wat" else "the only setting is factor") in wrong.stderr
+
+
+def test_settings_and_wide_rows_reach_a_module(tmp_path: Path) -> None:
+    file = tmp_path / "wide.csv"
+    file.write_text("time,a.power [W],b.power (W),c\n0,3600,7200,1\n100,3600,,2\n")
+    ran = _command("test", LIBRARY / "energy" / "energy.wasm", "--input", file, "--settings", "max_gap_s=200")
+    assert ran.returncode == 0, ran.stderr
+    assert _rows(ran.stdout)[1:] == [
+        ["a.power.energy", "W.h", "1970-01-01T00:00:00Z", "0.0", ""],
+        ["b.power.energy", "W.h", "1970-01-01T00:00:00Z", "0.0", ""],
+        ["a.power.energy", "W.h", "1970-01-01T00:01:40Z", "100.0", ""],
+    ]
+    assert "# log 30: a series that is not in W gives no energy" in ran.stdout
+
+
+def test_what_breaks_the_interface_is_shown(tmp_path: Path) -> None:
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    (folder / "module.wat").write_text('(module (import "env" "f" (func)) (memory (export "memory") 1))')
+    built = _command("build", folder)
+    assert built.returncode == 0
+    assert "FAULT    it imports env.f, which the interface does not have" in built.stdout
+    assert "FAULT    it does not export wayside_process(i32, i32) -> i64" in built.stdout
+    shown = _command("inspect", folder / "bad.wasm")
+    assert shown.stdout.splitlines() == built.stdout.splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("new", "Ünï"), "cannot name a module"),
+        (("new", "there"), "is there already"),
+        (("build", "there"), "must have one of module.c"),
+        (("inspect", "absent.wasm"), "No such file"),
+        (("inspect", "rows.csv"), "is no module"),
+        (("test", "rows.csv", "--input", "absent.csv"), "absent.csv: No such file"),
+        (("test", "rows.csv", "--input", "bad.csv"), "bad.csv:3: 'absnt' is no quality"),
+        (("test", "rows.csv", "--input", "empty.csv"), "the first line must be"),
+    ],
+)
+def test_mistakes_are_named_with_the_file(arguments: tuple[str, ...], said: str, tmp_path: Path, rows: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "bad.csv").write_text(LONG_ROWS.replace("unstable", "absnt"))
+    done = _command(*arguments, cwd=rows.parent)
+    assert done.returncode == EXIT_CONFIG
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_compiler_is_named_with_what_to_type(tmp_path: Path) -> None:
+    _command("new", "scale", cwd=tmp_path)
+    command = [sys.executable, "-m", "wayside_firmware", "module", "build", "scale"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=tmp_path, env={"PATH": str(tmp_path)}, timeout=60
+    )
+    assert done.returncode == EXIT_CONFIG
+    assert done.stderr == "wayside-fw: clang is not installed; type: apt install clang lld\n"
+
+
+def test_a_source_that_does_not_compile_is_refused_with_what_the_compiler_said(tmp_path: Path) -> None:
+    (tmp_path / "module.wat").write_text("(module (func $a)")
+    done = _command("build", tmp_path)
+    assert done.returncode == 1
+    assert "module.wat" in done.stderr
+    assert "Traceback" not in done.stderr
