@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import reference_modules
 import reference_server
 from reference_server import table
 
@@ -314,6 +315,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "agent-configuration.md": agent_configuration,
     "server-settings.md": server_settings,
     "commands.md": commands,
+    "module-abi.md": partial(reference_modules.module_interface, NOTE),
     "rest.md": partial(reference_server.rest, NOTE),
     "metrics.md": partial(reference_server.metrics, NOTE),
 }

@@ -31,7 +31,7 @@ def measure(group: str, size: Size) -> Iterator[Figure]:
         progress(f"the module {name}")
         shipped_us[name], _, rss_mb[name] = _call(file / name / f"{name}.wasm", GIVEN, size)
     how = (
-        f"{READINGS} readings to a module that gives them back, and the same on the way: {middle(call_us)} us, of which "
+        f"{READINGS} readings to a module that gives them back: {middle(call_us)}, of which "
         f"{median(inside_us):.0f} us are calls into the module and its library; the module `energy` "
         f"{median(shipped_us['energy']):.0f} us"
     )
