@@ -6,13 +6,14 @@ A pointer is an offset into the module's memory, below 2 GiB. What a module retu
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 ABI_VERSION: Final = 1
 MEMORY: Final = "memory"
 IMPORT_MODULE: Final = "wayside"
 MAX_MODULE_BYTES: Final = 2 * 1024 * 1024
-"""Largest file of a module: compiling it is the one step that neither fuel nor its deadline bounds."""
+"""Largest file of a module. Its compiler's time and memory have bounds of their own, and grow with it."""
 HOST_SETTINGS: Final = "wayside."
 """How the names of the settings begin that come from the host and not from a person."""
 
@@ -148,7 +149,8 @@ def _value(key: str, value: str | float | bool) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         message = f"setting {key!r} is {value}: it must be a finite number"
         raise ValueError(message)
-    text = str(value)
+    # A guest that reads 0.000001 may not read 1e-06.
+    text = format(Decimal(repr(value)), "f") if isinstance(value, float) else str(value)
     if set(text) & set("\n\r\0"):
         message = f"setting {key!r} has a line break"
         raise ValueError(message)

@@ -7,10 +7,11 @@ from 64 on there is no value, and `value` is NaN). Then the text, UTF-8. All rea
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite, nan
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 from wayside_shared.errors import RejectedError
 from wayside_shared.quality import FIRST_ABSENT
@@ -105,19 +106,24 @@ def decode_block(data: bytes, *, max_readings: int) -> Block:
         BlockSeries(_part(text, *places[:2]), _part(text, *places[2:]))
         for places in SERIES.iter_unpack(data[HEADER.size : rows_at])
     ]
-    readings = [BlockReading(*row) for row in READING.iter_unpack(data[rows_at:text_at])]
+    readings = list(map(_READING_OF, READING.iter_unpack(data[rows_at:text_at])))
     for reading in readings:
-        _check(reading, series_count)
+        _, value, place, quality = reading
+        if place >= series_count or quality > MAX_QUALITY or (quality < FIRST_ABSENT and not isfinite(value)):
+            _refuse(reading, series_count)
     return Block(series, readings)
 
 
-def _check(reading: BlockReading, series_count: int) -> None:
+# Both sides do this for each reading: BlockReading(*row) and a function to check it take three times as long.
+_READING_OF: Callable[[tuple[int, float, int, int]], BlockReading] = partial(tuple.__new__, BlockReading)
+
+
+def _refuse(reading: BlockReading, series_count: int) -> NoReturn:
     if reading.series >= series_count:
         raise _malformed(f"a reading names series {reading.series} of {series_count}")
     if reading.quality > MAX_QUALITY:
         raise _malformed(f"a reading has quality {reading.quality}")
-    if reading.quality < FIRST_ABSENT and not isfinite(reading.value):
-        raise RejectedError(RejectCode.NON_FINITE, f"a reading is {reading.value}, and its quality does not say why")
+    raise RejectedError(RejectCode.NON_FINITE, f"a reading is {reading.value}, and its quality does not say why")
 
 
 def _part(text: bytes, begin: int, size: int) -> str:

@@ -241,6 +241,23 @@ def test_files_that_are_no_modules_or_others_are_refused(tmp_path: Path) -> None
             _failed(worker, worker.ask(other), Failure.FILE)
 
 
+def test_a_module_that_takes_too_much_to_compile_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "module.wasm"
+    # type () -> (); one function of it; its body: no locals, blocks within blocks, end
+    body = b"\0" + (b"\x02\x40" * 30_000 + b"\x0b" * 30_000) * 22 + b"\x0b"
+    code = b"\1" + _leb(len(body)) + body
+    head = b"\0asm\1\0\0\0" + b"\1\4\1\x60\0\0" + b"\3\2\1\0"
+    file.write_bytes(head + b"\x0a" + _leb(len(code)) + code)
+    with Worker() as worker:
+        _failed(worker, worker.ask(load(file)), Failure.MEMORY)
+
+
+def _leb(number: int) -> bytes:
+    """LEB128, as WebAssembly writes sizes."""
+    low, high = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _leb(high) if high else bytes([low])
+
+
 def test_flipped_bits_give_a_failure_or_a_module_and_never_a_crash(tmp_path: Path) -> None:
     source = random.Random(11)
     good = bytes(wat2wasm(module(SAVE.format("i64.const 0"), CONFIGURE.format("i32.const 0"))))

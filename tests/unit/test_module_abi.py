@@ -61,6 +61,7 @@ def test_settings_become_sorted_lines() -> None:
     text = settings_text({"b": True, "a": 1, "c": 0.25, "d": "ä b=c", "e": False})
     assert text.decode() == "a=1\nb=true\nc=0.25\nd=ä b=c\ne=false\n"
     assert settings_text({}) == b""
+    assert settings_text({"a": 1e-7, "b": -2.5e20}).decode() == "a=0.0000001\nb=-250000000000000000000\n"
 
 
 @pytest.mark.parametrize("settings", [{"a=b": 1}, {"": 1}, {"a": "b\nc"}, {"a\n": 1}, {"a": float("inf")}])

@@ -11,6 +11,7 @@ from typing import Final
 from wasmtime import Config, Engine, Func, Instance, Module, Store, Trap, TrapCode, WasmtimeError, wat2wasm
 
 from wayside_edge.compute.compiled import CacheError, CompiledModules
+from wayside_edge.compute.compiling import compile_apart
 from wayside_edge.compute.serving import StageError
 from wayside_shared.module_abi import MAX_MODULE_BYTES
 from wayside_shared.stage_worker import Failure, Load
@@ -142,7 +143,7 @@ def compiled(engine: Engine, load: Load, data: bytes, warn: Callable[[str], None
         warn: gets a line when the cache is of no use.
 
     Raises:
-        StageError: these bytes are no module.
+        StageError: these bytes are no module, or one that takes too much to compile.
     """
     identity = _identity(load.sha256)
     cache: CompiledModules | None = None
@@ -152,23 +153,16 @@ def compiled(engine: Engine, load: Load, data: bytes, warn: Callable[[str], None
         if kept is not None:
             return Module.deserialize(engine, kept)
     except (CacheError, WasmtimeError) as error:
-        warn(f"compiled anew: {_first_line(error)}")
-    try:
-        module = Module(engine, data)
-    except WasmtimeError as error:
-        raise StageError(Failure.ABI, _first_line(error)) from error
+        warn(f"compiled anew: {' '.join(str(error).split())[:300]}")
+    made = compile_apart(engine, data)
     if cache is not None:
         try:
-            cache.put(identity, bytes(module.serialize()))
+            cache.put(identity, made)
         except CacheError as error:
             warn(f"not kept for the next start: {error}")
-    return module
+    return Module.deserialize(engine, made)
 
 
 def _identity(sha256: str) -> str:
     setup = ",".join(f"{name}={SETUP[name]}" for name in sorted(SETUP))
     return f"{sha256} wasmtime {importlib.metadata.version('wasmtime')} {platform.machine()} {setup}"
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

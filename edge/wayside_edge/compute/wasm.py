@@ -16,7 +16,7 @@ from wasmtime import Engine, Module
 
 from wayside_edge.compute.engine import Ticker, compiled, make_engine, read_module
 from wayside_edge.compute.guest import Guest, check_module
-from wayside_edge.compute.sandbox import address_space_bytes, bound_address_space, confine
+from wayside_edge.compute.sandbox import address_space_bytes, confine
 from wayside_edge.compute.serving import StageError, serve
 from wayside_shared.cbor import dumps, loads_map
 from wayside_shared.errors import RejectedError
@@ -39,10 +39,8 @@ from wayside_shared.units import check_unit
 BOOT: Final = "boot"
 CLOCKS: Final = (BOOT, "utc")
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-COMPILING_BYTES: Final = 512 * 1024 * 1024
-"""Address space beside what the process has, while it compiles: a module of the largest size took less than half."""
 WORKING_BYTES: Final = 96 * 1024 * 1024
-"""The same while it works, beside the memories of the instances: the stacks and heaps of two threads."""
+"""Address space beside what it has once loaded and the memories of the instances: stacks and heaps of two threads."""
 STATE_OVERHEAD_BYTES: Final = 128
 """Of `MAX_STATE_BYTES`, for what stands around the states of the instances."""
 
@@ -60,12 +58,11 @@ class WasmStage:
     def __init__(self, load: Load) -> None:
         data = read_module(load)
         self._warnings: list[str] = []
-        self._warn(bound_address_space(address_space_bytes() + COMPILING_BYTES))
         self._load = load
         self._engine: Engine = make_engine()
         ticker = Ticker(self._engine, load.limits.deadline_ms)
         self._ticks = ticker.ticks
-        self._module: Module = compiled(self._engine, load, data, self._warn)
+        self._module: Module = compiled(self._engine, load, data, self._warnings.append)
         check_module(self._module, load.limits)
         self._boot = BOOT_ID.read_text().strip()
         self._states = _states(load.state)
@@ -73,7 +70,7 @@ class WasmStage:
         # A memory that grows moves: for a moment it is there twice.
         memories = 2 * len(CLOCKS) * load.limits.memory_bytes
         for said in confine(address_space_bytes() + memories + WORKING_BYTES):
-            self._warn(f"not confined: {said}")
+            self._warnings.append(f"not confined: {said}")
         self._guests: dict[str, Guest] = {}
 
     def loaded(self) -> Done:
@@ -177,10 +174,6 @@ class WasmStage:
             fuel=guest.fuel,
             left_out=said.left_out,
         )
-
-    def _warn(self, line: str | None) -> None:
-        if line is not None:
-            self._warnings.append(line)
 
 
 def _states(kept: bytes | None) -> dict[str, bytes]:
