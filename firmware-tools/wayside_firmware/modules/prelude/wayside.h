@@ -68,7 +68,7 @@ static int ws_same(ws_text one, ws_text other)
     return 1;
 }
 
-/* A decimal number, such as -12.5; 0 when the text is none, else 1. */
+/* A decimal number, such as -12.5, to 15 digits; 0 when the text is none, else 1. */
 static int ws_number(ws_text text, double *value)
 {
     double whole = 0, scale = 1;
@@ -83,7 +83,7 @@ static int ws_number(ws_text text, double *value)
         digits++;
     }
     *value = (negative ? -whole : whole) / scale;
-    return digits > 0 && digits < 16;
+    return digits > 0 && digits < 300;
 }
 
 /* The next line `key=value` of settings; 0 at the end. Lines of the host, `wayside.…`, come too. */
