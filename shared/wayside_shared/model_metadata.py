@@ -175,11 +175,11 @@ def decode_metadata(data: bytes) -> ModelMetadata:
         )
     made = ModelMetadata(
         kind=_kind(values.get("kind")),
-        inputs=[_input(item) for item in _list(values, "inputs", MAX_INPUTS)],
+        inputs=tuple(_input(item) for item in _list(values, "inputs", MAX_INPUTS)),
         window=_window(_table(values, "window")),
         scoring=_scoring(_table(values, "scoring")) if values.get("scoring") is not None else None,
-        labels=[_name(item, "a label") for item in _list(values, "labels", MAX_OUTPUTS, least=0)],
-        outputs=[_output(item) for item in _list(values, "outputs", MAX_OUTPUTS, least=0)],
+        labels=tuple(_name(item, "a label") for item in _list(values, "labels", MAX_OUTPUTS, least=0)),
+        outputs=tuple(_output(item) for item in _list(values, "outputs", MAX_OUTPUTS, least=0)),
         about=_about(values.get("about", {})),
     )
     _check(made)

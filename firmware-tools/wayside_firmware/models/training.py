@@ -146,7 +146,7 @@ def train_classifier(
     network = learn(course, x[known], wanted, cross_entropy, told)
     network = Network(network.layers, softmax=True)
     about = {LABEL_VALUES: ",".join(values)}
-    metadata = ModelMetadata(ModelKind.CLASSIFIER, inputs, recipe.window, labels=list(names), about=about)
+    metadata = ModelMetadata(ModelKind.CLASSIFIER, inputs, recipe.window, labels=tuple(names), about=about)
     return Trained(_written(recipe, network, x[known], metadata), metadata, int(known.sum()), apart)
 
 
@@ -193,10 +193,10 @@ def _material(
     phased = _phased(recipe, series, until_ns)
     if len(phased[0].values) < LEAST_WINDOWS:
         raise ConfigError(f"{len(phased[0].values)} windows to learn from; it takes {LEAST_WINDOWS}")
-    inputs = [
+    inputs = tuple(
         ModelInput(each.name, each.unit, mean, scale or 1.0)
         for each, mean, scale in zip(series, rows.mean(axis=0).tolist(), rows.std(axis=0).tolist(), strict=True)
-    ]
+    )
     x = np.concatenate([_normal(inputs, recipe, windows) for windows in phased])
     return inputs, x, len(phased[0].values)
 
