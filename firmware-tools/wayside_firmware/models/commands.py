@@ -26,6 +26,10 @@ from wayside_shared.errors import ConfigError, RejectedError
 from wayside_shared.model_file import ModelFile, read_model
 from wayside_shared.model_metadata import ModelKind, ModelMetadata, Window
 
+MEMBERS = {ModelKind.AUTOENCODER: 32, ModelKind.CLASSIFIER: 4}
+"""Networks that are averaged. What an autoencoder makes of the unknown differs much from one to the next; labels hold
+classifiers together."""
+
 TELL_EVERY = 10
 """Epochs between lines of progress."""
 
@@ -147,7 +151,7 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         smoothing=options.smoothing,
         consecutive=options.consecutive,
         margin=options.margin,
-        members=options.members,
+        members=options.members or MEMBERS[ModelKind(options.kind)],
         seed=options.seed,
         epochs=options.epochs,
         precision=Precision.FLOAT32 if options.float else Precision.INT8,

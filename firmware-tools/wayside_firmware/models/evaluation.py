@@ -154,7 +154,7 @@ def read_windows(path: Path, series: str) -> Sequence[Span]:
 def _json_pairs(value: Any, series: str) -> Any:
     if isinstance(value, dict):
         named = [each for name, each in value.items() if series in name]
-        return named[0] if named else next(iter(value.values()))
+        return named[0] if named else next(iter(value.values()), None)
     return value
 
 

@@ -60,7 +60,7 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--seed", type=int, default=1, metavar="N", help="of all that is drawn (%(default)s)")
     train.add_argument("--epochs", type=_count, default=40, metavar="N", help="times through the data (%(default)s)")
     train.add_argument(
-        "--members", type=_count, default=32, metavar="N", help="networks that are averaged (%(default)s)"
+        "--members", type=_count, metavar="N", help="networks that are averaged (32, for a classifier 4)"
     )
     train.add_argument("--float", action="store_true", help="compute with floats (8-bit integers)")
     train.add_argument(

@@ -1,0 +1,124 @@
+"""`wayside-fw model` from a recording to a signed model, and its results on real recordings."""
+
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.compute_tflite import MACHINE_RECIPE, machine_result, occupancy_result
+from wayside_firmware.models.training import Precision
+from wayside_shared.model_file import read_model
+from wayside_testkit.models import recordings
+
+HELD = "2026-05-08"
+
+
+def wayside_fw(*arguments: str, status: int = 0) -> str:
+    command = [sys.executable, "-m", "wayside_firmware", "model", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == status, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten days of a daily wave in long shape, with an afternoon in which it was stuck too high."""
+    draw = np.random.default_rng(1)
+    path = tmp_path_factory.mktemp("export") / "export.csv"
+    lines = ["series,unit,time,value,quality"]
+    for step in range(10 * 24 * 4):
+        day, quarter = divmod(step, 96)
+        wave = 4.0 if day == 8 and 40 <= quarter < 70 else math.sin(quarter / 96 * 2 * math.pi)
+        stamp = f"2026-05-{day + 1:02d}T{quarter // 4:02d}:{quarter % 4 * 15:02d}:00Z"
+        lines.append(f"pump.flow,m3/h,{stamp},{10 + 4 * wave + draw.normal() / 10:.3f},")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def trained(export: Path, out: Path, *more: str) -> str:
+    return wayside_fw(
+        "train", "--data", str(export), "--series", "pump.flow", "--period", "3600", "--window", "6", "--until", HELD,
+        "--members", "4", "--epochs", "10", "--out", str(out), *more,
+    )  # fmt: skip
+
+
+def test_from_an_export_to_a_signed_model(tmp_path: Path, export: Path) -> None:
+    out, again, windows = tmp_path / "flow.tflite", tmp_path / "again.tflite", tmp_path / "windows.csv"
+    windows.write_text("from,to\n2026-05-09T10:00:00Z,2026-05-10T00:00:00Z\n")
+    said = trained(export, out, "--windows", str(windows))
+    assert "found 1 of 1 labelled windows" in said
+    assert "0 false alarms" in said
+    trained(export, again)
+    assert again.read_bytes() == out.read_bytes()
+    card = out.with_suffix(".md").read_text()
+    assert all(each in card for each in ("pump.flow", "m3/h", "seed 1", "SHA-256", "flow.svg", "1 of 1"))
+    assert out.with_suffix(".svg").read_text().startswith("<svg")
+    scores = tmp_path / "scores.csv"
+    given = wayside_fw(
+        "evaluate", str(out), "--data", str(export), "--series", "pump.flow", "--from", HELD, "--windows", str(windows),
+        "--scores", str(scores),
+    )  # fmt: skip
+    # The tool's figures are the worker's: the card has them and the evaluation finds them again.
+    assert [line for line in given.splitlines() if "window" in line][:2] == [
+        line for line in said.splitlines() if "window" in line
+    ][:2]
+    assert scores.read_text().startswith("time,score,anomaly\n")
+    key = tmp_path / "key.pem"
+    wayside_fw("sign", str(out), "--key", str(key))
+    shown = wayside_fw("inspect", str(out), "--key", f"{key}.pub")
+    assert "the signature is good" in shown
+    assert "input pump.flow in m3/h" in shown
+    out.write_bytes(out.read_bytes() + b"\0")
+    assert "NOT OF THIS FILE" in wayside_fw("inspect", str(out), "--key", f"{key}.pub", status=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["inspect", "{export}"], "no model"),
+        (["inspect", "/nowhere.tflite"], "No such file"),
+        (["train", "--data", "{export}", "--series", "pump.flow", "--period", "86400", "--out", "x"], "takes 50"),
+        (
+            ["train", "--kind", "classifier", "--data", "{export}", "--series", "pump.flow", "--period", "60",
+             "--out", "x"],
+            "--labels",
+        ),
+    ],
+)  # fmt: skip
+def test_what_does_not_work_says_why(export: Path, arguments: Sequence[str], said: str) -> None:
+    assert said in wayside_fw(*(each.replace("{export}", str(export)) for each in arguments), status=78)
+
+
+def test_the_failures_of_a_machine_are_found_in_a_real_recording(tmp_path: Path) -> None:
+    folder = recordings()
+    integers = machine_result(folder, seed=1)
+    assert all(integers.alarms.found)
+    assert len(integers.alarms.false_alarms) <= 5
+    assert integers.learned_rows == 2126
+    floats = machine_result(folder, seed=1, precision=Precision.FLOAT32)
+    assert floats.alarms.found == integers.alarms.found
+    assert len(floats.alarms.false_alarms) == len(integers.alarms.false_alarms)
+    # Far outside of what was learned from the integers reach their ends; what is told of is the same.
+    assert np.abs(floats.scores - integers.scores)[:150].max() < 0.01
+    assert np.mean(floats.anomaly == integers.anomaly) > 0.99
+    # Not the luck of a seed.
+    other = machine_result(folder, seed=2)
+    assert all(other.alarms.found)
+    assert len(other.alarms.false_alarms) <= 5
+    # The command makes the very model that was judged here.
+    out = tmp_path / "machine.tflite"
+    machine = folder / "machine" / "machine_temperature.csv"
+    wayside_fw(
+        "train", "--data", str(machine), "--series", "value=Cel", "--period", f"{MACHINE_RECIPE.window.period_s:g}",
+        "--smoothing", str(MACHINE_RECIPE.smoothing), "--until", "2013-12-10T06:25:00", "--out", str(out),
+    )  # fmt: skip
+    assert out.read_bytes() == integers.file
+    assert read_model(integers.file).tensors[0].dtype == "int8"
+
+
+def test_occupancy_is_told_from_the_air_of_a_real_office() -> None:
+    assert occupancy_result(recordings()).accuracy >= 0.95
