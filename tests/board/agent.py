@@ -23,6 +23,8 @@ SENSING = """
 max_age_s = 0.05
 [clock]
 trust_system = true
+[watchdog]
+device = "off"
 [[bus]]
 name = "main"
 kind = "i2c"
@@ -33,7 +35,8 @@ kind = "bme280"
 bus = "main"
 interval_s = 0.05
 """
-"""An agent's tables for that board; nothing synchronises the clock of a virtual board."""
+"""An agent's tables for that board; nothing synchronises the clock of a virtual board, and its watchdog is left alone,
+which a machine that is slow for a quarter of a minute would trip."""
 
 
 def outbox(folder: str) -> str:
@@ -64,13 +67,20 @@ class Agent:
         return texts.get(LOG, "")
 
 
-async def start_agent(board: Board, config: str, *, witnessed: bool = False) -> Agent:
-    """Start the agent on `board`; a witnessed one tells the console what it has accepted (`guest/witness.py`)."""
+async def start_agent(board: Board, config: str, *, witnessed: bool = False, site: Path | None = None) -> Agent:
+    """Start the agent on `board`.
+
+    Args:
+        board: switched on.
+        config: its file.
+        witnessed: it tells the console what it has accepted (`guest/witness.py`).
+        site: where packages are that it finds beside its own, when witnessed.
+    """
     await board.call("system:write", path=CONFIG, text=config)
     if not witnessed:
         return Agent(board, await board.start([PROGRAM, "run", "--config", CONFIG], LOG))
     command = [PYTHON, "-m", "board.guest.witness", CONFIG]
-    return Agent(board, await board.start(command, LOG, {"PYTHONPATH": TESTS}))
+    return Agent(board, await board.start(command, LOG, {"PYTHONPATH": TESTS if site is None else f"{site}:{TESTS}"}))
 
 
 def accepted(board: Board) -> set[Accepted]:

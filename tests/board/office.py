@@ -23,6 +23,10 @@ _VALUES = (
     "SELECT extract(epoch FROM ts)::float8, value FROM sample JOIN series s ON s.id = series_id"
     " JOIN device d ON d.id = s.device_id WHERE d.name = %s AND s.name = %s ORDER BY ts"
 )
+_TEXTS = (
+    "SELECT value #>> '{}' FROM sample_value JOIN series s ON s.id = series_id"
+    " JOIN device d ON d.id = s.device_id WHERE d.name = %s AND s.name = %s ORDER BY ts"
+)
 DEADLINE_S = 60.0
 LOOK_S = 0.1
 
@@ -71,6 +75,10 @@ class Office:
     async def values(self, device: str, series: str) -> Sequence[tuple[float, float]]:
         """UTC seconds and value of the stored samples of a series, by time."""
         return await self._rows(_VALUES, device, series)
+
+    async def texts(self, device: str, series: str) -> Sequence[str]:
+        """The stored texts of a series, by time."""
+        return [text for (text,) in await self._rows(_TEXTS, device, series)]
 
     async def stored_beyond(self, device: str, series: str, count: int) -> None:
         """Returns when more than `count` samples of a series are stored."""

@@ -113,6 +113,11 @@ def stop(pid: int, within_s: float) -> int:
     return program.wait(within_s)
 
 
+def send(pid: int, number: int) -> None:
+    """A signal to a program."""
+    os.kill(pid, number)
+
+
 def feed_watchdog_once(within_s: int) -> None:
     """Open the watchdog, feed it and never again."""
     handle = os.open("/dev/watchdog", os.O_WRONLY)

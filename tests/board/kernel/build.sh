@@ -14,7 +14,7 @@ flock 9
 
 is_current() { [ "$(cat "$cache/$1.stamp" 2>/dev/null)" = "$2" ]; }
 kernel_make() { nice make -s -C "$src" ARCH=um O="$work/build" -j"$(nproc)" "$@"; }
-kernel=$(cat "$here/uml.config" "$here/pi.dts" "$0" | sha256sum)
+kernel=$(cat "$here/uml.config" "$here/pi.dts" "$here/xstate.c" "$0" | sha256sum)
 module=$( (echo "$kernel"; cat "$here"/module/* "$here/volatile_cache.c") | sha256sum)
 is_current module "$module" && exit 0
 
@@ -35,6 +35,16 @@ if ! is_current kernel "$kernel" || [ ! -f "$work/build/Module.symvers" ]; then
     step="build the virtual board's kernel; see $log"
     # User-Mode Linux's disk drops flush requests: they have no segments, so its I/O thread passes over them.
     sed -i 's/i < req->desc_cnt; i++)$/i < (req->desc_cnt ?: 1); i++)/' "$src/arch/um/drivers/ubd_kern.c"
+    # On hosts with AMX it cannot restore a process's registers, and panics as it boots.
+    registers=$src/arch/x86/um/os-Linux/registers.c
+    [ -f "$registers.orig" ] || cp "$registers" "$registers.orig"
+    sed -e "/^int have_xstate_support;/r $here/xstate.c" \
+        -e '/^int save_fp_registers/,/^}/{s/iov_base = fp_regs/iov_base = whole_fp/;s/iov_len = .*/iov_len = sizeof(whole_fp);/' \
+        -e 's/^\t\treturn 0;/\t\tkeep_fp(fp_regs);\n&/}' \
+        -e '/^int restore_fp_registers/,/^}/{s/iov_base = fp_regs/iov_base = whole_fp/;s/iov_len = .*/iov_len = give_fp(fp_regs);/}' \
+        -e '/^void arch_init_registers/,/^}/{s/iov_base = fp_regs/iov_base = whole_fp/;s/iov_len = .*/iov_len = sizeof(whole_fp);/' \
+        -e 's/have_xstate_support = 1;/have_xstate_support = 1, whole_fp_bytes = iov.iov_len;/}' \
+        "$registers.orig" > "$registers"
     kernel_make allnoconfig >&3 2>&3
     (cd "$src" && scripts/kconfig/merge_config.sh -m -O "$work/build" "$work/build/.config" "$here/uml.config" >&3 2>&3)
     kernel_make olddefconfig >&3 2>&3
