@@ -66,7 +66,9 @@ class Uml:
             inherited.append(self._network())
             command.append(f"vec0:transport=fd,fd={inherited[-1].fileno()},vec=0")
         if wanted.disk is not None:
-            command.append(f"ubd0={wanted.disk}")
+            # Without a lock (c): a reset leaves the host's process of a program that has just ended, and the lock with
+            # it, when a thread of the kernel has borrowed its address space.
+            command.append(f"ubd0c={wanted.disk}")
         process = await asyncio.create_subprocess_exec(
             *(*command, "--", "-I", "-S", str(INIT), "/dev/ttyS0", SEARCH_PATH),
             env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | self._cache(wanted.disk),

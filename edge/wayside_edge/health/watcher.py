@@ -35,6 +35,8 @@ FEEDS: Final = 4.0
 """Times that the hardware is fed within its timeout: three may be late."""
 LOOKS: Final = 4.0
 """Looks within the shortest deadline: the supervisor counts two at once at most."""
+ARM_LOOKS: Final = 3.0
+"""Looks from which to which the dump of a thread that never runs again is put off: each takes the kernel a thread."""
 STATUS_S: Final = 30.0
 """How often the service manager hears how the agent does, when it does not ask for signs of life."""
 
@@ -82,7 +84,7 @@ class Watcher:
         self._status = ""
         self._fed_s = 0.0
         self._down_s: float | None = None
-        self._armed = False
+        self._armed_s = 0.0
         self._dumped = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -108,7 +110,7 @@ class Watcher:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
-        if self._armed:
+        if self._armed_s:
             faulthandler.cancel_dump_traceback_later()
             faulthandler.disable()
         if self._device is not None:
@@ -146,7 +148,7 @@ class Watcher:
                 self._tell_loop(pulse.alarm)
         if look.alive:
             self._feed(now_s)
-            self._arm_dump()
+            self._arm_dump(now_s)
             if self._down_s is not None:
                 self._down_s = None
                 self._aside(self._come_back)
@@ -192,19 +194,19 @@ class Watcher:
         if lines:
             self._manager.tell(*lines)
 
-    def _arm_dump(self) -> None:
+    def _arm_dump(self, now_s: float) -> None:
         """Have the stacks written even if this thread never runs again, because an extension holds the interpreter, or
         because systemd aborts the process."""
         stacks = self._record.stacks
-        if stacks is None:
+        if stacks is None or now_s - self._armed_s < ARM_LOOKS * self._supervisor.look_s:
             return
-        if not self._armed:
-            self._armed = True
+        if not self._armed_s:
             faulthandler.enable(file=stacks, all_threads=True)
         elif not self._dumped and os.fstat(stacks.fileno()).st_size:
             stacks.truncate(0)  # the whole process was stopped, and goes on
             stacks.seek(0)
-        faulthandler.dump_traceback_later(self._stall_s + 2.0 * self._supervisor.look_s, file=stacks)
+        self._armed_s = now_s
+        faulthandler.dump_traceback_later(self._stall_s + 2.0 * ARM_LOOKS * self._supervisor.look_s, file=stacks)
 
     def _last_words(self, look: Look) -> None:
         """Leave what somebody needs to find the mistake. Each step may wait for ever; the end does not wait for it."""
