@@ -62,6 +62,9 @@ _COMMANDS = {
     "scan": _for_people,
     "read": _for_people,
     "doctor": _for_people,
+    "status": _for_people,
+    "log-level": _for_people,
+    "diagnose": _for_people,
     "new-driver": _for_people,
     "run": _run,
     "enroll": _enroll,
@@ -98,6 +101,14 @@ def parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="say what keeps this machine from measuring and delivering")
     _add_config(doctor)
     arguments.add_doctor(doctor)
+    for name, text, add in (
+        ("status", "say how the agent on this board fares", arguments.add_status),
+        ("log-level", "change how much the running agent says", arguments.add_log_level),
+        ("diagnose", "gather what tells what is wrong into one file, without secrets", arguments.add_diagnose),
+    ):
+        command = commands.add_parser(name, help=text)
+        _add_config(command)
+        add(command)
     arguments.add_new_driver(commands.add_parser("new-driver", help="write a package with a driver to start from"))
     return whole
 

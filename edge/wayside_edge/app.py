@@ -16,21 +16,23 @@ The way of a sample:
 """
 
 import asyncio
-import logging
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from random import SystemRandom
 
 from wayside_edge.acquisition import Acquisition
-from wayside_edge.config import AgentSettings, load
+from wayside_edge.config import OWN_SENSOR, AgentSettings, load
 from wayside_edge.errors import ConfigError, OutboxError
 from wayside_edge.hal.buses import Buses
 from wayside_edge.hal.clock import FLOOR_NS, SystemClock
+from wayside_edge.health.body import Health, Parts
+from wayside_edge.health.copy import LogCopy
 from wayside_edge.health.events import (
     ClockGivenUp,
     ClockHeld,
@@ -45,11 +47,12 @@ from wayside_edge.health.events import (
     ReloadRefused,
 )
 from wayside_edge.health.life import Life
+from wayside_edge.health.logs import Logs
 from wayside_edge.health.supervisor import Pulse
 from wayside_edge.outbox.salvage import Salvaged
 from wayside_edge.outbox.soundness import Mended
 from wayside_edge.outbox.store import DurableOutbox
-from wayside_edge.ports import Appended, ClosedBatch, Reading, Status
+from wayside_edge.ports import Appended, ClosedBatch, LinkState, Reading, Status
 from wayside_edge.uplink.mqtt import MqttTransport
 from wayside_edge.uplink.session import Uplink
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
@@ -61,8 +64,6 @@ CLOCK_S = 30.0
 UPLINK_S = 180.0
 """Between two signs of life the uplink may resolve a name (30 s), connect and subscribe (25 s), say goodbye (5 s) or
 pause (61 s)."""
-AGENT = "agent"
-"""What series of the agent itself begin with."""
 OUTBOX_RETRY_S = 5.0
 """A disk that came back is noticed within this; looking costs one failed open."""
 
@@ -74,8 +75,9 @@ def run(settings: AgentSettings, file: Path) -> int:
         settings: what to do.
         file: where they were read, and are read anew upon SIGHUP.
     """
-    logging.basicConfig(level=settings.log.level.value.upper(), format="%(asctime)s %(levelname)s %(message)s")
-    agent = _Agent(settings, file)
+    logs = Logs(settings.log)
+    logs.start()
+    agent = _Agent(settings, file, logs)
     try:
         with agent.life:
             return asyncio.run(agent.run())
@@ -85,6 +87,8 @@ def run(settings: AgentSettings, file: Path) -> int:
         if mistakes is None:
             raise
         raise _first(mistakes) from group
+    finally:
+        logs.stop()
 
 
 @dataclass
@@ -119,7 +123,7 @@ class _Accepting:
 class _Agent:
     """One agent, from start to stop. Building it checks the settings and connects nothing."""
 
-    def __init__(self, settings: AgentSettings, file: Path) -> None:
+    def __init__(self, settings: AgentSettings, file: Path, logs: Logs) -> None:
         self._settings = settings
         self._file = file
         self._journal = Journal()
@@ -135,6 +139,9 @@ class _Agent:
             supervisor=self.life.supervisor,
         )
         self._released = False
+        self._copy = LogCopy(settings.uplink.device, settings.log.send, self._clock)
+        logs.attach(self._copy)
+        self._health = self._build_health(logs)
 
     async def run(self) -> int:
         stopping = asyncio.Event()
@@ -148,9 +155,11 @@ class _Agent:
             delivering = tasks.create_task(self._deliver())
             sensing = tasks.create_task(self._acquisition.run())
             reloading = tasks.create_task(self._reload(reload))
+            telling = tasks.create_task(self._health.run())
             await stopping.wait()
             self.life.stopping()
             await _end(reloading)
+            await _end(telling)
             await _end(sensing)
             await self._acquisition.flush()
             with suppress(TimeoutError):
@@ -175,20 +184,21 @@ class _Agent:
         status = await self._open()
         settings = self._settings.uplink
         transport = MqttTransport(settings, lambda: self._earliest_ns(status.known_ns))
-        agent = f"wayside-edge {version('wayside')}"
         uplink = Uplink(
-            *(settings, transport, self._store, status.pending, self._clock, agent, SystemRandom()),
+            *(settings, transport, self._store, status.pending, self._clock, agent_name(), SystemRandom()),
             holding=not (self._released or self._clock.synced()),
             alive=pulse.beat,
+            spare=self._copy,
         )
         self._accepting.tell(uplink)
+        self._copy.attach(uplink.nudge)
         await uplink.run()
 
     async def _begin_record(self) -> None:
         """Say how the run before this one ended, here and to the server."""
         ending = await self.life.begin_record(self._clock.boot_id().hex())
         if ending is not None:
-            self._acquisition.report(AGENT, [Reading("restart", ending.text, "1")])
+            self._acquisition.add_own(OWN_SENSOR, [Reading("restart", ending.text, "1")], 1.0)
 
     def _account(self) -> str:
         counters, aside = self._acquisition.counters, self._acquisition.set_aside
@@ -215,6 +225,26 @@ class _Agent:
             rest = replace(settings, stage=self._settings.stage) != self._settings
             self._settings = replace(self._settings, stage=settings.stage)
             self._journal.emit(Reloaded(swapped, "; restart the agent for what else changed" if rest else ""))
+
+    def _build_health(self, logs: Logs) -> Health:
+        """What is told of the agent itself; parts that measure something of their own add it with `add_source`."""
+        return Health(
+            self._settings.health,
+            Parts(
+                device=self._settings.uplink.device,
+                agent=agent_name(),
+                outbox=self._settings.outbox.path,
+                clock=self._clock,
+                journal=self._journal,
+                logs=logs,
+                copy=self._copy,
+                intake=lambda: self._acquisition.intake,
+                sensors=lambda: self._acquisition.sensors,
+                link=lambda: LinkState() if self._accepting.uplink is None else self._accepting.uplink.state,
+                account=self._store.account,
+                add=partial(self._acquisition.add_own, OWN_SENSOR),
+            ),
+        )
 
     def _earliest_ns(self, known_ns: int) -> int | None:
         """For the check of certificates while the time is not known: a board does not go back behind what it knew."""
@@ -289,6 +319,11 @@ class _Agent:
 
     def _mended(self, found: Mended) -> None:
         self._journal.emit(OutboxMended(found.unsettled, found.clocks, found.sums))
+
+
+def agent_name() -> str:
+    """Software and version, as the server is told."""
+    return f"wayside-edge {version('wayside')}"
 
 
 def _first(group: BaseExceptionGroup[ConfigError]) -> ConfigError:

@@ -3,15 +3,15 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from enum import Enum
 from pathlib import Path
+from typing import Final
 
 from wayside_edge import registry
 from wayside_edge.compute.settings import StageSettings
 from wayside_edge.errors import ConfigError
 from wayside_edge.hal.buses import BUS_KINDS, Buses, BusSettings
 from wayside_edge.hal.clock import ClockSettings
-from wayside_edge.health.settings import WatchdogSettings
+from wayside_edge.health.settings import HealthSettings, LogSettings, WatchdogSettings
 from wayside_edge.outbox.settings import OutboxSettings
 from wayside_edge.pipeline.settings import BatchSettings, ReadingSettings
 from wayside_edge.ports import DriverKind
@@ -19,21 +19,8 @@ from wayside_edge.registry import SensorSettings
 from wayside_edge.uplink.settings import UplinkSettings
 from wayside_shared.settings import Table, from_toml, remainder, setting, suggestion, to_sample
 
-
-class LogLevel(Enum):
-    """How much the agent says on standard error."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class LogSettings:
-    """`[log]`."""
-
-    level: LogLevel = setting("Least level to log.", LogLevel.INFO)
+OWN_SENSOR: Final = "agent"
+"""The sensor that the agent's own measurements belong to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +33,7 @@ class AgentSettings:
     clock: ClockSettings = setting("How far to trust the clock.", factory=ClockSettings)
     log: LogSettings = setting("What to log.", factory=LogSettings)
     watchdog: WatchdogSettings = setting("What ends an agent that hangs.", factory=WatchdogSettings)
+    health: HealthSettings = setting("What to measure and tell of the agent itself.", factory=HealthSettings)
     bus: list[BusSettings] = setting("The buses that chips are on.", factory=list)
     sensor: list[SensorSettings] = setting("What to measure.", factory=list)
     stage: list[StageSettings] = setting("What to compute from that.", factory=list)
@@ -60,6 +48,7 @@ class UnenrolledSettings:
     clock: ClockSettings = setting("How far to trust the clock.", factory=ClockSettings)
     log: LogSettings = setting("What to log.", factory=LogSettings)
     watchdog: WatchdogSettings = setting("What ends an agent that hangs.", factory=WatchdogSettings)
+    health: HealthSettings = setting("What to measure and tell of the agent itself.", factory=HealthSettings)
     bus: list[BusSettings] = setting("The buses that chips are on.", factory=list)
     sensor: list[SensorSettings] = setting("What to measure.", factory=list)
     stage: list[StageSettings] = setting("What to compute from that.", factory=list)
@@ -135,6 +124,11 @@ def parse(text: str, source: str) -> AgentSettings:
 def _check_whole(settings: AgentSettings | UnenrolledSettings, source: str) -> None:
     _check(settings)
     _check_stages(settings)
+    if settings.health.interval_s:
+        for sensor in settings.sensor:
+            if sensor.name == OWN_SENSOR:
+                what = f"a sensor named {OWN_SENSOR!r}: this is what the agent calls its own measurements"
+                raise sensor.options.error(f"{what}; name it otherwise, or say interval_s = 0 under [health]", "name")
     if not settings.sensor:
         raise ConfigError("nothing to measure: add a [[sensor]]", source=source)
 

@@ -17,6 +17,7 @@ from wayside_edge.acquisition.computing import Computing
 from wayside_edge.acquisition.course import Outcome
 from wayside_edge.acquisition.lanes import Lanes
 from wayside_edge.acquisition.stage import Stage
+from wayside_edge.acquisition.tally import Tallies
 from wayside_edge.compute.settings import StageSettings
 from wayside_edge.compute.state import StateStore
 from wayside_edge.config import AgentSettings
@@ -35,7 +36,7 @@ from wayside_edge.health.supervisor import LOOK_S, Supervisor
 from wayside_edge.pipeline.batcher import Batcher
 from wayside_edge.pipeline.conditioning import Conditioner
 from wayside_edge.pipeline.schedule import Backoff, Lateness
-from wayside_edge.ports import BusProvider, Clock, ClosedBatch, Outbox, Reading
+from wayside_edge.ports import BusProvider, Clock, ClosedBatch, IntakeState, Outbox, Reading, SensorState
 from wayside_edge.registry import SensorSettings
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
 from wayside_shared.quality import Quality
@@ -114,6 +115,7 @@ class Acquisition:
         self._outbox_failing = False
         self._refused_before = 0
         self._failing: dict[str, Quality] = {}
+        self._tallies = Tallies()
         self._complained: set[tuple[str, str]] = set()
         self._room = threading.Event()
         self._room.set()
@@ -170,6 +172,29 @@ class Acquisition:
         """
         return await self._computing.swap(settings)
 
+    @property
+    def intake(self) -> IntakeState:
+        """What became of everything read."""
+        counters = self.counters
+        return IntakeState(counters.produced, counters.accepted, self.waiting, dict(counters.refused))
+
+    @property
+    def sensors(self) -> Sequence[SensorState]:
+        """How each sensor fares."""
+        return self._tallies.states(self._lanes.courses)
+
+    def add_own(self, name: str, readings: Sequence[Reading], interval_s: float) -> None:
+        """Take readings that no lane has read: the agent's own, as those of the sensor `name`, taken now.
+
+        Args:
+            name: the sensor that they belong to, which must be none of the configuration.
+            readings: as a driver gives them.
+            interval_s: from one call to the next, in seconds.
+        """
+        now_ns = self._clock.boottime_ns()
+        self._intervals[name] = max(round(interval_s * NS_PER_S), 1)
+        self._add(Outcome(name, now_ns, now_ns, readings, 0, 0))
+
     async def run(self) -> None:
         """Read and deliver until cancelled; then every driver is closed. What is in memory stays for `flush`."""
         self._loop = asyncio.get_running_loop()
@@ -182,11 +207,6 @@ class Acquisition:
                 tasks.create_task(self._computing.run())
         finally:
             await self._close()
-
-    def report(self, name: str, readings: Sequence[Reading]) -> None:
-        """Send `readings` of the agent itself, as those of a sensor `name`; call it in the event loop."""
-        now_ns = self._clock.boottime_ns()
-        self._add(Outcome(name, now_ns, now_ns, readings, 0, 0))
 
     async def flush(self) -> None:
         """Have the stages finish, close the open batches and offer everything in memory to the outbox once. Call it
@@ -219,6 +239,7 @@ class Acquisition:
         self._govern()
 
     def _note(self, outcome: Outcome) -> None:
+        self._tallies.note(outcome)
         self.counters.ticks_missed += outcome.missed
         if outcome.error is not None:
             self.counters.reads_failed += 1

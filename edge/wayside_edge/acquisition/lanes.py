@@ -141,6 +141,11 @@ class Lanes:
         return {seat.sensor.name: seat.course.lateness for seat in self._seats()}
 
     @property
+    def courses(self) -> Sequence[Course]:
+        """The present course of each sensor."""
+        return [seat.course for seat in self._seats()]
+
+    @property
     def set_aside(self) -> Sequence[str]:
         """Sensors that are not read now."""
         return [seat.sensor.name for seat in self._seats() if seat.error is not None]

@@ -86,3 +86,44 @@ def add_new_driver(command: argparse.ArgumentParser) -> None:
     """`wayside-edge new-driver`."""
     command.add_argument("name", metavar="NAME", help="kind of sensor, such as bme280: small letters and digits")
     command.add_argument("--dir", type=Path, metavar="DIR", help="a new folder for it; wayside-NAME when not given")
+
+
+def minutes(text: str) -> float:
+    """A number of minutes, above 0 and at most a week's.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = float(text)
+    if not 0.0 < value <= 10_080.0:
+        raise ValueError(text)
+    return value
+
+
+def add_status(command: argparse.ArgumentParser) -> None:
+    """`wayside-edge status`, besides its configuration."""
+    command.add_argument("--watch", action="store_true", help="go on and show it every two seconds")
+    command.add_argument("--json", action="store_true", help="print one JSON object, in a line")
+
+
+def add_log_level(command: argparse.ArgumentParser) -> None:
+    """`wayside-edge log-level`, besides its configuration."""
+    command.add_argument(
+        "module", nargs="?", metavar="MODULE", help="part of the agent, as wayside_edge.uplink; without it, all"
+    )
+    command.add_argument("level", metavar="LEVEL", help="debug, info, warning or error; with --send also off")
+    command.add_argument(
+        *("--for",),
+        dest="minutes",
+        type=minutes,
+        metavar="MINUTES",
+        help="go back to what the configuration says after this",
+    )
+    command.add_argument("--send", action="store_true", help="set from which level on lines are copied to the server")
+
+
+def add_diagnose(command: argparse.ArgumentParser) -> None:
+    """`wayside-edge diagnose`, besides its configuration."""
+    command.add_argument(
+        *("-o", "--output"), type=Path, metavar="FILE", help="where it goes; ./wayside-HOST-TIME.tar.gz when not given"
+    )

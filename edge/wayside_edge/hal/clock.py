@@ -11,10 +11,12 @@ from wayside_shared.clock import NS_PER_S
 from wayside_shared.settings import setting
 
 STA_UNSYNC = 0x0040
+STA_NANO = 0x2000
 FLOOR_NS = 1_767_225_600 * NS_PER_S
 """2026-01-01: a board without a battery wakes up before this software was written."""
 TIME_ERROR = 5
-"""linux/timex.h: the status bit and the clock state of a clock that nothing disciplines."""
+"""linux/timex.h: the status bit and the clock state of a clock that nothing disciplines; STA_NANO says that the offset
+is in nanoseconds and not in microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,19 @@ class _Timex(ctypes.Structure):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Discipline:
+    """How a clock is kept (adjtimex(2)).
+
+    Args:
+        offset_s: what is left to correct, in seconds.
+        max_error_s: bound of its error as the time service gives it, in seconds.
+    """
+
+    offset_s: float
+    max_error_s: float
+
+
 class SystemClock:
     """The `Clock` of the running kernel.
 
@@ -75,9 +90,20 @@ class SystemClock:
             return False
         if self._trusted:
             return True
-        timex = _Timex()
-        state: int = self._adjtimex(ctypes.byref(timex))
+        state, timex = self._ask()
         return 0 <= state < TIME_ERROR and not timex.status & STA_UNSYNC
+
+    def discipline(self) -> Discipline | None:
+        """How well the kernel's clock is kept; None when it refuses the question."""
+        state, timex = self._ask()
+        if state < 0:
+            return None
+        unit_s = 1e-9 if timex.status & STA_NANO else 1e-6
+        return Discipline(timex.offset * unit_s, timex.maxerror * 1e-6)
+
+    def _ask(self) -> tuple[int, _Timex]:
+        timex = _Timex()
+        return int(self._adjtimex(ctypes.byref(timex))), timex
 
     def boot_id(self) -> bytes:
         """See `Clock`.

@@ -1,9 +1,13 @@
 """Named events: what happens on a board, each with its counter and its log line."""
 
 import logging
-from collections import Counter
+import time
+from collections import Counter, deque
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, Final
+
+RECENT: Final = 50
+"""Events kept for someone who asks at the board: some screens full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +384,16 @@ class RunUnrecorded(Event):
     cause: str
 
 
+@dataclass(frozen=True, slots=True)
+class StatusAway(Event):
+    """Nobody can ask the agent how it is, or read its measurements; it works all the same."""
+
+    level = logging.WARNING
+    line = "{what} cannot be served: {cause}"
+    what: str
+    cause: str
+
+
 class Journal:
     """Where events go: one call writes the log line and the counter.
 
@@ -391,8 +405,15 @@ class Journal:
         self._logger = logger or logging.getLogger("wayside")
         self.counts: Counter[str] = Counter()
         """How often each event happened, by class name."""
+        self.dropped: Counter[str] = Counter()
+        """Accepted samples that were given up, by reason."""
+        self.recent: deque[tuple[float, Event]] = deque(maxlen=RECENT)
+        """The latest events, each with its time: seconds since 1970."""
 
     def emit(self, event: Event) -> None:
         """Count `event` and log it."""
         self.counts[type(event).__name__] += 1
-        self._logger.log(event.level, "%s", event.text())
+        self.recent.append((time.time(), event))
+        if isinstance(event, DropDeclared):
+            self.dropped[event.reason] += event.samples
+        self._logger.log(event.level, "%s", event.text(), extra={"event": event})

@@ -12,10 +12,20 @@ from pathlib import Path
 from typing import TypeVar
 
 from wayside_edge.errors import ConfigError, OutboxError
-from wayside_edge.outbox import core, recorded, salvage, soundness
+from wayside_edge.outbox import account, core, recorded, salvage, soundness
 from wayside_edge.outbox.settings import MIB, OutboxSettings
 from wayside_edge.outbox.sqlite import SqliteRows, connect
-from wayside_edge.ports import Appended, Clock, ClosedBatch, EpochState, Loaded, Settled, Status, StoredBatch
+from wayside_edge.ports import (
+    Appended,
+    Clock,
+    ClosedBatch,
+    EpochState,
+    Loaded,
+    OutboxAccount,
+    Settled,
+    Status,
+    StoredBatch,
+)
 from wayside_shared.clock import NS_PER_S, ClockMap
 from wayside_shared.ranges import Ranges
 from wayside_shared.rejects import DropReason
@@ -118,6 +128,14 @@ class DurableOutbox:
     async def status(self) -> Status:
         """The outbox at a glance."""
         return await self._run(lambda: self._in_transaction(self._status))
+
+    async def account(self) -> OutboxAccount:
+        """What it holds, in sums; cheap enough to be asked each second.
+
+        Raises:
+            OutboxError: the disk does not say now.
+        """
+        return await self._run(lambda: self._in_transaction(lambda rows: account.of(self._connection(), self._clock)))
 
     async def note_clock(self, boot_id: bytes, clock: ClockMap) -> None:
         """Take in the synced `clock` of the running boot, for batches that were stamped before the time was known."""

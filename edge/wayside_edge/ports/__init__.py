@@ -19,6 +19,7 @@ from wayside_edge.ports.delivery import (
     Transport,
 )
 from wayside_edge.ports.gpio import Edge, EdgeKind, Edges, GpioBus, GpioInput, GpioOutput, Pull
+from wayside_edge.ports.health import IntakeState, LinkState, MeasureSource, OutboxAccount, SensorState, Spare
 from wayside_edge.ports.sensing import Burst, Bursts, Driver, DriverKind, Quantity, Reading, Resuming, Steps, Waiting
 
 __all__ = [
@@ -41,10 +42,14 @@ __all__ = [
     "GpioOutput",
     "I2cBus",
     "Incoming",
+    "IntakeState",
+    "LinkState",
     "Loaded",
+    "MeasureSource",
     "ModbusBus",
     "ModbusTable",
     "Outbox",
+    "OutboxAccount",
     "OutboxDelivery",
     "Outgoing",
     "Pull",
@@ -52,7 +57,9 @@ __all__ = [
     "Reading",
     "Registers",
     "Resuming",
+    "SensorState",
     "Settled",
+    "Spare",
     "SpiDevice",
     "Status",
     "Steps",

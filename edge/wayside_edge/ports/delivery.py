@@ -1,6 +1,6 @@
 """From a closed batch to the broker: clocks, the outbox and the way out."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -179,13 +179,14 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message for the broker, QoS 1."""
+    """A message for the broker, QoS 1; `taken` is called in the event loop once the broker has it."""
 
     topic: str
     payload: bytes
     content_type: str
     retain: bool = False
     properties: Mapping[str, str] = field(default_factory=dict)
+    taken: Callable[[], None] | None = None
 
 
 class Connection(Protocol):

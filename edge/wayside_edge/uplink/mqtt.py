@@ -78,6 +78,7 @@ class MqttConnection:
         self._over = False
         self._ended = ""
         self._complained = False
+        self._taken: dict[int, Callable[[], None]] = {}
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=settings.device, protocol=mqtt.MQTTv5, reconnect_on_failure=False
         )
@@ -130,6 +131,8 @@ class MqttConnection:
         if info.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._end()
             raise TransientError(f"the broker takes nothing: {mqtt.error_string(info.rc)}")
+        if message.taken is not None:
+            self._taken[info.mid] = message.taken
 
     async def incoming(self) -> AsyncIterator[Incoming]:
         """Messages as they come; ends with the session."""
@@ -175,6 +178,11 @@ class MqttConnection:
 
         self._call(settle)
 
+    def _tell_taken(self, mid: int) -> None:
+        taken = self._taken.pop(mid, None)
+        if taken is not None:
+            taken()
+
     def _call(self, callback: Callable[[], None]) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(callback)
@@ -204,8 +212,10 @@ class MqttConnection:
         self._call(lambda: self._incoming.put_nowait(incoming))
 
     def _on_publish(
-        self, _client: mqtt.Client, _data: object, _mid: int, reason: ReasonCode, _properties: object
+        self, _client: mqtt.Client, _data: object, mid: int, reason: ReasonCode, _properties: object
     ) -> None:
+        # In the event loop, and so not before `publish` has noted whom to tell.
+        self._call(lambda: self._tell_taken(mid))
         # Success here promises nothing; a refusal is worth a line, once a session.
         if reason.is_failure and not self._complained:
             self._complained = True

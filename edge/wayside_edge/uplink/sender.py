@@ -191,6 +191,11 @@ class Sender:
             dues.append(self.slow_until_ns)
         return min(dues, default=None)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be sent: the server was heard, and all that is pending is on its way."""
+        return self.nonce is not None and self.greeted and self._next_idle(0) is None
+
     def ask_again(self, nonce: bytes, now_ns: int) -> list[Effect]:
         """Ask the server where it stands, with batches going on meanwhile."""
         self.nonce = nonce

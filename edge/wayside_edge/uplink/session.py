@@ -4,11 +4,24 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from random import Random
+from typing import Any
 
 from wayside_edge.errors import OutboxError, RejectedError, TransientError
 from wayside_edge.hal.clock import FLOOR_NS
-from wayside_edge.ports import Appended, Clock, Connection, Incoming, OutboxDelivery, Outgoing, Transport
+from wayside_edge.ports import (
+    Appended,
+    Clock,
+    Connection,
+    Incoming,
+    LinkState,
+    OutboxDelivery,
+    Outgoing,
+    Spare,
+    Transport,
+)
 from wayside_edge.uplink import sender as core
 from wayside_edge.uplink.condition import LinkCondition
 from wayside_edge.uplink.settings import UplinkSettings
@@ -42,6 +55,7 @@ class Uplink:
         holding: whether samples whose time is not known yet are kept back until `release`.
         alive: called whenever it gets on; between two calls lie at most `IDLE_S`, or an attempt to connect and the
             pause before the next.
+        spare: what to send when there is nothing else.
     """
 
     def __init__(
@@ -56,6 +70,7 @@ class Uplink:
         *,
         holding: bool = False,
         alive: Callable[[], None] = lambda: None,
+        spare: Spare | None = None,
     ) -> None:
         self._device = settings.device
         self._transport = transport
@@ -69,7 +84,9 @@ class Uplink:
         self._alive = alive
         self._outbox_said = ""
         self._asked_ns = 0
+        self._spare = spare
         self._connected = False
+        self._state = LinkState(since_ns=clock.boottime_ns())
         self._drained = asyncio.Event()
         self._note_drained()
 
@@ -77,6 +94,16 @@ class Uplink:
     def connected(self) -> bool:
         """Whether a session with the broker stands."""
         return self._connected
+
+    @property
+    def state(self) -> LinkState:
+        """How the link is."""
+        return self._state
+
+    def nudge(self) -> None:
+        """There is something to send when there is nothing else; call it in the event loop."""
+        if self._connected:
+            self._todo.put_nowait(core.Tick())
 
     @property
     def pending(self) -> int:
@@ -111,6 +138,7 @@ class Uplink:
                 connection = await self._transport.connect()
             except TransientError as error:
                 condition.refused(str(error))
+                self._note_link(trouble=str(error))
             else:
                 began_ns = self._clock.boottime_ns()
                 condition.opened()
@@ -121,6 +149,7 @@ class Uplink:
                     standing.cancel()
                 stable = self._clock.boottime_ns() - began_ns > STABLE_S * NS_PER_S
                 condition.ended(connection.ended, stood=stable)
+                self._note_link(trouble=connection.ended)
             # A session that falls at once counts as a failure too: two cards with one name would else fight for ever.
             failures = 0 if stable else failures + 1
             spread = min(RECONNECT_CAP_S, RECONNECT_BASE_S * 2.0**failures)
@@ -130,6 +159,9 @@ class Uplink:
     async def _converse(self, connection: Connection) -> None:
         """One session, from hello to its end."""
         self._connected = True
+        self._note_link(sessions=self._state.sessions + 1)
+        if self._spare is not None:
+            self._spare.began()
         try:
             async with asyncio.TaskGroup() as group:
                 listener = group.create_task(self._listen(connection))
@@ -156,6 +188,7 @@ class Uplink:
         except TimeoutError:
             event = core.Tick()
         await self._deal(connection, event)
+        self._send_spare(connection)
 
     async def _deal(self, connection: Connection, event: core.Event | Incoming) -> None:
         """Deal with `event`; a disk or a message that is at fault ends no session, and is said once."""
@@ -173,6 +206,20 @@ class Uplink:
             self._outbox_said = str(error)
             await asyncio.sleep(RECONNECT_BASE_S)
         self._note_drained()
+
+    def _send_spare(self, connection: Connection) -> None:
+        """Carry what has no hurry, when nothing that has waits."""
+        if self._spare is None or not self._todo.empty() or not self._sender.idle:
+            return
+        message = self._spare.next()
+        if message is not None:
+            with suppress(TransientError):  # the listener ends this session, and the next one carries it again
+                connection.publish(message)
+
+    def _note_link(self, **changes: Any) -> None:
+        if self._connected != self._state.connected:
+            changes |= {"connected": self._connected, "since_ns": self._clock.boottime_ns()}
+        self._state = replace(self._state, **changes)
 
     async def _listen(self, connection: Connection) -> None:
         async for message in connection.incoming():
@@ -259,6 +306,10 @@ class Uplink:
         settled = await self._outbox.settle(ack)
         for reject in settled.refused:
             log.error("the server refuses batch %d for good: %s (%s)", reject.seq, reject.code.meaning, reject.detail)
+        self._note_link(
+            delivered=self._state.delivered + len(settled.delivered),
+            refused=self._state.refused + len(settled.refused),
+        )
         if settled.requeued:
             log.warning("%d batches get new numbers: theirs hold other content", len(settled.requeued))
         if settled.behind:

@@ -1,0 +1,35 @@
+"""Takes secrets out of texts that leave the board: log lines, configuration, other programs' output."""
+
+import re
+from typing import Final
+
+HIDDEN: Final = "[hidden]"
+_WORDS = r"passwo?rd|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|access[_-]?key|credential|psk\b"
+_VALUE = r"(?!\[hidden\])(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;&\"'}\]]+)"
+# A long run of letters must not be looked at again from each of its letters: every pattern begins with a fixed text or
+# at the beginning of a run.
+_PATTERNS: Final = tuple(
+    (re.compile(pattern, re.DOTALL | re.IGNORECASE), rf"{before}{HIDDEN}{after}")
+    for pattern, before, after in (
+        # A whole PEM block, also one that is cut off.
+        (r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\Z)", "", ""),
+        # scheme://user:password@host
+        (r"((?<![A-Z0-9+.-])[A-Z][A-Z0-9+.-]{0,20}://)[^\s/@'\"]{1,512}@", r"\1", "@"),
+        (rf"\b(authorization[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?(?:bearer|basic|digest)?\s{{0,3}}){_VALUE}", r"\1", ""),
+        (r"\b((?:bearer|basic)\s{1,3})[A-Z0-9._~+/=-]{12,}", r"\1", ""),
+        # Wayside's own API keys; its tokens have the same 43 letters of base64url.
+        (r"\b(ws[a-z]_[a-z0-9]{2,16}_)[A-Z0-9_-]{8,}", r"\1", ""),
+        (r"(?<![A-Z0-9_-])(?=[a-z_-]{0,42}[0-9])[A-Z0-9_-]{43}(?![A-Z0-9_-])", "", ""),
+        # key = "value", "key": "value", --key value; the name of a file with a key is no secret.
+        (rf"((?:{_WORDS})(?!_?files?\b|_?path\b)[A-Z0-9_]{{0,20}}[\"']?\s{{0,3}}[:=]\s{{0,3}}){_VALUE}", r"\1", ""),
+        (rf"(--(?:{_WORDS})\s){_VALUE}", r"\1", ""),
+    )
+)
+
+
+def redact(text: str) -> str:
+    """`text` without what looks like a secret: private keys, passwords in addresses, tokens, and values of keys that
+    are named like one. The rest stands as it was."""
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text

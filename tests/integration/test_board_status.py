@@ -1,0 +1,76 @@
+"""Standing at a board: the running agent answers, measures itself, and is asked to say more."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from wayside_testkit.agent import TRUSTED, AgentProcess, agent_config, agent_process, outbox_table
+from wayside_testkit.broker import Broker
+from wayside_testkit.credentials import CredentialsFactory
+
+pytest_plugins = ["wayside_testkit.broker", "wayside_testkit.credentials"]
+
+
+async def typed(*words: str) -> tuple[int, str, str]:
+    """What `wayside-edge WORDS` gives: status, standard output, standard error."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "wayside_edge", *words),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def told(config: Path) -> Any:
+    status, out, err = await typed("status", "--json", "--config", str(config))
+    assert status == 0, err
+    return json.loads(out)
+
+
+async def until(config: Path, agent: AgentProcess, sensor: str) -> Any:
+    """The status, once `sensor` has a value in it."""
+    async with asyncio.timeout(30):
+        while True:
+            status = await told(config)
+            if any(each["name"] == sensor and each["last"] for each in status["sensors"]):
+                return status
+            assert agent.running
+
+
+async def test_the_agent_tells_how_it_is_and_says_more_when_asked(
+    tmp_path: Path, broker: Broker, credentials: CredentialsFactory
+) -> None:
+    more = TRUSTED + outbox_table(tmp_path / "outbox.db")
+    more += f'[log]\nfile = "{tmp_path / "agent.log"}"\n[health]\ninterval_s = 1\nprometheus = "127.0.0.1:0"\n'
+    config = agent_config(tmp_path, broker.port, credentials.device("boiler-7"), more=more)
+    status, _, err = await typed("status", "--config", str(config))
+    assert status == 1
+    (line,) = err.splitlines()
+    assert "no agent runs" in line
+    assert "wayside-edge run" in line
+    async with agent_process(config) as agent:
+        await agent.says("uplink up")
+        found = await until(config, agent, "host")
+        assert found["device"] == "boiler-7"
+        assert found["link"]["connected"]
+        assert found["certificate"].startswith("ends 20")
+        assert found["account"]["outbox"]["pending_batches"] >= 0
+        assert found["board"]["memory"] > 5e6
+        status, out, _ = await typed("status", "--config", str(config))
+        assert "link       up for" in out
+        assert "\nhost " in out
+        status, out, _ = await typed("log-level", "wayside_edge.uplink", "debug", "--for", "5", "--config", str(config))
+        assert out == "all modules: info\nwayside_edge.uplink: debug\n"
+        await agent.says("the log of wayside_edge.uplink is at debug for 5 minutes")
+        status, _, err = await typed("log-level", "loud", "--config", str(config))
+        assert (status, err) == (
+            1,
+            "wayside-edge: the agent says: level 'loud' must be one of debug, info, warning, error\n",
+        )
+    assert not (tmp_path / "outbox.sock").exists()
+    assert "uplink up" in (tmp_path / "agent.log").read_text()
+    assert agent.troubles == []

@@ -1,0 +1,57 @@
+"""Canaries: no secret gets through, and what is none stays."""
+
+import pytest
+
+from wayside_edge.health.redaction import HIDDEN, redact
+
+CANARY = "c4naryC4NARYc4naryC4NARYc4naryC4NARYc4nary0"
+"""As long as Wayside's own secrets: 43 letters of base64url."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"wayside-edge enroll https://server:8443 {CANARY}",
+        f"wsk_abcdefgh_{CANARY}",
+        f"Authorization: Bearer {CANARY}",
+        f'{{"authorization": "Basic {CANARY}"}}',
+        f"postgresql://wayside:{CANARY}@db/wayside",
+        f"mqtts://{CANARY}@broker:8883",
+        f'password = "{CANARY} with blanks"',
+        f"'passwd': '{CANARY}'",
+        f"mqtt_password={CANARY}",
+        f"PASSPHRASE: {CANARY}",
+        f'api_key = "{CANARY}"',
+        f"access-key={CANARY}&x=1",
+        f"psk={CANARY}",
+        f"--token {CANARY}",
+        f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----",
+        f"-----BEGIN EC PRIVATE KEY-----\n{CANARY}\n",
+    ],
+)
+def test_a_secret_is_hidden(text: str) -> None:
+    told = redact(f"before {text}")
+    assert told.startswith("before ")
+    assert HIDDEN in told
+    assert CANARY not in told
+    assert "with blanks" not in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'key_file = "/etc/wayside/device.key"',
+        "sensor roof began to fail: no chip answers at 0x76",
+        "broker 127.0.0.1:8883 cannot be reached: Connection refused",
+        "see https://wayside.example/docs/how-to, and https://host:8443/a@b",
+        "uplink down: /etc/wayside/ca.pem is missing",
+        "a" * 64,
+        "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_a_long_text_takes_no_long_time() -> None:
+    assert len(redact("token" * 20_000)) == 100_000
