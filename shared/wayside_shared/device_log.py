@@ -20,9 +20,11 @@ LOG_CONTENT_TYPE: Final = "application/vnd.wayside.log+json"
 MAX_LOG_BYTES: Final = 256 * 1024
 MAX_LINES: Final = 200
 """Lines in a message: with texts of usual length some 30 KB."""
-MAX_TEXT: Final = 8 * 1024 + 16
+MAX_TEXT_BYTES: Final = 4 * 1024
+MAX_DATA_BYTES: Final = 4 * 1024
+"""Of one line, in UTF-8: a traceback with its ends fits, and thousands of lines of a hostile device stay some tens of
+megabytes."""
 MAX_NAME: Final = 120
-MAX_DATA_BYTES: Final = 16 * 1024
 MAX_NUMBER: Final = (1 << 53) - 1
 LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _RUN = re.compile(r"[0-9a-f]{16}")
@@ -88,7 +90,7 @@ def _line(row: Any) -> LogLine:
         raise _malformed("a line of log has an impossible time")
     if event is not None and (type(event) is not str or not _is_name(event)):
         raise _malformed("a line of log has an event without a proper name")
-    if not _is_name(module) or len(text) > MAX_TEXT or len(to_json(data)) > MAX_DATA_BYTES:
+    if not _is_name(module) or len(text.encode()) > MAX_TEXT_BYTES or len(to_json(data).encode()) > MAX_DATA_BYTES:
         raise _malformed("a line of log has a part that is too long, or a module that is no name")
     return LogLine(number, at_ms, level, module, text, event, data)
 

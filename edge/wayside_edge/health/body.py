@@ -134,7 +134,7 @@ class Health:
         return exposition(await self.readings(self._board.look), self._parts.sensors())
 
     async def _open(self, what: str, start: Callable[[], Awaitable[object]]) -> None:
-        """Returns once it listens. What fails repeatedly is said once; that its folder is away, the outbox says."""
+        """Returns once it listens. What fails again and again is said once; a missing folder the outbox tells."""
         failures = 0
         while True:
             try:

@@ -6,13 +6,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from math import isfinite
 from typing import Final
 
 from wayside_edge.health.lines import Line
 from wayside_edge.health.settings import SendLevel
 from wayside_edge.ports import Clock, Outgoing
 from wayside_shared.clock import NS_PER_MS
-from wayside_shared.device_log import LOG_CONTENT_TYPE, MAX_DATA_BYTES, LogLine, encode_log
+from wayside_shared.device_log import LOG_CONTENT_TYPE, MAX_DATA_BYTES, MAX_TEXT_BYTES, LogLine, encode_log
 from wayside_shared.text import to_json
 from wayside_shared.topics import Channel, topic
 
@@ -134,8 +135,25 @@ class LogCopy:
         at_ms = None
         if self._clock.synced():
             at_ms = (self._clock.wall_ns() - self._clock.boottime_ns() + line.boottime_ns) // NS_PER_MS
-        text = line.text.replace("\0", "").encode(errors="replace").decode()
-        data = dict(line.fields)
-        if len(to_json({name: str(value) for name, value in data.items()})) > MAX_DATA_BYTES // 2:
-            data = {}
-        return LogLine(line.number, at_ms, line.level_name.lower(), line.module, text, line.event, data)
+        data = {name: _clean(value) for name, value in line.fields.items()}
+        if len(to_json(data).encode(errors="replace")) > MAX_DATA_BYTES:
+            data = {}  # the text says the same
+        return LogLine(
+            *(line.number, at_ms, line.level_name.lower(), line.module, _shortened(line.text), line.event, data)
+        )
+
+
+def _clean(value: object) -> object:
+    """`value` as PostgreSQL can keep it."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode(errors="replace").decode()
+    return value if isinstance(value, int | bool) or (isinstance(value, float) and isfinite(value)) else str(value)
+
+
+def _shortened(text: str) -> str:
+    """`text` with its middle left out when it is too long: a traceback says at its end what happened."""
+    raw = text.replace("\0", "").encode(errors="replace")
+    if len(raw) <= MAX_TEXT_BYTES:
+        return raw.decode()
+    half = MAX_TEXT_BYTES // 2 - 8
+    return f"{raw[:half].decode(errors='ignore')}\n[…]\n{raw[-half:].decode(errors='ignore')}"

@@ -6,10 +6,21 @@ from pydantic import BaseModel, Field
 
 from wayside_server.domain.account import Account
 from wayside_server.domain.moments import to_text
-from wayside_server.domain.reading import DeadLetter, Device, Incident, LatestSample, Refusal, Sample, Series
+from wayside_server.domain.reading import (
+    DeadLetter,
+    Device,
+    DeviceLogLine,
+    Incident,
+    LatestSample,
+    Refusal,
+    Sample,
+    Series,
+)
 from wayside_server.domain.refusals import MEANINGS
+from wayside_shared.device_log import LEVELS
 from wayside_shared.quality import Quality, label_of
 
+LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
 TIME = "UTC, RFC 3339 with microseconds"
 QUALITY = "null when good; else a label, or 'code' and a number: why there is no value, or how far to trust it"
 
@@ -244,6 +255,45 @@ class DeadLetterPage(BaseModel):
 
     device: str
     dead_letters: list[DeadLetterAnswer]
+    next: str | None = Field(description="path of the next page; null when this is the last")
+
+
+class LogLineAnswer(BaseModel):
+    """A line of a device's log."""
+
+    id: int = Field(description="rises in the order of arrival")
+    run: str = Field(description="one run of the agent")
+    number: int = Field(description="rises within a run; where one is missing, lines were left out")
+    time: str | None = Field(description=f"{TIME}; null when the device did not know the time")
+    received_at: str = Field(description=TIME)
+    level: str = Field(description="debug, info, warning, error or critical")
+    module: str = Field(description="the part of the agent that said it")
+    text: str
+    event: str | None = Field(description="name of what happened; null for a line that is no event")
+    data: dict[str, Any] = Field(description="the event's data")
+
+    @classmethod
+    def of(cls, line: DeviceLogLine) -> "LogLineAnswer":
+        """The answer for `line`."""
+        return cls(
+            id=line.id,
+            run=line.run,
+            number=line.number,
+            time=None if line.at is None else to_text(line.at),
+            received_at=to_text(line.received_at),
+            level=LEVEL_NAMES[line.level],
+            module=line.module,
+            text=line.text,
+            event=line.event,
+            data=dict(line.data),
+        )
+
+
+class LogPage(BaseModel):
+    """Lines of a device's log, the last to come first."""
+
+    device: str
+    lines: list[LogLineAnswer]
     next: str | None = Field(description="path of the next page; null when this is the last")
 
 

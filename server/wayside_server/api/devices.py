@@ -1,5 +1,6 @@
 """Devices: the list, their series and latest values, their account and dead letters."""
 
+from enum import Enum
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -12,6 +13,8 @@ from wayside_server.api.answers import (
     DevicePage,
     Latest,
     LatestSampleAnswer,
+    LogLineAnswer,
+    LogPage,
     SeriesAnswer,
     SeriesList,
 )
@@ -19,9 +22,23 @@ from wayside_server.api.paging import LAST_ID, Cursor, Limit, next_link, read_pl
 from wayside_server.api.schema import DeviceName, bytes_of
 from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.reading import Reading
+from wayside_shared.device_log import LEVELS
 
 Search = Annotated[str, Query(max_length=63, description="part of the name")]
 Verify = Annotated[bool, Query(description="count the rows one by one, which takes a while")]
+
+
+class Least(Enum):
+    """The least level of a line."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
+Level = Annotated[Least, Query(description="least level of the lines")]
 
 
 def devices_router(reading: Reading) -> APIRouter:
@@ -79,6 +96,20 @@ def devices_router(reading: Reading) -> APIRouter:
         onward = next_link(request, [page[-1].id], question) if len(found) > limit else None
         letters = [DeadLetterAnswer.of(letter) for letter in page]
         return DeadLetterPage(device=device, dead_letters=letters, next=onward)
+
+    @router.get("/{device}/log")
+    @requires(Permission.READ)
+    async def list_log(
+        request: Request, device: DeviceName, level: Level = Least.DEBUG, limit: Limit = 100, cursor: Cursor = None
+    ) -> LogPage:
+        """Lines of a device's log that it copied to the server, the last to come first."""
+        question = f"log {device} {level.value}"
+        before_id = LAST_ID if cursor is None else int(read_place(cursor, question, int)[0])
+        least = LEVELS[level.value]
+        found = await reading.log(device, level=least, before_id=before_id, limit=limit + 1)
+        page = found[:limit]
+        onward = next_link(request, [page[-1].id], question) if len(found) > limit else None
+        return LogPage(device=device, lines=[LogLineAnswer.of(line) for line in page], next=onward)
 
     @router.get(
         "/{device}/dead-letters/{letter}", response_class=Response, responses=bytes_of("application/octet-stream")

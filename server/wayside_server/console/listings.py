@@ -10,6 +10,7 @@ from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.cursor import CursorError, decode_cursor, encode_cursor
 from wayside_server.domain.reading import DEAD_LETTER_HEAD_BYTES, Reading
 from wayside_server.errors import NotFoundError
+from wayside_shared.device_log import LEVELS
 
 ROWS = 50
 LAST_ID = (1 << 63) - 1
@@ -52,6 +53,26 @@ def add_listings(router: APIRouter, reading: Reading) -> None:
             more=more,
             head_bytes=DEAD_LETTER_HEAD_BYTES,
         )
+
+
+def add_log(router: APIRouter, reading: Reading) -> None:
+    """Adds the page of a device's log to `router`."""
+
+    @router.get("/devices/{name}/log")
+    @requires(Permission.READ)
+    async def show_log(
+        request: Request,
+        name: str,
+        before: Before = LAST_ID,
+        level: Annotated[str, Query(pattern="^(debug|info|warning|error)$")] = "debug",
+    ) -> Response:
+        try:
+            found = await reading.log(name, level=LEVELS[level], before_id=before, limit=ROWS + 1)
+        except NotFoundError as error:
+            return page(request, "refused.html", status=404, reason=str(error))
+        more = found[ROWS - 1].id if len(found) > ROWS else None
+        names = {number: text for text, number in LEVELS.items()}
+        return page(request, "log.html", name=name, lines=found[:ROWS], more=more, level=level, levels=names)
 
 
 def _day_and_kind(place: str) -> tuple[date, str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from wayside_server.console.listings import LAST_ID, add_listings
+from wayside_server.console.listings import LAST_ID, add_listings, add_log
 from wayside_server.console.render import csrf_token, page
 from wayside_server.domain.access import SESSION_COOKIE, Access, Permission, Session, requires
 from wayside_server.domain.reading import Reading
@@ -34,6 +34,7 @@ def console_router(reading: Reading, access: Access) -> APIRouter:
     _add_sign_in(router, access)
     _add_pages(router, reading)
     add_listings(router, reading)
+    add_log(router, reading)
     return router
 
 

@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 
 from wayside_shared.batch import Envelope
 from wayside_shared.columns import Block, Body
+from wayside_shared.device_log import LogLine
 from wayside_shared.errors import RejectedError
 from wayside_shared.ranges import Ranges
 from wayside_shared.rejects import RejectCode
@@ -25,7 +26,8 @@ _NUMBER_BYTES = 50
 """A time and a value, and the row of the COPY that is made of them."""
 _TEXT_BYTES = 250
 _DROP_BYTES = 600
-"""Python objects: a text with its row; a ledger key with its row, its look-up and its entry."""
+_LINE_BYTES = 1_000
+"""Python objects: a text with its row; a ledger key with its row, its look-up and its entry; a line of log."""
 
 Key: TypeAlias = tuple[str, bytes, int]
 StreamKey: TypeAlias = tuple[str, bytes]
@@ -117,7 +119,16 @@ class Presence:
     state: str
 
 
-Item: TypeAlias = Batch | Plain | Garbage | Hello | Presence
+@dataclass(frozen=True, slots=True)
+class DeviceLog:
+    """Lines of a device's log, of one run of its agent."""
+
+    raw: Raw
+    run: str
+    lines: Sequence[LogLine]
+
+
+Item: TypeAlias = Batch | Plain | Garbage | Hello | Presence | DeviceLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +189,8 @@ def cost(item: Item) -> int:
             size += sum(_DROP_BYTES * len(drop.counts) for drop in body.drops)
         case Plain():
             blocks = item.blocks
+        case DeviceLog():
+            return size + _LINE_BYTES * len(item.lines)
         case _:
             return size
     return size + sum(len(block) * (_NUMBER_BYTES if block.texts is None else _TEXT_BYTES) for block in blocks)

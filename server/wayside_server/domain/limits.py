@@ -44,6 +44,15 @@ class DeviceLimits:
         minimum=0,
         maximum=1 << 40,
     )
+    log_lines: int = setting(
+        "Lines of the log of one device that are kept, when it copies them to the server; the oldest make room.",
+        5_000,
+        minimum=0,
+        maximum=1_000_000,
+    )
+    log_days: float = setting(
+        "How long they are kept, in days; looked after whenever the device sends some.", 30.0, minimum=0.0
+    )
     unsettled_samples: int = setting(
         "Samples that one device can hold; a report of more is not believed. A card of 16 GB holds about as many as"
         " the default.",

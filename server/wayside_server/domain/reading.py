@@ -209,6 +209,35 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceLogLine:
+    """A line of a device's log.
+
+    Args:
+        id: rises in the order of arrival.
+        run: one run of the agent.
+        number: rises within a run; where one is missing, lines were left out.
+        at: when it was said, UTC; None when the device did not know the time.
+        received_at: when it came.
+        level: 10 debug, 20 info, 30 warning, 40 error, 50 critical.
+        module: the part of the agent that said it.
+        text: what it said.
+        event: the name of what happened; None for a line that is no event.
+        data: the event's data.
+    """
+
+    id: int
+    run: str
+    number: int
+    at: datetime | None
+    received_at: datetime
+    level: int
+    module: str
+    text: str
+    event: str | None
+    data: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Refusals of one kind on one day (UTC); `domain.refusals.MEANINGS` has the kinds."""
 
@@ -267,6 +296,9 @@ class Reading(Protocol):
 
     async def dead_letters(self, device: str, *, before_id: int, limit: int) -> Sequence[DeadLetter]:
         """Refused messages of a device, newest first, those with an id under `before_id`."""
+
+    async def log(self, device: str, *, level: int, before_id: int, limit: int) -> Sequence[DeviceLogLine]:
+        """Lines of a device's log from `level` on, the last to come first, those with an id under `before_id`."""
 
     async def refusals(self, *, before: tuple[date, str] | None, limit: int) -> Sequence[Refusal]:
         """Refusals by day and kind, the latest day first, those behind the day and kind of `before`."""

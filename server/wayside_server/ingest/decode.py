@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from wayside_server.domain.ingest import Batch, Garbage, Hello, Item, Plain, Presence, Raw
+from wayside_server.domain.ingest import Batch, DeviceLog, Garbage, Hello, Item, Plain, Presence, Raw
 from wayside_server.errors import RejectedError
 from wayside_shared.batch import CONTENT_TYPE, MAX_MESSAGE_BYTES, decode_message
 from wayside_shared.clock import NS_PER_US
 from wayside_shared.columns import Body, decode_body
+from wayside_shared.device_log import decode_log
 from wayside_shared.plain import JSON_TYPE, SENML_CBOR_TYPE, SENML_JSON_TYPE, Record, read_json, read_senml, to_blocks
 from wayside_shared.rejects import RejectCode
 from wayside_shared.session import decode_device_hello
@@ -27,6 +28,8 @@ def decode(raw: Raw, channel: Channel) -> Item:
                 return Hello(raw, decode_device_hello(raw.payload))
             case Channel.STATE:
                 return _presence(raw)
+            case Channel.LOG:
+                return DeviceLog(raw, *decode_log(raw.payload))
             case _:
                 raise RejectedError(RejectCode.UNSUPPORTED_TYPE, f"nothing is expected on {channel.value}")
     except RejectedError as error:

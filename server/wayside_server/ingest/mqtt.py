@@ -32,7 +32,7 @@ KEEPALIVE_S = 20
 CONNECT_TIMEOUT_S = 20.0
 SHARE = "$share/ingest"
 """All sessions share one subscription; a session keeps nothing behind when it ends, so no message is parked on it."""
-SUBSCRIBED = (Channel.UP, Channel.HELLO_DEVICE, Channel.STATE)
+SUBSCRIBED = (Channel.UP, Channel.HELLO_DEVICE, Channel.STATE, Channel.LOG)
 BROKER_LOGS = ("$SYS/broker/log/E", "$SYS/broker/log/N", "$SYS/broker/log/M/subscribe")
 """Errors, notices and subscriptions, as the broker logs them; no shared subscription gets them, so one session does."""
 _generations = itertools.count(1)

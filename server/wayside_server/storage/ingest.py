@@ -11,6 +11,7 @@ import psycopg
 from wayside_server.domain.ingest import (
     Batch,
     DeadLetter,
+    DeviceLog,
     Entry,
     Garbage,
     Hello,
@@ -35,6 +36,7 @@ from wayside_server.errors import RejectedError
 from wayside_server.storage.admission import KnownSeries, admit_series, admit_streams, lock_devices
 from wayside_server.storage.database import Connection, Pool, connection, fetch
 from wayside_server.storage.dead_letters import bury
+from wayside_server.storage.device_log import keep_lines
 from wayside_server.storage.ingest_group import Group, believed, blocks_of, flat, newest, printable, progress
 from wayside_server.storage.partitions import Partitions
 from wayside_server.storage.samples import copy_rows
@@ -104,6 +106,8 @@ class PostgresIngest:
         await self._enter(conn, group, plan.entries)
         await self._store(conn, group, plan.stored)
         await self._store_plain(conn, group, [item for item in items if isinstance(item, Plain)])
+        logs = [item for item in items if isinstance(item, DeviceLog)]
+        await keep_lines(conn, group, logs, self._limits)
         watermarks = await self._advance(conn, group, batches, plan)
         await self._over_epochs(conn, group, plan)
         watermarks |= {batch.stream: batch.envelope.first_seq - 1 for batch in group.over_epochs}

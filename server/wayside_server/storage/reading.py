@@ -20,6 +20,7 @@ from wayside_server.domain.reading import (
     Aggregation,
     DeadLetter,
     Device,
+    DeviceLogLine,
     ExportQuery,
     HistoryQuery,
     Incident,
@@ -138,6 +139,11 @@ class PostgresReading:
         if raw is None:
             raise NotFoundError(f"the bytes of dead letter {letter_id} were not kept: its device had used up its quota")
         return bytes(raw)
+
+    async def log(self, device: str, *, level: int, before_id: int, limit: int) -> Sequence[DeviceLogLine]:
+        device_id = (await self.device(device)).id
+        values = {"device_id": device_id, "level": level, "before_id": before_id, "limit": limit}
+        return [DeviceLogLine(**row) for row in await self._rows("log", values)]
 
     async def refusals(self, *, before: tuple[date, str] | None, limit: int) -> Sequence[Refusal]:
         day, kind = before or (date.max, "")

@@ -224,3 +224,23 @@ INSERT INTO refusal (kind, day, count, last_at, last_detail)
 VALUES (%(kind)s, (now() AT TIME ZONE 'UTC')::date, %(count)s, now(), %(detail)s)
 ON CONFLICT (kind, day) DO UPDATE
 SET count = refusal.count + excluded.count, last_at = excluded.last_at, last_detail = excluded.last_detail
+
+-- name: add_log
+INSERT INTO device_log (device_id, run, number, at, level, module, text, event, data)
+SELECT device_id, run, number, timestamptz 'epoch' + at_ms * interval '1 millisecond', level, module, text, event,
+       data::jsonb
+FROM unnest(%(device_ids)s::int[], %(runs)s::text[], %(numbers)s::bigint[], %(at_ms)s::bigint[],
+            %(levels)s::smallint[], %(modules)s::text[], %(texts)s::text[], %(events)s::text[], %(data)s::text[])
+     AS t (device_id, run, number, at_ms, level, module, text, event, data)
+ON CONFLICT (device_id, run, number) DO NOTHING
+
+-- name: trim_log
+-- By number down to what is kept, and of the oldest those that are too old: a few at a time, so that it stays cheap.
+DELETE FROM device_log l
+USING (SELECT d.id AS device_id,
+              (SELECT id FROM device_log WHERE device_id = d.id ORDER BY id DESC OFFSET %(most)s LIMIT 1) AS over,
+              (SELECT max(id) FROM (SELECT id, received_at FROM device_log WHERE device_id = d.id
+                                    ORDER BY id LIMIT 500) AS first
+               WHERE received_at < now() - %(longest)s) AS old
+       FROM unnest(%(device_ids)s::int[]) AS d (id)) AS cut
+WHERE l.device_id = cut.device_id AND l.id <= greatest(cut.over, cut.old)

@@ -166,6 +166,13 @@ LIMIT %(limit)s;
 -- name: dead_letter
 SELECT raw FROM dead_letter WHERE device = %(device)s AND id = %(id)s;
 
+-- name: log
+SELECT id, run, number, at, received_at, level, module, text, event, data
+FROM device_log
+WHERE device_id = %(device_id)s AND level >= %(level)s AND id < %(before_id)s
+ORDER BY id DESC
+LIMIT %(limit)s;
+
 -- name: refusals
 SELECT kind, day, count, last_at, last_detail
 FROM refusal
