@@ -26,7 +26,20 @@ from wayside_firmware.board.gpio import GpioBoardSettings
 from wayside_firmware.board.modbus import ModbusBoardSettings
 from wayside_server import __main__ as server_command
 from wayside_server.config import ServerSettings
-from wayside_shared import batch, cbor, clock, identifiers, layout, plain, quality, session, text, topics, units
+from wayside_shared import (
+    batch,
+    cbor,
+    clock,
+    device_log,
+    identifiers,
+    layout,
+    plain,
+    quality,
+    session,
+    text,
+    topics,
+    units,
+)
 from wayside_shared.rejects import DropReason, RejectCode
 from wayside_shared.settings import describe
 
@@ -48,6 +61,11 @@ LIMITS = [
     ("series in a message", f"{batch.MAX_SERIES:,}"),
     ("batches in one declared drop", f"{batch.MAX_DROPPED_BATCHES:,}"),
     ("text or JSON value", f"{text.MAX_TEXT_BYTES:,} bytes of UTF-8, no NUL, no lone surrogate"),
+    (
+        "lines of log",
+        f"{device_log.MAX_LINES} in a message of {device_log.MAX_LOG_BYTES:,} bytes, of each text and data"
+        f" {device_log.MAX_TEXT_BYTES:,} bytes",
+    ),
     ("JSON nesting", f"{text.MAX_JSON_DEPTH}"),
     ("CBOR nesting", f"{cbor.MAX_DEPTH}, definite lengths only, no tags but the typed arrays below"),
     ("CBOR data items in one value", f"{cbor.MAX_ITEMS:,}"),
@@ -188,7 +206,8 @@ def wire_contract() -> str:
         "# Wire contract\n\nWhat travels between a device and the server. All times are nanoseconds; keys that a "
         "reader does not know are passed over.\n"
     )
-    return "\n".join([NOTE, intro, _topics(), "## Messages\n", *parts, _codes(), _names()])
+    log = f"## Lines of log\n\nContent type `{device_log.LOG_CONTENT_TYPE}`. {inspect.getdoc(device_log)}\n"
+    return "\n".join([NOTE, intro, _topics(), "## Messages\n", *parts, log, _codes(), _names()])
 
 
 def qualities() -> str:

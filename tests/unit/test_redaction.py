@@ -2,7 +2,7 @@
 
 import pytest
 
-from wayside_edge.health.redaction import HIDDEN, redact
+from wayside_edge.health.redaction import HIDDEN, redact, secrets_in
 
 CANARY = "c4naryC4NARYc4naryC4NARYc4naryC4NARYc4nary0"
 """As long as Wayside's own secrets: 43 letters of base64url."""
@@ -25,6 +25,10 @@ CANARY = "c4naryC4NARYc4naryC4NARYc4naryC4NARYc4nary0"
         f"access-key={CANARY}&x=1",
         f"psk={CANARY}",
         f"--token {CANARY}",
+        f'tokens = ["x", "{CANARY}"]',
+        f'password = "a\\"{CANARY}"',
+        f'password = """\nx\n{CANARY}\n"""',
+        f"{{'user': 'me', 'client_secret': '{CANARY}'}}",
         f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----",
         f"-----BEGIN EC PRIVATE KEY-----\n{CANARY}\n",
     ],
@@ -55,3 +59,13 @@ def test_what_is_no_secret_stays(text: str) -> None:
 
 def test_a_long_text_takes_no_long_time() -> None:
     assert len(redact("token" * 20_000)) == 100_000
+
+
+def test_secrets_of_a_configuration_are_hidden_wherever_they_stand() -> None:
+    values = {
+        "uplink": {"key_file": "/etc/wayside/device.key", "device": "boiler-7"},
+        "bus": [{"name": "main", "password": "hunter22"}],
+        "x": {"tokens": ["first-token", {"deep": "second-token"}], "secret": "abc", "psk": 5},
+    }
+    assert secrets_in(values) == {"hunter22", "first-token", "second-token"}
+    assert redact("it said hunter22 twice: hunter22", {"hunter22"}) == "it said [hidden] twice: [hidden]"
