@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
+from wayside_server.storage.database import Pool
 from wayside_testkit.agent import TRUSTED, AgentProcess, agent_config, agent_process, outbox_table
 from wayside_testkit.broker import Broker
 from wayside_testkit.credentials import CredentialsFactory
+from wayside_testkit.delivery import server_side
 
-pytest_plugins = ["wayside_testkit.broker", "wayside_testkit.credentials"]
+pytest_plugins = ["wayside_testkit.postgres", "wayside_testkit.broker", "wayside_testkit.credentials"]
 
 
 async def typed(*words: str) -> tuple[int, str, str]:
@@ -74,3 +77,49 @@ async def test_the_agent_tells_how_it_is_and_says_more_when_asked(
     assert not (tmp_path / "outbox.sock").exists()
     assert "uplink up" in (tmp_path / "agent.log").read_text()
     assert agent.troubles == []
+
+
+async def scraped(port: int) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    return answer.decode()
+
+
+async def test_what_the_agent_measures_of_itself_is_stored_like_any_series_and_scraped(
+    tmp_path: Path, broker: Broker, credentials: CredentialsFactory, pool: Pool
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    more = TRUSTED + outbox_table(tmp_path / "outbox.db")
+    more += f'[health]\ninterval_s = 1\nprometheus = "127.0.0.1:{port}"\n'
+    config = agent_config(tmp_path, broker.port, credentials.device("boiler-7"), more=more)
+    async with server_side(broker, credentials.service(), pool), agent_process(config) as agent:
+        await agent.says("uplink up")
+        stored: set[str] = set()
+        async with asyncio.timeout(30), pool.connection() as conn:
+            while "agent.memory" not in stored:
+                stored = {name for (name,) in await (await conn.execute("SELECT name FROM series")).fetchall()}
+        text = await scraped(port)
+        account = (await told(config))["account"]
+    assert stored >= {f"agent.{name}" for name in ("cpu", "pending_samples", "link_up", "clock_synced", "accepted")}
+    assert "\nwayside_agent_link_up 1.0\n" in text
+    assert "\n# TYPE wayside_agent_accepted_total counter\n" in text
+    assert 'wayside_reading{series="host.disk_used",unit="%"}' in text
+    assert account["refused"] == {}
+    assert agent.troubles == []
+
+
+async def test_a_sensor_may_not_take_the_name_of_the_agents_own(
+    tmp_path: Path, broker: Broker, credentials: CredentialsFactory
+) -> None:
+    sensor = '[[sensor]]\nname = "agent"\nkind = "host"\n'
+    config = agent_config(tmp_path, broker.port, credentials.device("boiler-7"), sensor=sensor)
+    status, _, err = await typed("check-config", "--config", str(config))
+    assert status == 78
+    assert "interval_s = 0 under [health]" in err
+    config = agent_config(
+        tmp_path, broker.port, credentials.device("boiler-7"), more="[health]\ninterval_s = 0", sensor=sensor
+    )
+    assert (await typed("check-config", "--config", str(config)))[0] == 0
