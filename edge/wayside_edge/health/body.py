@@ -86,6 +86,7 @@ class Health:
         self._board = measure.BoardMeasures(parts.outbox.parent)
         self._more: list[MeasureSource] = []
         self._said: set[str] = set()
+        self._asked: asyncio.Future[OutboxAccount] | None = None
 
     def add_source(self, source: MeasureSource) -> None:
         """Measure what `source` gives too; each name may be given once."""
@@ -164,9 +165,13 @@ class Health:
             log.warning("not measured: %s", error)
 
     async def _account(self) -> OutboxAccount | None:
+        # One question at a time, however many ask: behind a disk that hangs they would pile up.
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.ensure_future(self._parts.account())
+            self._asked.add_done_callback(_heard)
         try:
             async with asyncio.timeout(OUTBOX_S):
-                return await self._parts.account()
+                return await asyncio.shield(self._asked)
         except (OutboxError, TimeoutError):
             return None  # those who fill and empty it say what is wrong
 
@@ -248,6 +253,12 @@ def socket_path(settings: HealthSettings, outbox: Path) -> Path:
     if settings.socket is not None:
         return settings.socket
     return Path(runtime) / RUNTIME_SOCKET if runtime else outbox.with_suffix(".sock")
+
+
+def _heard(asked: "asyncio.Future[OutboxAccount]") -> None:
+    """What came when nobody waited any more is nobody's error."""
+    if not asked.cancelled():
+        asked.exception()
 
 
 def _level(kind: type[Any], text: str) -> Any:

@@ -48,8 +48,9 @@ class LogCopy:
         self._characters = 0
         self._left_out = 0
         self._last_left_out: Line | None = None
-        self._on_its_way: Outgoing | None = None
+        self._on_its_way: bytes | None = None
         self._session = 0
+        self._sent_in = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._nudge: Callable[[], None] = lambda: None
         self._woken = False
@@ -85,22 +86,15 @@ class LogCopy:
 
     def next(self) -> Outgoing | None:
         """See `Spare`."""
-        if self._on_its_way is not None:
-            if self._on_its_way.properties.get("session") == str(self._session):
-                return None
-            payload = self._on_its_way.payload
-        else:
+        if self._on_its_way is None:
             lines = self._take()
             if not lines:
                 return None
-            payload = encode_log(self._run, [self._told(line) for line in lines])
-        session = self._session
-        self._on_its_way = Outgoing(
-            *(self._topic, payload, LOG_CONTENT_TYPE),
-            properties={"session": str(session)},
-            taken=lambda: self._taken(session),
-        )
-        return self._on_its_way
+            self._on_its_way = encode_log(self._run, [self._told(line) for line in lines])
+        elif self._sent_in == self._session:
+            return None
+        session = self._sent_in = self._session
+        return Outgoing(self._topic, self._on_its_way, LOG_CONTENT_TYPE, taken=lambda: self._taken(session))
 
     def _taken(self, session: int) -> None:
         if session == self._session:
