@@ -1,5 +1,6 @@
 """The worker of WebAssembly stages as the agent sees it: settings, state, clocks, cache, and how it ends."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,14 @@ def test_a_worker_that_is_sent_nonsense_says_so_and_ends(tmp_path: Path) -> None
 def test_a_worker_ends_with_its_agent_even_within_a_frame(tmp_path: Path) -> None:
     with Worker() as worker:
         worker.send(encode_frame(load(write_wat(tmp_path, module())))[:-3])
+        assert worker.end() == (0, "")
+
+
+def test_an_interrupt_is_left_to_the_agent(tmp_path: Path) -> None:
+    with Worker() as worker:
+        _begun(worker, write_wat(tmp_path, module()))
+        worker.process.send_signal(signal.SIGINT)
+        assert processed(worker, GIVEN)[1] == GIVEN
         assert worker.end() == (0, "")
 
 

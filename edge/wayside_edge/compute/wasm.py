@@ -5,6 +5,7 @@ It speaks `wayside_shared.stage_worker` over its standard input and output, and 
 """
 
 import logging
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -205,6 +206,8 @@ def _check_names(name: str, unit: str) -> None:
 
 def main() -> int:
     """Serve the agent; returns the exit status."""
+    # Ctrl-C reaches it too, when the agent has a terminal; the agent then ends it, when it has what it gave.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     return serve(WasmStage)
 
 
