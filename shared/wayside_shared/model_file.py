@@ -197,7 +197,12 @@ class _Reader:
 
     def text(self, table: int, slot: int) -> str:
         start, count = self.span(table, slot, 1)
-        return self.data[start : start + min(count, MAX_TEXT)].decode(errors="replace")
+        if count > MAX_TEXT:
+            raise RejectedError(RejectCode.TOO_LARGE, f"no model: a name of {count} bytes")
+        try:
+            return self.data[start : start + count].decode()
+        except UnicodeDecodeError as error:
+            raise RejectedError(RejectCode.BAD_TEXT, "no model: a name is not UTF-8") from error
 
     def span(self, table: int, slot: int, size: int) -> tuple[int, int]:
         """Where the items of a vector begin, each of `size` bytes, and how many there are."""

@@ -92,6 +92,11 @@ def test_a_model_without_metadata_is_refused() -> None:
         read_model(file)
 
 
+def test_a_name_that_is_no_text_is_refused_before_the_interpreter_trips_over_it() -> None:
+    with pytest.raises(RejectedError, match="not UTF-8"):
+        read_model(autoencoder().replace(b"layer 1", b"layer \xff"))
+
+
 def test_damaged_files_are_refused_or_read_and_nothing_else() -> None:
     draw = random.Random(4)
     whole = autoencoder(metadata(inputs=2))

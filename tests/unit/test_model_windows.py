@@ -13,6 +13,7 @@ from wayside_firmware.models.recording import Recorded
 from wayside_firmware.models.windows import windows_of
 from wayside_shared.cbor import dumps, loads_map
 from wayside_shared.model_metadata import ModelMetadata, Scoring, Window
+from wayside_shared.stage_worker import MAX_STATE_BYTES
 from wayside_testkit.models import SECOND, autoencoder, echo, metadata
 
 
@@ -128,6 +129,17 @@ def test_a_restart_at_any_place_changes_nothing(int8: bool) -> None:
             model = inference(said, file)
             model.restore(state)
         assert parts == list(whole)
+
+
+def test_the_state_of_the_largest_window_fits_for_two_clocks() -> None:
+    said = metadata(inputs=8, window=Window(512, 1.0, 1, 4096), scoring=Scoring(1.0, 1000))
+    model = inference(said, autoencoder(said))
+    for at in range(2000):
+        for place in range(8):
+            model.add(place, at * SECOND, 20.0 + at % 7 / 3)
+    model.add(0, 2003 * SECOND, 20.1)
+    assert len(model.results()) > 1000
+    assert 2 * len(dumps(model.state())) < MAX_STATE_BYTES - 1024
 
 
 def test_the_trainer_sees_the_windows_that_the_worker_sees() -> None:

@@ -18,6 +18,9 @@ from wayside_shared.model_metadata import ModelKind, ModelMetadata, Scoring
 from wayside_shared.stage_block import BlockSeries
 from wayside_shared.stage_worker import Failure
 
+MAX_WAIT: Final = 3
+"""Periods that an input may lag behind another: more would hold results up, and fill the state with open periods."""
+
 
 class Result(NamedTuple):
     """What a model said of a window.
@@ -219,8 +222,8 @@ class Inference:
     def _begin(self) -> None:
         opened = self._opened
         window, inputs = opened.metadata.window, len(opened.metadata.inputs)
-        wait = 1 + window.max_gap
-        self._periods = Periods(inputs, self._period_ns, wait, window.samples + wait)
+        wait = min(1 + window.max_gap, MAX_WAIT)
+        self._periods = Periods(inputs, self._period_ns, wait, window.samples + window.max_gap + wait)
         self._history = History(opened.metadata, opened.shape, opened.into, opened.out)
 
     def state(self) -> dict[str, object]:

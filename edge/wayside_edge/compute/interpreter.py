@@ -112,10 +112,11 @@ def open_model(data: bytes, file: ModelFile, runtimes: Sequence[Any]) -> OpenMod
     interpreter = _interpreter(data, runtimes)
     into, out = file.tensors[file.inputs[0]], file.tensors[file.outputs[0]]
     # The interpreter reads the same bytes with a reader of its own; where both disagree neither is to be trusted.
-    places = [
-        _agreed(details, tensor)
-        for details, tensor in ((interpreter.get_input_details(), into), (interpreter.get_output_details(), out))
-    ]
+    try:
+        details = (interpreter.get_input_details(), interpreter.get_output_details())
+    except (ValueError, RuntimeError) as error:
+        raise StageError(Failure.MODEL, _line(error)) from error
+    places = [_agreed(each, tensor) for each, tensor in zip(details, (into, out), strict=True)]
     return OpenModel(
         interpreter=interpreter,
         input=places[0],
