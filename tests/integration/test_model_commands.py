@@ -76,6 +76,27 @@ def test_from_an_export_to_a_signed_model(tmp_path: Path, export: Path) -> None:
     assert "NOT OF THIS FILE" in wayside_fw("inspect", str(out), "--key", f"{key}.pub", status=1)
 
 
+def test_a_classifier_says_how_right_it_was_on_what_it_has_not_seen(tmp_path: Path) -> None:
+    draw = np.random.default_rng(3)
+    lines = ["time,light,there"]
+    for step in range(1200):
+        there = step // 60 % 2
+        light = 400 * there + draw.normal(100, 60)
+        lines.append(f"2026-05-01 {step // 60:02d}:{step % 60:02d}:00,{light:.1f},{there}")
+    table, out = tmp_path / "light.csv", tmp_path / "light.tflite"
+    table.write_text("\n".join(lines) + "\n")
+    options = ["--data", str(table), "--series", "light=lx", "--labels", "there"]
+    train = ["--kind", "classifier", "--period", "60", "--window", "1", "--epochs", "5", "--out", str(out)]
+    said = wayside_fw("train", *options, *train, "--until", "2026-05-01T12:00:00", "--label-names", "empty,occupied")
+    given = wayside_fw("evaluate", str(out), *options, "--from", "2026-05-01T12:00:00")
+    for each in (said, given):
+        accuracy = next(line for line in each.splitlines() if line.startswith("accuracy"))
+        assert float(accuracy.split()[1]) > 0.95
+        assert accuracy.endswith("over 480 windows")
+    assert "labels empty, occupied" in wayside_fw("inspect", str(out))
+    assert "all of this is what it learned from" in wayside_fw("train", *options, *train)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import hashlib
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,15 +50,19 @@ def train(options: argparse.Namespace) -> int:
         trained = train_classifier(recipe, series, labels, _names(options, labels), until_ns, _told)
     found = run_file(trained.file, series)
     figures = _figures(options, trained.metadata, found, labels, until_ns)
-    options.out.write_bytes(trained.file)
-    beside = None
+    if kind is ModelKind.CLASSIFIER and until_ns is None:
+        figures = ["all of this is what it learned from; evaluate it on something else", *figures]
+    drawn = None
     if trained.metadata.scoring:
         windows = read_windows(options.windows, series[0].name) if options.windows else []
-        beside = options.out.with_suffix(".svg")
-        beside.write_text(picture(found, trained.metadata.scoring.threshold, until_ns, windows))
+        drawn = picture(found, trained.metadata.scoring.threshold, until_ns, windows)
     made = _made(options, recipe, trained, series, until_ns)
-    text = card(options.out.name, trained, made, figures, beside.name if beside else None)
-    options.out.with_suffix(".md").write_text(text)
+    beside = options.out.with_suffix(".svg")
+    text = card(options.out.name, trained, made, figures, beside.name if drawn else None)
+    _write(options.out, trained.file)
+    _write(options.out.with_suffix(".md"), text.encode())
+    if drawn:
+        _write(beside, drawn.encode())
     for line in [*figures, f"sha256 = {hashlib.sha256(trained.file).hexdigest()}"]:
         _say(line)
     return 0
@@ -75,10 +80,11 @@ def evaluate(options: argparse.Namespace) -> int:
         _say(line)
     _say(f"{found.used_us / max(len(found.times_ns), 1):.1f} µs a window in the interpreter")
     if options.scores:
-        with options.scores.open("w", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(["time", *found.values])
-            rows.writerows(zip(map(time_text, found.times_ns.tolist()), *found.values.values(), strict=True))
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["time", *found.values])
+        rows.writerows(zip(map(time_text, found.times_ns.tolist()), *found.values.values(), strict=True))
+        _write(options.scores, text.getvalue().encode())
     return 0
 
 
@@ -170,12 +176,12 @@ def _names(options: argparse.Namespace, labels: Recorded) -> Sequence[str]:
 def _figures(
     options: argparse.Namespace, metadata: ModelMetadata, found: Run, labels: Recorded | None, from_ns: int | None
 ) -> Sequence[str]:
-    """What there is to say; of an autoencoder about the time from `from_ns` on."""
+    """What there is to say about the time from `from_ns` on."""
     if not len(found.times_ns):
         return ["the recording has no whole window"]
     lines = [f"{len(found.times_ns):,} windows, {span_text(int(found.times_ns[0]), int(found.times_ns[-1]))}"]
     if metadata.kind is ModelKind.CLASSIFIER and labels is not None:
-        lines += _confusion(metadata, found, labels).lines()
+        lines += _confusion(metadata, _from(found, from_ns), labels).lines()
     if metadata.kind is ModelKind.AUTOENCODER:
         anomaly = found.values["anomaly"] > 0
         since_ns = from_ns or int(found.times_ns[0])
@@ -190,6 +196,12 @@ def _figures(
         if len(before):
             lines.append(f"largest score over what it learned from: {before.max():.4g}")
     return lines
+
+
+def _from(found: Run, from_ns: int | None) -> Run:
+    kept = found.times_ns >= (from_ns or 0)
+    values = {name: each[kept] for name, each in found.values.items()}
+    return Run(found.times_ns[kept], values, found.events, found.used_us)
 
 
 def _confusion(metadata: ModelMetadata, found: Run, labels: Recorded) -> Confusion:
@@ -224,6 +236,13 @@ def _time(text: str | None) -> int | None:
         return None if text is None else time_ns(text)
     except ValueError as error:
         raise ConfigError(f"{text!r} is no time in ISO 8601") from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise ConfigError(f"{error.strerror}", source=str(path)) from error
 
 
 def _told(epoch: int, error: float) -> None:
