@@ -140,7 +140,8 @@ def _interpreter(data: bytes, runtimes: Sequence[Any]) -> Any:
             raise StageError(Failure.MODEL, _line(error)) from error
         else:
             return interpreter
-    raise StageError(Failure.MODEL, f"no interpreter works here: {_line(unusable)}")
+    hint = "tflite-runtime wants numpy below 2"
+    raise StageError(Failure.MODEL, f"no interpreter works here ({hint}): {_line(unusable)}")
 
 
 def _agreed(details: Sequence[Any], tensor: Tensor) -> int:
