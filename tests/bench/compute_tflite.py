@@ -138,6 +138,10 @@ def _cost(group: str, size: Size) -> Iterator[Figure]:
             inference.infer()
         inference.scores()
 
+    def single() -> None:
+        inference.infer()
+        inference.scores()
+
     def through_bare() -> None:
         for _ in range(BLOCK_ROWS):
             bare()
@@ -157,6 +161,8 @@ def _cost(group: str, size: Size) -> Iterator[Figure]:
     ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
     against = f"set, invoke and get of the same int8 model: {middle(theirs)} µs; blocks of {BLOCK_ROWS} windows"
     yield Figure(group, "tflite_vs_bare", ratio, "times", f"{shown(median(ours))} µs each; {against}", ratio)
+    alone = [_each_us(single, count * 10) for _ in range(rounds)]
+    yield Figure(group, "tflite_alone_us", median(alone), "µs", f"one window in a block of its own; {middle(alone)}")
     every = [_each_us(whole, max(1, count // 10)) / BLOCK_ROWS for _ in range(rounds)]
     how = "8 readings into their period, normalised, quantised and inferred"
     yield Figure(group, "tflite_window_us", median(every), "µs a window", f"{how}; {middle(every)}")
