@@ -180,13 +180,13 @@ class Course:
         Raises:
             GivenUpError: it took too long, and others go on in its place.
         """
-        self._driven(self.leave_idle)
+        self._driven(self.leave_idle, self._clock.boottime_ns())
         now_ns = self._clock.boottime_ns()
         return Outcome(self.name, now_ns, now_ns, self._conditioner.rest(now_ns), 0, 0)
 
-    def _driven(self, function: Callable[[], T]) -> T:
+    def _driven(self, function: Callable[[], T], now_ns: int) -> T:
         """What `function`, which runs code of a driver, gives; by then somebody may have given up waiting for it."""
-        self.grip.take(self.name, self._deadline_s, self._clock.boottime_ns())
+        self.grip.take(self.name, self._deadline_s, now_ns)
         try:
             return function()
         finally:
@@ -197,14 +197,14 @@ class Course:
         if self._steps is None:
             self._begin(now_ns)
             function: Callable[[], Any] = self._driver.read if self._started else self._driver.start
-            result = self._driven(function)
+            result = self._driven(function, now_ns)
             if not isinstance(result, Generator):
                 return result
             self._steps = result
         if now_ns - self._began_ns > self._deadline_s * NS_PER_S:
             raise SensorError(f"it did not finish within {self._deadline_s:g} s", Quality.NOT_READY)
         try:
-            pause_s = self._driven(self._steps.__next__)
+            pause_s = self._driven(self._steps.__next__, now_ns)
         except StopIteration as end:
             self._steps = None
             return end.value
@@ -217,7 +217,7 @@ class Course:
         self._began_ns = now_ns
         before, self._before = self._before, None
         if before is not None:
-            self._driven(before.leave_idle)
+            self._driven(before.leave_idle, now_ns)
         if self._started:
             self.lateness.add(now_ns - self.due_ns)
 
@@ -231,7 +231,7 @@ class Course:
         return outcome
 
     def _failed(self, error: BusError | SensorError) -> Outcome:
-        self._driven(self._forget_steps)
+        self._driven(self._forget_steps, self._clock.boottime_ns())
         self._started = False
         self.due_ns = self._clock.boottime_ns() + round(self._backoff.failed() * NS_PER_S)
         return self._absent(error)

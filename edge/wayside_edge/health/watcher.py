@@ -180,8 +180,11 @@ class Watcher:
             self._loop.call_soon_threadsafe(callback)
 
     def _feed(self, now_s: float) -> None:
-        if self._device is not None:
+        if self._device is not None and self._device.held:
             self._device.feed()
+            if not self._device.held:
+                gone = WatchdogAway(f"watchdog {self._device.path} takes no more signs of life; is it still there?")
+                self._aside(partial(self._journal.emit, gone))
         watched_s = self._manager.watchdog_s
         interval_s = STATUS_S if watched_s is None else watched_s / 2.0
         if not self._ready or now_s - self._fed_s <= interval_s - self._supervisor.look_s:
