@@ -21,6 +21,7 @@ RESULTS = Path(__file__).resolve().parents[2] / "bench" / "results.json"
 PARTS = {
     "core": ("wire", "outbox", "ingest", "export", "agent", "demo"),
     "sensors": ("sensing",),
+    "compute": ("compute_wasm", "compute_tflite"),
 }
 """Groups and their parts; each is a module of this folder with a function `measure`."""
 

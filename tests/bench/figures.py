@@ -24,6 +24,11 @@ TARGETS: dict[str, tuple[str, float]] = {
     "sensors_jitter_p99_ms": ("<=", 5),
     "fifo_lost": ("<=", 0),
     "driver_overhead_us": ("<=", 150),
+    "tflite_vs_bare": ("<=", 2.0),
+    "tflite_worker_rss_mb": ("<=", 60),
+    "anomaly_windows_found": (">=", 3),
+    "anomaly_false_alarms": ("<=", 5),
+    "occupancy_accuracy": (">=", 0.95),
     "wasm_call_us": ("<=", 200),
     "wasm_worker_rss_mb": ("<=", 60),
 }
