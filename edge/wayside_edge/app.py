@@ -64,6 +64,8 @@ CLOCK_S = 30.0
 UPLINK_S = 180.0
 """Between two signs of life the uplink may resolve a name (30 s), connect and subscribe (25 s), say goodbye (5 s) or
 pause (61 s)."""
+TELL_S = 60.0
+"""Never reached: it shows that it rests."""
 OUTBOX_RETRY_S = 5.0
 """A disk that came back is noticed within this; looking costs one failed open."""
 
@@ -142,6 +144,7 @@ class _Agent:
         self._copy = LogCopy(settings.uplink.device, settings.log.send, self._clock)
         logs.attach(self._copy)
         self._health = self._build_health(logs)
+        self._health.add_source(self._acquisition.stage_measures)
 
     async def run(self) -> int:
         stopping = asyncio.Event()
@@ -155,7 +158,7 @@ class _Agent:
             delivering = tasks.create_task(self._deliver())
             sensing = tasks.create_task(self._acquisition.run())
             reloading = tasks.create_task(self._reload(reload))
-            telling = tasks.create_task(self._health.run())
+            telling = tasks.create_task(self.life.keeper.keep("the agent's account of itself", self._tell, TELL_S))
             await stopping.wait()
             self.life.stopping()
             await _end(reloading)
@@ -225,6 +228,10 @@ class _Agent:
             rest = replace(settings, stage=self._settings.stage) != self._settings
             self._settings = replace(self._settings, stage=settings.stage)
             self._journal.emit(Reloaded(swapped, "; restart the agent for what else changed" if rest else ""))
+
+    async def _tell(self, pulse: Pulse) -> None:
+        pulse.rest()  # it waits for clients as long as they like to stay away
+        await self._health.run()
 
     def _build_health(self, logs: Logs) -> Health:
         """What is told of the agent itself; parts that measure something of their own add it with `add_source`."""

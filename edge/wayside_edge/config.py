@@ -135,7 +135,7 @@ def _check_whole(settings: AgentSettings | UnenrolledSettings, source: str) -> N
 
 def _check_stages(settings: AgentSettings | UnenrolledSettings) -> None:
     """Refuse stages with one name, of sensors or of each other, and settings that no module can be given."""
-    names = {sensor.name for sensor in settings.sensor}
+    names = {OWN_SENSOR, *(sensor.name for sensor in settings.sensor)}
     for stage in settings.stage:
         if stage.name in names:
             what = f"another sensor or stage is named {stage.name!r}; names must differ"

@@ -53,7 +53,7 @@ def config(folder: Path, credentials: CredentialsFactory, stages: Sequence[str])
     sensor = f'[[sensor]]\nname = "host"\nkind = "host"\ninterval_s = {INTERVAL_S}\n'
     file = folder / "edge.toml"
     file.unlink(missing_ok=True)
-    more = outbox_table(folder / "outbox.db") + TRUSTED
+    more = outbox_table(folder / "outbox.db") + TRUSTED + "[health]\ninterval_s = 1\n"
     made = agent_config(folder, PORT, credentials.device("board-1"), more=more, sensor=sensor)
     made.write_text(made.read_text() + "\n".join(stages))
     return made
@@ -111,6 +111,10 @@ async def test_hostile_modules_cost_nothing_but_what_they_would_have_computed(
         # The good stage worked on every one of them.
         assert found[f"copy.{name}"] == values
     assert len(raw) > 3
+    for name in HOSTILE:
+        assert max(found[f"agent.stage_failures.{name}"].values()) >= 3
+    assert set(found["agent.stage_failures.copy"].values()) == {0.0}
+    assert max(found["agent.stage_blocks.copy"].values()) > 3
 
 
 async def test_a_swap_while_it_runs_leaves_no_reading_out(tmp_path: Path, credentials: CredentialsFactory) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import random
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,7 +16,6 @@ from typing import Final
 from wayside_edge.acquisition.computing import Computing
 from wayside_edge.acquisition.course import Outcome
 from wayside_edge.acquisition.lanes import Lanes
-from wayside_edge.acquisition.stage import Stage
 from wayside_edge.acquisition.tally import Tallies
 from wayside_edge.compute.settings import StageSettings
 from wayside_edge.compute.state import StateStore
@@ -159,10 +158,9 @@ class Acquisition:
         """Sensors that are not read now because they hung or crashed."""
         return self._lanes.set_aside
 
-    @property
-    def stages(self) -> Sequence[Stage]:
-        """The stages, with what became of what they were given."""
-        return self._computing.stages
+    def stage_measures(self) -> Iterable[Reading]:
+        """How the stages fare, as readings of the agent itself."""
+        return self._computing.measures()
 
     async def swap_stages(self, settings: Sequence[StageSettings]) -> int:
         """Go on with other settings of the same stages; how many took them.

@@ -5,7 +5,7 @@ worst, what it would have computed, and says so; it is started anew after a paus
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from wayside_edge.acquisition.results import items
@@ -54,6 +54,16 @@ class Computing:
         """Show the stages what a sensor gave. Call it after the readings have gone into a batch."""
         if self.stages:
             self._show(list(items(sensor, readings, stamp(stamp_ns, interval_ns), ended_ns)), self.stages)
+
+    def measures(self) -> Iterator[Reading]:
+        """How the stages fare, since the agent began: time that they took, and what became of what they were given."""
+        for stage in self.stages:
+            counters, name = stage.counters, stage.name
+            yield Reading(f"stage_time.{name}", counters.used_us / 1e6, "s", decimals=6)
+            yield Reading(f"stage_blocks.{name}", counters.blocks, "{count}")
+            yield Reading(f"stage_failures.{name}", counters.failures.total(), "{count}")
+            yield Reading(f"stage_given_up.{name}", stage.feed.given_up, "{count}")
+            yield Reading(f"stage_waiting.{name}", stage.feed.waiting, "{count}")
 
     async def run(self) -> None:
         """Keep all stages at work until cancelled; one that fails by a mistake of ours is begun anew alone."""

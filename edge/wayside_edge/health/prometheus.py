@@ -17,6 +17,7 @@ PREFIX: Final = "wayside_agent_"
 _UNITS: Final = {"By": "_bytes", "s": "_seconds", "%": "_percent", "Cel": "_celsius"}
 _COUNTERS: Final = re.compile(
     r"accepted|refused|reads|reads_failed|reads_missed|reconnects|batches_delivered|batches_refused|events|dropped"
+    r"|stage_time|stage_blocks|stage_failures|stage_given_up"
 )
 _TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
