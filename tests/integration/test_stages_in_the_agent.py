@@ -112,7 +112,7 @@ async def test_hostile_modules_cost_nothing_but_what_they_would_have_computed(
         assert found[f"copy.{name}"] == values
     assert len(raw) > 3
     for name in HOSTILE:
-        assert max(found[f"agent.stage_failures.{name}"].values()) >= 3
+        assert max(found[f"agent.stage_failures.{name}"].values()) >= 1
     assert set(found["agent.stage_failures.copy"].values()) == {0.0}
     assert max(found["agent.stage_blocks.copy"].values()) > 3
 
