@@ -1,8 +1,10 @@
 """The worker of WebAssembly stages as the agent sees it: settings, state, clocks, cache, and how it ends."""
 
+import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,6 +17,7 @@ from wayside_shared.stage_worker import Done, Failed, Failure, Process, encode_f
 from wayside_testkit.stage import Worker, block, load, processed, write_wat
 from wayside_testkit.wat import module, processing
 
+SUM = "local.get 0" + " i64.const 3 i64.rotl local.get 0 i64.add" * 200
 GIVEN = block("greenhouse.temperature", "Cel", [20.0, 21.5, -3.0], begin_ns=5, step_ns=10**9)
 EVENT = '(import "wayside" "event" (func $event (param i32 i32)))'
 TELLING = module(
@@ -198,6 +201,28 @@ def test_a_worker_of_an_agent_that_is_killed_is_gone_too(tmp_path: Path) -> None
         worker = psutil.Process(int(parent.stdout.readline()))
         gone, alive = psutil.wait_procs([worker], timeout=10)
         assert (gone, alive) == ([worker], [])
+
+
+def test_a_compiler_ends_with_its_worker(tmp_path: Path) -> None:
+    # Enough to compile that the child is there for a while; it is stopped then, and would be for ever.
+    functions = " ".join(f"(func (param i64) (result i64) {SUM})" for _ in range(300))
+    file = write_wat(tmp_path, module(functions))
+    with Worker() as worker:
+        worker.send(encode_frame(load(file)))
+        process = psutil.Process(worker.process.pid)
+        while not (children := process.children()):
+            assert process.status() != psutil.STATUS_ZOMBIE
+        # Where its standard error leads nowhere it has begun.
+        while not Path(f"/proc/{children[0].pid}/fd/2").samefile(os.devnull):
+            assert children[0].status() != psutil.STATUS_ZOMBIE
+        try:
+            children[0].suspend()
+            worker.process.kill()
+            gone, alive = psutil.wait_procs(children, timeout=10)
+        finally:
+            with suppress(psutil.NoSuchProcess):
+                children[0].kill()
+        assert (gone, alive) == (children, [])
 
 
 @pytest.mark.parametrize("off", ["consume_fuel", "epoch_interruption"])

@@ -3,6 +3,7 @@
 Neither fuel nor a deadline holds while a module is compiled, and some modules of a megabyte want gigabytes.
 """
 
+import ctypes
 import os
 import resource
 import signal
@@ -11,7 +12,7 @@ from typing import Final, NoReturn
 
 from wasmtime import Engine, Module, WasmtimeError
 
-from wayside_edge.compute.sandbox import address_space_bytes, bound_address_space
+from wayside_edge.compute.sandbox import PR_SET_PDEATHSIG, address_space_bytes, bound_address_space
 from wayside_edge.compute.serving import StageError
 from wayside_shared.stage_worker import Failure
 
@@ -33,10 +34,11 @@ def compile_apart(engine: Engine, data: bytes) -> bytes:
         StageError: these bytes are no module, or compiling them goes over the bounds.
     """
     reader, writer = os.pipe()
+    worker = os.getpid()
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _child(writer, lambda: bytes(Module(engine, data).serialize()))
+        _child(worker, writer, lambda: bytes(Module(engine, data).serialize()))
     os.close(writer)
     with os.fdopen(reader, "rb") as answer:
         said, result = answer.read(1), answer.read()
@@ -50,9 +52,13 @@ def compile_apart(engine: Engine, data: bytes) -> bytes:
     return result
 
 
-def _child(writer: int, compile_: Callable[[], bytes]) -> NoReturn:
+def _child(worker: int, writer: int, compile_: Callable[[], bytes]) -> NoReturn:
     """Never returns into the worker's code, whatever happens."""
     try:
+        # It has the worker's pipes: if it outlived it, the agent would wait for an answer.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != worker:
+            os._exit(1)
         bound_address_space(address_space_bytes() + COMPILING_BYTES)
         resource.setrlimit(resource.RLIMIT_CPU, (COMPILING_S, COMPILING_S))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
