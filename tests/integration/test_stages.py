@@ -294,6 +294,18 @@ async def test_one_that_is_too_slow_holds_a_bounded_backlog_and_says_so(
     assert rig.journal.counts["StageBehind"] == 1
 
 
+async def test_a_state_that_is_refused_is_given_up_and_not_tried_for_ever(tmp_path: Path) -> None:
+    stage = settings(settings={"refuses_state": True})
+    StateStore(tmp_path / "stages").save(stage, b"of another")
+    rig = Rig(tmp_path, stage)
+    async with rig.running():
+        rig.offer(1.0)
+        await rig.until(lambda: rig.given)
+    assert rig.values() == [2.0]
+    assert rig.journal.counts["StageStateRefused"] == 1
+    assert rig.stage.counters.failures.total() == 0
+
+
 @pytest.mark.parametrize("damage", [b"", b"x" * 10, b"x" * 100])
 def test_a_damaged_state_is_begun_anew(tmp_path: Path, damage: bytes) -> None:
     store = StateStore(tmp_path / "stages")

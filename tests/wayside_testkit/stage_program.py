@@ -32,6 +32,9 @@ def main() -> None:
     load = _read()
     assert isinstance(load, Load)
     _misbehave(str(load.settings.get("on_load", "")))
+    if load.state and load.settings.get("refuses_state"):
+        _answer(Failed(Failure.REFUSED, "not my state"))
+        return
     total = struct.unpack("<d", load.state)[0] if load.state else 0.0
     _answer(Done(state=struct.pack("<d", total)))
     while (message := _read()) is not None:

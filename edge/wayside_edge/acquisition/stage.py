@@ -21,6 +21,7 @@ from wayside_edge.health.events import (
     StageHappened,
     StageQuarantined,
     StageRecovered,
+    StageStateRefused,
     StageSwapped,
     StageSwapRefused,
 )
@@ -255,11 +256,8 @@ class Stage:
     async def _once(self, ready: Ready) -> None:
         async with self._busy:
             if self._worker is None:
-                load = _load(self.settings, self._state, self._store)
-                self._worker, done = await Worker.start(self.name, self._command(self.settings.kind), load)
+                self._worker = await self._begin()
                 self.pid = self._worker.pid
-                self._state = done.state or b""
-                self._log(done)
             done = await self._worker.process(ready.block.encode(), ready.clock)
             block = given(done, ready, self.settings.outputs)
             known = self._known | {series.name: series.unit for series in block.series}
@@ -268,6 +266,20 @@ class Stage:
             self._known, self._state = known, done.state or b""
         self._note(done, ready)
         self._sink(self.name, *made(block, done.events, ready, self._clock.boottime_ns()))
+
+    async def _begin(self) -> Worker:
+        """A worker that goes on from the state that was kept; without it, where the module refuses that."""
+        command = self._command(self.settings.kind)
+        try:
+            worker, done = await Worker.start(self.name, command, _load(self.settings, self._state, self._store))
+        except StageError as error:
+            if error.failure is not Failure.REFUSED or not self._state:
+                raise
+            self._journal.emit(StageStateRefused(self.name, error.detail))
+            worker, done = await Worker.start(self.name, command, _load(self.settings, b"", self._store))
+        self._state = done.state or b""
+        self._log(done)
+        return worker
 
     def _note(self, done: Done, ready: Ready) -> None:
         self.counters.blocks += 1
@@ -336,6 +348,7 @@ class Stage:
 
 
 def _load(settings: StageSettings, state: bytes, store: StateStore) -> Load:
+    store.prepare()
     return Load(
         str(settings.file),
         settings.sha256,

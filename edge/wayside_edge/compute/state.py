@@ -29,6 +29,14 @@ class StateStore:
         """Folder for compiled modules."""
         return self._folder / "compiled"
 
+    def prepare(self) -> None:
+        """Make the folders, for this agent alone; where that cannot be, modules are compiled anew at each start."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.cache.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            log.warning("what stages keep has no place: %s", error)
+
     def load(self, settings: StageSettings) -> bytes:
         """The state of a stage: empty when there is none, when it is damaged, or when it is another file's and
         `on_swap` does not keep it."""
@@ -52,8 +60,8 @@ class StateStore:
         content = bytes.fromhex(settings.sha256) + state
         path = self._file(settings)
         half = path.with_suffix(".new")
+        self.prepare()
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with half.open("wb") as file:
                 file.write(hashlib.sha256(content).digest() + content)
                 file.flush()

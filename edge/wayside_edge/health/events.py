@@ -144,6 +144,16 @@ class StageHappened(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StageStateRefused(Event):
+    """A module cannot go on from what was kept, and begins anew."""
+
+    level = logging.WARNING
+    line = "stage {stage} begins anew, because it refuses the state that was kept: {cause}"
+    stage: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class StageSwapped(Event):
     """A stage goes on with another file or other settings."""
 
