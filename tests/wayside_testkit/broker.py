@@ -7,11 +7,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from wayside_firmware.demo.place import free_ports
 from wayside_server.identity.broker import BrokerPlan, render, render_acl
 from wayside_testkit.credentials import Credentials, CredentialsFactory
 
@@ -28,9 +29,7 @@ def mosquitto_binary() -> str:
 
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 class Broker:

@@ -7,9 +7,10 @@ import socket
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 
 from wayside_shared.errors import ConfigError
 
@@ -18,6 +19,10 @@ MAX_FOLDER = 64
 ROOM_MB = 300
 """A new PostgreSQL takes 60 MB and as much again in its log; the rest is an evening's samples."""
 MIB = 1 << 20
+CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+FIRST_PORT = 1024
+PORTS = 12_000
+"""Below those of clients: enough that two demos seldom choose the same at the same time."""
 
 
 PREFIX = "wayside-"
@@ -83,12 +88,17 @@ def remove_stale() -> list[Path]:
 
 
 def free_ports(count: int) -> list[int]:
-    """TCP ports of 127.0.0.1 that were free a moment ago."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+    """TCP ports of 127.0.0.1 that were free a moment ago, and that the kernel gives to no client in between."""
+    first_of_clients = int(CLIENT_PORTS.read_text().split()[0])
+    candidates = range(max(first_of_clients - PORTS, FIRST_PORT), max(first_of_clients, FIRST_PORT + PORTS))
+    found: list[int] = []
+    for port in SystemRandom().sample(candidates, len(candidates)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise ConfigError(f"fewer than {count} of the ports {candidates.start} to {candidates.stop - 1} are free")
 
 
 def _parent() -> Path:
