@@ -9,8 +9,9 @@ setup:
 demo: setup
 	@$(BIN)/wayside demo $(ARGS)
 
+# Three at a time: half of what tests do is to wait for brokers, deadlines and pauses.
 test: setup
-	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 # Real kernel interfaces; the first run builds a kernel (docs/how-to/run-on-a-virtual-board.md).
 test-board: setup

@@ -51,7 +51,8 @@ async def test_the_tables_of_a_scan_are_read(wanted: Wanted) -> None:
         status, tables, complaint = await typed(board, "scan", "--toml")
         assert (status, complaint) == (0, "")
         await board.call("system:write", path="/run/edge.toml", text=tables)
-        for sensor in ("bme280", "bmp280", "ina219", "tmp117", "bh1750"):
+        assert '# kind = "bh1750"' in tables, "where EEPROMs live no chip is asked"
+        for sensor in ("bme280", "bmp280", "ina219", "tmp117"):
             status, out, complaint = await typed(board, "read", sensor, "--config", "/run/edge.toml", "--json")
             assert (status, complaint) == (0, "")
             assert {reading["quality"] for reading in json.loads(out)["readings"]} == {"good"}
