@@ -14,8 +14,8 @@ from wayside_edge.compute.serving import StageError
 from wayside_edge.compute.settings import OnSwap, StageKind, StageSettings
 from wayside_edge.compute.state import StateStore
 from wayside_edge.compute.worker import START_S, Worker
-from wayside_edge.health.events import (
-    Journal,
+from wayside_edge.health.events import Journal
+from wayside_edge.health.stage_events import (
     StageBehind,
     StageFailing,
     StageHappened,

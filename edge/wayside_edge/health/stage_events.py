@@ -1,0 +1,85 @@
+"""What happens to stages."""
+
+import logging
+from dataclasses import dataclass
+
+from wayside_edge.health.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class StageFailing(Event):
+    """A stage began to fail, or fails for another reason; the samples that it was to work on are not concerned."""
+
+    level = logging.WARNING
+    line = "stage {stage} failed: {cause}"
+    stage: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecovered(Event):
+    """A stage that failed gives results again."""
+
+    line = "stage {stage} works again after {failures} failures"
+    stage: str
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageQuarantined(Event):
+    """A stage failed again and again and is left alone for a while."""
+
+    level = logging.ERROR
+    line = "stage {stage} failed {failures} times in a row and is left alone for {seconds:g} s: {cause}"
+    stage: str
+    failures: int
+    seconds: float
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageBehind(Event):
+    """A stage is slower than what it is to work on comes in: the oldest of that is given up."""
+
+    level = logging.WARNING
+    line = "stage {stage} is behind and will not see some readings; they are sent all the same"
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageHappened(Event):
+    """A module or a model says that something happened; the server gets it as a sample of the stage's `event`."""
+
+    level = logging.WARNING
+    line = "stage {stage}: {text_of_it}"
+    stage: str
+    text_of_it: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageStateRefused(Event):
+    """A module cannot go on from what was kept, and begins anew."""
+
+    level = logging.WARNING
+    line = "stage {stage} begins anew, because it refuses the state that was kept: {cause}"
+    stage: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageSwapped(Event):
+    """A stage goes on with another file or other settings."""
+
+    line = "stage {stage} goes on with its new settings, its state {state}"
+    stage: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageSwapRefused(Event):
+    """The new file of a stage cannot be used; the one before stays at work."""
+
+    level = logging.ERROR
+    line = "stage {stage} stays as it was, because its new settings do not work: {cause}"
+    stage: str
+    cause: str
