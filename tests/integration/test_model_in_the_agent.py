@@ -6,20 +6,23 @@ import hashlib
 import math
 import random
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from bench.compute_tflite import machine_result
 from wayside_edge.hal.clock import ClockSettings, SystemClock
 from wayside_edge.outbox.settings import OutboxSettings
 from wayside_edge.outbox.store import DurableOutbox
 from wayside_firmware.models.recording import Wanted, read
-from wayside_firmware.models.worker import run
+from wayside_firmware.models.worker import Run, run
 from wayside_shared.batch import Envelope, Message
 from wayside_shared.columns import decode_body
 from wayside_testkit.agent import TRUSTED, AgentProcess, agent_config, agent_process, outbox_table
-from wayside_testkit.credentials import CredentialsFactory
+from wayside_testkit.credentials import Credentials, CredentialsFactory
+from wayside_testkit.models import recordings
 
 pytest_plugins = ["wayside_testkit.credentials"]
 
@@ -57,19 +60,25 @@ async def _trained(folder: Path) -> Path:
     return model
 
 
-def _config(folder: Path, model: Path, credentials: CredentialsFactory) -> Path:
+def _config(
+    folder: Path, table: Path, time_column: str, columns: Mapping[str, str], model: Path, who: Credentials
+) -> Path:
+    """An agent that plays `table`, whose columns have these units, to `model`."""
+    inputs = ", ".join(f'"mill.{column}"' for column in columns)
     sensor = (
-        f'[[sensor]]\nname = "mill"\nkind = "replay"\nfile = "{folder / "table.csv"}"\ntime_column = "time"\n'
+        f'[[sensor]]\nname = "mill"\nkind = "replay"\nfile = "{table}"\ntime_column = "{time_column}"\n'
         "speed = 1e9\ninterval_s = 0.02\n"
-        '[[sensor.columns]]\ncolumn = "load"\nname = "load"\nunit = "%"\n'
-        '[[sensor.columns]]\ncolumn = "bearing"\nname = "bearing"\nunit = "Cel"\n'
-        f'[[stage]]\nname = "watch"\nkind = "tflite"\nfile = "{model}"\n'
+        + "".join(
+            f'[[sensor.columns]]\ncolumn = "{column}"\nname = "{column}"\nunit = "{unit}"\n'
+            for column, unit in columns.items()
+        )
+        + f'[[stage]]\nname = "watch"\nkind = "tflite"\nfile = "{model}"\n'
         f'sha256 = "{hashlib.sha256(model.read_bytes()).hexdigest()}"\n'
-        'inputs = ["mill.load", "mill.bearing"]\nevery_s = 0.1\nsamples = 97\ndeadline_s = 5.0\nmemory_mb = 64\n'
+        f"inputs = [{inputs}]\nevery_s = 0.1\nsamples = 997\ndeadline_s = 5.0\nmemory_mb = 64\n"
     )
     # Nobody listens at this port: all that was accepted stays in the outbox.
     more = TRUSTED + outbox_table(folder / "outbox.db")
-    return agent_config(folder, 1, credentials.device("mill-1"), more=more, sensor=sensor)
+    return agent_config(folder, 1, who, more=more, sensor=sensor)
 
 
 async def _scores(outbox: Path) -> tuple[dict[int, float], list[str]]:
@@ -102,10 +111,34 @@ async def test_the_agent_finds_what_the_evaluation_found(tmp_path: Path, credent
     series = await asyncio.to_thread(read, tmp_path / "table.csv", wanted, "time")
     evaluated = await asyncio.to_thread(run, model, series)
     assert len(evaluated.events) >= 2, "the fault begins and ends"
-    async with agent_process(_config(tmp_path, model, credentials)) as agent:
+    units = {"load": "%", "bearing": "Cel"}
+    config = _config(tmp_path, tmp_path / "table.csv", "time", units, model, credentials.device("mill-1"))
+    async with agent_process(config) as agent:
         await _all_said(agent, len(evaluated.events))
         assert await agent.stop() == 0
     scores, texts = await _scores(tmp_path / "outbox.db")
-    expected = dict(zip((evaluated.times_ns // 1000).tolist(), evaluated.values["score"].tolist(), strict=True))
-    assert scores == expected
+    assert scores == _expected(evaluated)
     assert len(texts) == len(evaluated.events)
+
+
+@pytest.mark.timeout(90)
+async def test_the_agent_finds_the_failures_of_a_real_machine(tmp_path: Path, credentials: CredentialsFactory) -> None:
+    folder = recordings()
+    found = await asyncio.to_thread(machine_result, folder, seed=1)
+    model, table = tmp_path / "machine.tflite", folder / "machine" / "machine_temperature.csv"
+    await asyncio.to_thread(model.write_bytes, found.file)
+    evaluated = await asyncio.to_thread(run, model, await asyncio.to_thread(read, table, [Wanted("value", "Cel")]))
+    config = _config(tmp_path, table, "timestamp", {"value": "Cel"}, model, credentials.device("mill-1"))
+    async with agent_process(config) as agent:
+        await _all_said(agent, len(evaluated.events))
+        assert await agent.stop() == 0
+    scores, texts = await _scores(tmp_path / "outbox.db")
+    assert scores == _expected(evaluated)
+    assert len(texts) == len(evaluated.events)
+    assert sum(found.alarms.found) >= 3
+    assert len(found.alarms.false_alarms) <= 5
+
+
+def _expected(evaluated: Run) -> dict[int, float]:
+    """Scores by the times of their windows, in microseconds."""
+    return dict(zip((evaluated.times_ns // 1000).tolist(), evaluated.values["score"].tolist(), strict=True))
