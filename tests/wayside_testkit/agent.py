@@ -101,7 +101,7 @@ def agent_config(folder: Path, port: int, who: Credentials, *, more: str = "", s
     file = folder / "edge.toml"
     file.write_text(
         f'[uplink]\nhost = "127.0.0.1"\nport = {port}\ndevice = "{who.name}"\nca_file = "{who.ca_file}"\n'
-        f'cert_file = "{who.cert_file}"\nkey_file = "{who.key_file}"\ndrain_s = 0.2\n'
+        f'cert_file = "{who.cert_file}"\nkey_file = "{who.key_file}"\ndrain_s = 0.2\nreconnect_s = 2.0\n'
         f"[batch]\nmax_age_s = 0.1\n{more}\n"
         + (sensor or '[[sensor]]\nname = "host"\nkind = "host"\ninterval_s = 0.1\n')
     )

@@ -34,7 +34,6 @@ from wayside_shared.topics import Channel
 log = logging.getLogger(__name__)
 
 RECONNECT_BASE_S = 1.0
-RECONNECT_CAP_S = 60.0
 """A broker that comes back is found within a minute; full jitter spreads a fleet over it."""
 STABLE_S = 20.0
 """A session that lasted this long was a good one."""
@@ -73,6 +72,7 @@ class Uplink:
         spare: Spare | None = None,
     ) -> None:
         self._device = settings.device
+        self._longest_pause_s = settings.reconnect_s
         self._transport = transport
         self._outbox = outbox
         self._clock = clock
@@ -152,7 +152,7 @@ class Uplink:
                 self._note_link(trouble=connection.ended)
             # A session that falls at once counts as a failure too: two cards with one name would else fight for ever.
             failures = 0 if stable else failures + 1
-            spread = min(RECONNECT_CAP_S, RECONNECT_BASE_S * 2.0**failures)
+            spread = min(self._longest_pause_s, RECONNECT_BASE_S * 2.0**failures)
             self._alive()
             await asyncio.sleep(RECONNECT_BASE_S * 0.2 + self._random.uniform(0, spread))
 

@@ -26,4 +26,11 @@ class UplinkSettings:
     keepalive_s: int = setting(
         "MQTT keep-alive in seconds; a dead link is noticed within 1.5 times this.", 30, minimum=5, maximum=600
     )
+    reconnect_s: float = setting(
+        "Longest pause before another attempt to connect, in seconds. Pauses grow up to it, each by lot, so that"
+        " devices that lost a broker together do not come back together.",
+        60.0,
+        minimum=1.0,
+        maximum=60.0,
+    )
     drain_s: float = setting("On a stop, how long to go on delivering, in seconds.", 5.0, minimum=0.0, maximum=300.0)
