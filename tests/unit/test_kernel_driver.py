@@ -117,6 +117,11 @@ def test_a_type_that_is_new_and_a_raw_value_without_scale_are_plain_numbers(tree
     }
 
 
+def test_a_raw_current_with_neither_scale_nor_offset_is_in_milliamperes(tree: SysTree) -> None:
+    files = {"in_current0_raw": "1500", "in_current1_raw": "7", "in_current1_offset": "3"}
+    assert given(tree, "sink", files) == {"current_0": (pytest.approx(1.5), "A"), "current_1": (7.0, "1")}
+
+
 def test_carbon_dioxide_is_in_parts_per_million(tree: SysTree) -> None:
     files = {"in_concentration_co2_raw": "650", "in_concentration_co2_scale": "0.0001"}
     assert given(tree, "scd4x", files) == {"concentration_co2": (pytest.approx(650.0), "[ppm]")}

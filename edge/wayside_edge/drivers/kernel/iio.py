@@ -56,6 +56,9 @@ QUIRKS: Final[Mapping[tuple[str, str], float]] = {("bme680", "humidityrelative")
 """What drivers do otherwise than the ABI says: bme680 gives percent (drivers/iio/chemical/bme680_core.c,
 __bme680_read_raw)."""
 
+PROCESSED: Final = ("current",)
+"""Whose raw values, by the ABI, are in the kernel's unit already where neither a scale nor an offset is."""
+
 SINGLE_WIRE: Final = "dht11"
 SINGLE_WIRE_FAULTS: Final[Mapping[int, tuple[Quality, str]]] = {
     errno.EIO: (Quality.CHECKSUM, "the bits did not decode; a shorter wire or a stronger pull-up helps"),
@@ -87,10 +90,10 @@ def _channel(device: SysfsDevice, attribute: str, parts: "re.Match[str]", attrib
     numbers = "-".join(part for part in (number, other) if part)
     name = "_".join(part for part in (meaning.name, numbers, modifier) if part)
     factor = QUIRKS.get((device.name, kind), meaning.factor)
-    if attribute.endswith("_input"):
-        return Channel(name, meaning.unit, meaning.decimals, lambda source: _number(source, attribute) * factor)
     scale = _shared(parts, "scale", attributes)
     offset = _shared(parts, "offset", attributes)
+    if attribute.endswith("_input") or (kind in PROCESSED and scale is None and offset is None):
+        return Channel(name, meaning.unit, meaning.decimals, lambda source: _number(source, attribute) * factor)
     if scale is None:  # counts of whatever the chip counts
         return Channel(name, "1", None, lambda source: _number(source, attribute))
 
