@@ -14,7 +14,7 @@ HIGH_BLOCK = (0xE1, 7)
 
 MIN_PRESSURE_HPA, MAX_PRESSURE_HPA = 300.0, 1100.0
 MIN_TEMPERATURE_C, MAX_TEMPERATURE_C = -40.0, 85.0
-"""Operating range (data sheet, Table 1): what lies far outside comes from a broken transfer or chip."""
+"""Operating range (data sheet, Tables 2 and 3): what lies far outside comes from a broken transfer or chip."""
 
 
 @dataclass(frozen=True, slots=True)

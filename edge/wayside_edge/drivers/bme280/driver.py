@@ -1,7 +1,7 @@
 """The driver of the BME280, and of the BMP280, which is the same but for the humidity.
 
-Source: Bosch Sensortec, BME280 Data sheet, BST-BME280-DS002-15, revision 1.6 (September 2018). Registers: section 5.3
-and 5.4 (pages 26 to 31); start-up time: Table 1 (page 8); modes: section 3.3; shadowing: section 4.1; a write of
+Source: Bosch Sensortec, BME280 Data sheet, BST-BME280-DS002-15, revision 1.6 (September 2018). Registers: sections
+5.3 and 5.4 (from page 26 on); start-up time: Table 1 (page 8); modes: section 3.3; shadowing: section 4.1; a write of
 several registers as pairs of address and value: section 6.2.1. BMP280 Data sheet, BST-BMP280-DS001-23, revision 1.23
 (November 2020): section 4.3 for its registers, 3.11.3 for the formulas, 5.3 for SPI.
 """
@@ -34,7 +34,7 @@ CHIP_ID, BMP280_IDS, RESET_WORD = 0x60, (0x56, 0x57, 0x58), 0xB6
 MEASURING, COPYING = 0x08, 0x01
 MODE_BITS = {Mode.FORCED: 0b01, Mode.NORMAL: 0b11}
 FRAMING = SpiFraming(mode=0, max_speed_hz=10_000_000, paired=True)
-"""Section 6.3: modes 00 and 11, the top bit of the address reads; Table 1: up to 10 MHz."""
+"""Section 6.3: modes 00 and 11, the top bit of the address reads; section 6.4.3: up to 10 MHz."""
 STARTUP_S = 0.002
 POLLS = 10
 """How often to look again after the longest time that the data sheet allows; clones of the chip are slower."""
@@ -184,7 +184,7 @@ class PressureChip:
         hectopascal = (value or 0) / 25_600
         if not compensation.MIN_PRESSURE_HPA - 50 <= hectopascal <= compensation.MAX_PRESSURE_HPA + 50:
             raise self._error(f"gives {hectopascal:.2f} hPa, outside of what it can measure", Quality.OUT_OF_RANGE)
-        # One step is 2.6 Pa at ×1 and 0.16 Pa at ×16 or with the filter (data sheet, section 3.4.2, Table 7).
+        # One step is 2.6 Pa at ×1 and 0.16 Pa at ×16 or with the filter (BMP280, section 3.3.1, Table 4).
         fine = self._settings.pressure_oversampling >= 4 or self._settings.filter > 0
         return Reading("pressure", hectopascal, "hPa", decimals=3 if fine else 2)
 

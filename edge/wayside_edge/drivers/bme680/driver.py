@@ -150,7 +150,7 @@ class Bme680:
         if not compensation.MIN_PRESSURE_HPA - 50 <= hectopascal <= compensation.MAX_PRESSURE_HPA + 50:
             what = f"gives {hectopascal:.2f} hPa, outside of what it can measure; replace it"
             raise self._error(what, Quality.OUT_OF_RANGE)
-        # One step is 2.9 Pa at ×1 and 0.18 Pa with the filter (data sheet, section 3.3.4).
+        # One step is 2.9 Pa at ×1 and 0.18 Pa with the filter (data sheet, sections 3.3.2 and 3.3.4).
         fine = self._settings.pressure_oversampling >= 4 or self._settings.filter > 0
         return Reading("pressure", hectopascal, "hPa", decimals=3 if fine else 2)
 
@@ -187,7 +187,7 @@ KIND = DriverKind(
         Quantity("temperature", "Cel", -40.0, 85.0, "±1.0 °C, ±0.5 °C at 25 °C"),
         Quantity("pressure", "hPa", 300.0, 1100.0, "±0.6 hPa"),
         Quantity("humidity", "%", 0.0, 100.0, "±3 %"),
-        Quantity("gas_resistance", "Ohm", 0.0, 1.1e8, "±15 % from chip to chip"),
+        Quantity("gas_resistance", "Ohm", 0.0, 1.1e8, "no absolute one: compare a chip with itself"),
     ),
     addresses=(0x76, 0x77),
     identify=_identify,

@@ -221,7 +221,7 @@ class Bme280Chip:
         return round(self._filtered[0]), round(self._filtered[1])
 
     def _noisy(self, state: State, t_times: int, p_times: int, h_times: int) -> State:
-        """`state` with the noise of one conversion (Tables 1 to 3), less by the root of those averaged."""
+        """`state` with the noise of one conversion (section 3.6), less by the root of those averaged."""
         if not self._around.noise:
             return state
 
