@@ -7,7 +7,7 @@ from wayside_edge.drivers.scd4x.settings import Mode
 from wayside_testkit.sensing import BoardClock, finish
 from wayside_testkit.tape import Tape
 
-# Examples of the data sheet (version 1.7, section 3): the answer to read_measurement is 500 ppm, 25 °C and 37 %; the
+# Examples of the data sheet (version 1.3, section 3): the answer to read_measurement is 500 ppm, 25 °C and 37 %; the
 # serial number is 0xF896 9F07 3BBE; the offset 0x07E6 is 5.4 °C; the pressure 0x03DB is 987 hPa; the altitude 0x079E
 # is 1950 m.
 SERIAL = "f896319f07c23bbe89"

@@ -1,7 +1,8 @@
 """The driver of the SCD4x.
 
-Source: Sensirion, SCD4x data sheet, version 1.7: the commands with their times and formulas in section 3 (overview in
-its first table; measurement, data ready, compensation, field calibration, serial number).
+Source: Sensirion, SCD4x data sheet, version 1.3 (September 2022): the commands with their times and formulas in section
+3 (overview in Table 9). The 30 ms of wake_up and reinit, and the range of the ambient pressure: Sensirion's driver,
+python-i2c-scd4x 1.1.0.
 """
 
 import time

@@ -19,6 +19,7 @@ from wayside_shared.settings import setting
 ADDRESS = 0x59
 FEATURES, SELF_TEST, MEASURE, HEATER_OFF = 0x202F, 0x280E, 0x260F, 0x3615
 FEATURES_S, SELF_TEST_S, MEASURE_S = 0.010, 0.320, 0.030
+"""Section 3.3 has 250 ms for the self-test; waiting longer does no harm."""
 FEATURES_MASK, SGP40_FEATURES, SGP41_FEATURES = 0x01FF, 0x0020, 0x0040
 PASSED = 0xD400
 FULL = 65535

@@ -1,6 +1,6 @@
 """An SCD4x: what its bus sees, with the time that its measurements take.
 
-Source: Sensirion, SCD4x data sheet, version 1.7, section 3: commands, times, formulas, and what it takes while it
+Source: Sensirion, SCD4x data sheet, version 1.3, section 3: commands, times, formulas, and what it takes while it
 measures. Pressure with height: the international standard atmosphere, ISO 2533.
 """
 
