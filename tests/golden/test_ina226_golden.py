@@ -7,7 +7,7 @@ from wayside_edge.drivers.ina226.settings import Alert
 from wayside_testkit.chips import play
 from wayside_testkit.tape import Tape
 
-# SBOS547A, Table "Calculating Current and Power": 10 A through 2 mΩ at 12 V, current LSB 1 mA.
+# SBOS547B, Table "Calculating Current and Power": 10 A through 2 mΩ at 12 V, current LSB 1 mA.
 SETTINGS = {"shunt_ohm": 0.002, "max_current_a": 32.768}
 
 

@@ -1,6 +1,6 @@
 """The driver of the INA226.
 
-Source: Texas Instruments, INA226 data sheet, SBOS547A (August 2015): section "Register Maps" with the tables of each
+Source: Texas Instruments, INA226 data sheet, SBOS547B (September 2024): section "Register Maps" with the tables of each
 register, "Programming" with its worked example.
 """
 

@@ -1,6 +1,6 @@
 """Settings of an INA226.
 
-Source: Texas Instruments, INA226 data sheet, SBOS547A (August 2015): sections "Configuration Register (00h)",
+Source: Texas Instruments, INA226 data sheet, SBOS547B (September 2024): sections "Configuration Register (00h)",
 "Mask/Enable Register (06h)", "Programming" (equation 1); Table "Electrical Characteristics" for conversion times.
 """
 

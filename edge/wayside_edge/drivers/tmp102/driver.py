@@ -97,7 +97,9 @@ KIND = DriverKind(
     settings=Tmp102Settings,
     build=Tmp102,
     families=("i2c",),
-    quantities=(Quantity("temperature", "Cel", LOW_C, HIGH_C, "±2 °C from -25 °C to 85 °C, ±3 °C elsewhere"),),
+    quantities=(
+        Quantity("temperature", "Cel", LOW_C, HIGH_C, "±2 °C from -25 °C to 85 °C, ±3 °C from -40 °C to 125 °C"),
+    ),
     addresses=(0x48, 0x49, 0x4A, 0x4B),
     identify=_identify,
 )

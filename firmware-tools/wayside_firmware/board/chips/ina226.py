@@ -1,7 +1,7 @@
 """An INA226 at register level.
 
-Source: Texas Instruments, INA226 data sheet, SBOS547A (August 2015): section "Register Maps"; typical conversion times
-of the Tables "VBUS CT Bit Settings" and "VSH CT Bit Settings".
+Source: Texas Instruments, INA226 data sheet, SBOS547B (September 2024): section "Register Maps"; typical conversion
+times of the Table "Electrical Characteristics".
 """
 
 import random
