@@ -1,7 +1,7 @@
 """The driver of DS18B20, DS18S20, DS1822 and DS28EA00, over the kernel's w1_therm.
 
-Source: Maxim, DS18B20 data sheet, 19-7487 (2018): "Operation - Measuring Temperature" with Table 1 (the power-on value
-of 85 °C), "Memory" with Figure 9 (scratchpad) and "Configuration Register" with Table 2 (resolution, conversion time).
+Source: Maxim, DS18B20 data sheet, 19-7487: "Operation - Measuring Temperature" with Table 1 (the power-on value
+of 85 °C), "Memory" (scratchpad) and "Configuration Register" with Table 2 (resolution, conversion time).
 Linux, drivers/w1/slaves/w1_therm.c: the lines of `w1_slave`, and how a conversion that failed shows (convert_t).
 """
 

@@ -1,7 +1,7 @@
 """A DS2482-100, a bridge from I2C to 1-Wire, with two DS18B20 thermometers behind it.
 
-Source: Maxim Integrated, DS2482-100 data sheet, 19-4930, revision 8: "Registers", "Function Commands"; DS18B20 data
-sheet, 19-7487, revision 6 (July 2019): "Memory", "Configuration Register", "DS18B20 Function Commands".
+Source: Maxim Integrated, DS2482-100 data sheet, 19-4930: "Registers", "Function Commands"; DS18B20 data
+sheet, 19-7487: "Memory", "Configuration Register", "DS18B20 Function Commands".
 """
 
 import struct
