@@ -242,4 +242,4 @@ KIND = DriverKind(
     identify=_identify,
     overflows_after_s=lambda settings: settings.overflows_after_s,
 )
-"""Accuracies: product specification, sections 6.1 and 6.2 (initial tolerance and zero output)."""
+"""Accuracies: product specification, sections 6.1 to 6.3 (initial tolerance and zero output)."""

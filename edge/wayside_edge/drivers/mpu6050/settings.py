@@ -14,7 +14,7 @@ ROTATION_RANGES_DPS = (250, 500, 1000, 2000)
 RATES_HZ = (0, 4, 5, 8, 10, 20, 25, 40, 50, 100, 125, 200, 250, 500, 1000)
 """The whole-numbered rates that 1 kHz / (1 + SMPLRT_DIV) gives (register 25)."""
 FIFO_BYTES = 1024
-"""Whose oldest are overwritten when it is full (register 116)."""
+"""Product specification; the oldest are overwritten when it is full (register 116)."""
 
 
 class Parts(Enum):
