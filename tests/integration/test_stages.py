@@ -306,6 +306,24 @@ async def test_a_state_that_is_refused_is_given_up_and_not_tried_for_ever(tmp_pa
     assert rig.stage.counters.failures.total() == 0
 
 
+async def test_being_behind_is_said_once_until_it_has_caught_up(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, settings(samples=1000, deadline_s=30.0))
+
+    def flood() -> None:
+        for _ in range(MAX_WAITING // 1000 + 2):
+            rig.offer(*[1.0] * 1000)
+
+    flood()
+    async with rig.running():
+        await rig.until(lambda: rig.stage.counters.blocks > 3)
+        flood()
+        assert rig.journal.counts["StageBehind"] == 1
+        await rig.until(lambda: not rig.stage.feed.waiting and rig.stage.counters.blocks > 40)
+        await rig.until(lambda: not rig.stage._behind)
+        flood()
+    assert rig.journal.counts["StageBehind"] == 2
+
+
 @pytest.mark.parametrize("damage", [b"", b"x" * 10, b"x" * 100])
 def test_a_damaged_state_is_begun_anew(tmp_path: Path, damage: bytes) -> None:
     store = StateStore(tmp_path / "stages")

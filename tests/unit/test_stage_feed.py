@@ -56,7 +56,7 @@ def test_a_block_that_was_not_done_with_comes_first_again() -> None:
     assert values(feed.take(NOW_NS)) == [2.0]
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 7000), max_size=20), st.integers(1, 5000))
 def test_every_reading_is_waiting_taken_or_counted_as_given_up(sizes: list[int], samples: int) -> None:
     feed = Feed(["*"], samples, NS_PER_S)

@@ -285,6 +285,8 @@ class Stage:
         self.counters.blocks += 1
         self.counters.readings += ready.n
         self.counters.events += len(done.events)
+        if not self.feed.waiting:
+            self._behind = False
         self.counters.used_us += done.used_us
         for event in done.events:
             self._journal.emit(StageHappened(self.name, event))
@@ -319,7 +321,7 @@ class Stage:
             self._journal.emit(StageRecovered(self.name, self._pause.failures))
         self._pause.succeeded()
         self._long_pause.succeeded()
-        self.quarantined, self._said, self._behind = "", "", False
+        self.quarantined, self._said = "", ""
 
     async def _save(self, every_s: float) -> None:
         """Write the state down if it changed, at most every `every_s` seconds."""

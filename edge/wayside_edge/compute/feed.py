@@ -125,7 +125,7 @@ class Feed:
         self.given_up += ready.n
 
     def moved(self, inputs: Sequence[str], samples: int, every_s: float) -> "Feed":
-        """A feed of other settings with all that waits in this one, except for series that it does not want."""
+        """A feed of other settings, with all that waits in this one."""
         feed = Feed(inputs, samples, round(every_s * NS_PER_S))
         feed._ready, feed._open, feed.given_up = self._ready, self._open, self.given_up
         return feed
