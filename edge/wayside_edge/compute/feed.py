@@ -68,13 +68,10 @@ class Feed:
         self._wanted: dict[str, bool] = {}
         self._open: dict[str, _Open] = {}
         self._ready: deque[Ready] = deque()
+        self.waiting = 0
+        """Readings that wait. Counted as they come and go: thousands of blocks may wait."""
         self.given_up = 0
         """Readings that the stage will never get, because it was too slow or failed."""
-
-    @property
-    def waiting(self) -> int:
-        """Readings that wait."""
-        return sum(ready.n for ready in self._ready) + sum(len(part.readings) for part in self._open.values())
 
     @property
     def due_ns(self) -> int | None:
@@ -105,6 +102,7 @@ class Feed:
             place = part.places.setdefault(BlockSeries(series, unit), len(part.places))
             number = NO_VALUE if value is None else value
             part.readings.append(BlockReading(time_ns, number, place, quality))
+            self.waiting += 1
             if len(part.readings) >= self._samples or len(part.places) >= MAX_BLOCK_SERIES:
                 self._ready.append(self._open.pop(clock).close(clock))
         return self._bound()
@@ -114,11 +112,12 @@ class Feed:
         for clock, part in list(self._open.items()):
             if everything or now_ns - part.opened_ns >= self._every_ns:
                 self._ready.append(self._open.pop(clock).close(clock))
-        return self._ready.popleft() if self._ready else None
+        return self._pop() if self._ready else None
 
     def put_back(self, ready: Ready) -> None:
         """Have `ready` taken again next: the stage was not done with it."""
         self._ready.appendleft(ready)
+        self.waiting += ready.n
 
     def give_up(self, ready: Ready) -> None:
         """Count a block that the stage cannot be brought to work on."""
@@ -127,13 +126,19 @@ class Feed:
     def moved(self, inputs: Sequence[str], samples: int, every_s: float) -> "Feed":
         """A feed of other settings, with all that waits in this one."""
         feed = Feed(inputs, samples, round(every_s * NS_PER_S))
-        feed._ready, feed._open, feed.given_up = self._ready, self._open, self.given_up
+        feed._ready, feed._open = self._ready, self._open
+        feed.waiting, feed.given_up = self.waiting, self.given_up
         return feed
+
+    def _pop(self) -> Ready:
+        oldest = self._ready.popleft()
+        self.waiting -= oldest.n
+        return oldest
 
     def _bound(self) -> int:
         lost = 0
         while self._ready and self.waiting > MAX_WAITING:
-            oldest = self._ready.popleft()
+            oldest = self._pop()
             self.give_up(oldest)
             lost += oldest.n
         return lost
