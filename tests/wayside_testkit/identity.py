@@ -51,7 +51,7 @@ class MemoryIdentity:
     async def add_key(
         self, prefix: str, digest: bytes, label: str, now: datetime, expires_at: datetime | None
     ) -> KeyRecord:
-        record = KeyRecord(len(self._keys), prefix, digest, label, now, expires_at, None, None)
+        record = KeyRecord(len(self._keys), prefix, digest, label, now, expires_at, None, None, tenant_id=1)
         self._keys.append(record)
         return record
 

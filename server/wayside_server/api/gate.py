@@ -35,7 +35,9 @@ def make_gate(access: Access, metrics_hosts: Collection[str]) -> Callable[[Reque
             return
         if permission is Permission.METRICS and request.client and request.client.host in metrics_hosts:
             return
-        request.state.principal = await _establish(access, request)
+        principal = request.state.principal = await _establish(access, request)
+        if permission not in principal.permissions:
+            raise HTTPException(403, f"this needs the permission '{permission.value}', which {principal.label} has not")
 
     return gate
 

@@ -1,9 +1,10 @@
 """Who asks: what the API and the console need to know of identity."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import Enum, IntEnum
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -12,15 +13,56 @@ SESSION_COOKIE = "__Host-wayside"
 _DECLARED = "__wayside_permission__"
 
 
+class Role(IntEnum):
+    """What somebody may do within a tenant; each role may all that the ones before it may."""
+
+    VIEWER = 1
+    """Looks: devices, telemetry, accounts, exports."""
+    OPERATOR = 2
+    """Acts on what is there: log levels, commands, alarms."""
+    ENGINEER = 3
+    """Changes what is there: enrols, groups, revokes and removes devices."""
+    ADMIN = 4
+    """Decides who else may: people, keys, the audit log, limits."""
+
+
 class Permission(Enum):
-    """What a route needs of its caller. Every route declares one."""
+    """What a route needs of its caller. Every route declares one. The value is the scope by which API keys have it."""
 
     PUBLIC = "public"
     """Anybody: liveness, enrolment (which has its own token), sign-in, static files."""
     METRICS = "metrics"
     """A key, or an address from the configured list."""
+    DEVICE = "device"
+    """A device, by its certificate on the connection."""
+    SELF = "self"
+    """Anybody established, for what is their own: password, second factor, sessions."""
     READ = "read"
-    """Any valid key or session."""
+    """Looking at a tenant's devices and telemetry."""
+    OPERATE = "operate"
+    """Acting on them."""
+    MANAGE = "manage"
+    """Enrolling, grouping, revoking and removing devices."""
+    ADMINISTER = "administer"
+    """A tenant's people, keys, audit log and limits."""
+    INSTALL = "install"
+    """The installation's own: tenants, certificate authority, its audit log."""
+
+
+LEAST_ROLE: Mapping[Permission, Role] = MappingProxyType(
+    {
+        Permission.READ: Role.VIEWER,
+        Permission.OPERATE: Role.OPERATOR,
+        Permission.MANAGE: Role.ENGINEER,
+        Permission.ADMINISTER: Role.ADMIN,
+    }
+)
+"""The least role that has a permission within its tenant. Those that are not here come from elsewhere."""
+
+
+def permissions_of(role: Role) -> frozenset[Permission]:
+    """All that `role` may within its tenant."""
+    return frozenset(permission for permission, least in LEAST_ROLE.items() if least <= role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +70,16 @@ class Principal:
     """Somebody established.
 
     Args:
-        key_id: the API key that stands behind the request or the session.
-        label: what its maker called it.
+        actor: kind and name, as the audit log has them: `key:k3v9x2m4`, `person:ada`, `device:boiler-7`.
+        label: what people call it.
+        tenant_id: within which tenant it acts; None when within none.
+        permissions: what it may.
     """
 
-    key_id: int
+    actor: str
     label: str
+    tenant_id: int | None
+    permissions: frozenset[Permission]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from wayside_server.domain.access import Principal, Session
+from wayside_server.domain.access import Permission, Principal, Role, Session, permissions_of
 from wayside_server.errors import NotFoundError, UnauthorizedError
 from wayside_server.identity.enrolment import Refusals
 
@@ -41,6 +41,7 @@ class KeyRecord:
         expires_at: when it ends; None never.
         revoked_at: when it was revoked.
         last_used: exact to TOUCH_EVERY.
+        tenant_id: within which tenant it opens anything.
     """
 
     key_id: int
@@ -51,6 +52,7 @@ class KeyRecord:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used: datetime | None
+    tenant_id: int
 
     def valid_at(self, now: datetime) -> bool:
         """Whether it opens anything at `now`."""
@@ -149,6 +151,9 @@ class Keys:
         Raises:
             UnauthorizedError: it is no good.
         """
+        return _principal(await self._known(bearer))
+
+    async def _known(self, bearer: str) -> KeyRecord:
         now = self._now()
         parts = bearer.split("_", 2)
         prefix = parts[1] if len(parts) == 3 and parts[0] == KEY_KIND and _is_prefix(parts[1]) else None
@@ -158,7 +163,7 @@ class Keys:
         if record is None or not same or not record.valid_at(now):
             raise await self._refused("api_key", "API key is not valid", prefix)
         await self._touch(record, now)
-        return Principal(record.key_id, record.label)
+        return record
 
     async def resume(self, session: str) -> Principal:
         """The owner of the console session whose token is `session`.
@@ -171,7 +176,7 @@ class Keys:
         if record is None or not record.valid_at(now):
             raise UnauthorizedError("the session has ended; sign in again")
         await self._touch(record, now)
-        return Principal(record.key_id, record.label)
+        return _principal(record)
 
     async def sign_in(self, bearer: str) -> Session:
         """A new session for the owner of the API key `bearer`.
@@ -179,7 +184,7 @@ class Keys:
         Raises:
             UnauthorizedError: as `authenticate`.
         """
-        return await self._begin((await self.authenticate(bearer)).key_id)
+        return await self._begin((await self._known(bearer)).key_id)
 
     async def redeem(self, link: str) -> Session:
         """A new session for the sign-in link whose token is `link`, which is spent.
@@ -223,6 +228,11 @@ class Keys:
         known = "" if prefix is None else f" (prefix {prefix!r})"
         await self._store.count_refusal(kind, message + known, self._now())
         return UnauthorizedError(f"the {message}")
+
+
+def _principal(record: KeyRecord) -> Principal:
+    may = permissions_of(Role.VIEWER) | {Permission.METRICS, Permission.SELF}
+    return Principal(f"key:{record.prefix}", record.label, record.tenant_id, may)
 
 
 def _is_prefix(text: str) -> bool:

@@ -29,14 +29,14 @@ SET count = refusal.count + 1, last_at = excluded.last_at, last_detail = exclude
 -- name: add_key
 INSERT INTO api_key (prefix, digest, label, created_at, expires_at)
 VALUES (%(prefix)s, %(digest)s, %(label)s, %(now)s, %(expires_at)s)
-RETURNING id AS key_id, prefix, digest, label, created_at, expires_at, revoked_at, last_used;
+RETURNING id AS key_id, prefix, digest, label, created_at, expires_at, revoked_at, last_used, tenant_id;
 
 -- name: find_key
-SELECT id AS key_id, prefix, digest, label, created_at, expires_at, revoked_at, last_used
+SELECT id AS key_id, prefix, digest, label, created_at, expires_at, revoked_at, last_used, tenant_id
 FROM api_key WHERE prefix = %(prefix)s;
 
 -- name: list_keys
-SELECT id AS key_id, prefix, digest, label, created_at, expires_at, revoked_at, last_used
+SELECT id AS key_id, prefix, digest, label, created_at, expires_at, revoked_at, last_used, tenant_id
 FROM api_key ORDER BY id;
 
 -- name: revoke_key
@@ -53,7 +53,7 @@ INSERT INTO console_session (digest, api_key_id, created_at, expires_at)
 VALUES (%(digest)s, %(key_id)s, %(now)s, %(expires_at)s);
 
 -- name: session_key
-SELECT k.id AS key_id, k.prefix, k.digest, k.label, k.created_at, k.expires_at, k.revoked_at, k.last_used
+SELECT k.id AS key_id, k.prefix, k.digest, k.label, k.created_at, k.expires_at, k.revoked_at, k.last_used, k.tenant_id
 FROM console_session s JOIN api_key k ON k.id = s.api_key_id
 WHERE s.digest = %(digest)s AND s.expires_at > %(now)s;
 
@@ -69,5 +69,5 @@ WITH spent AS (
     WHERE digest = %(digest)s AND used_at IS NULL AND expires_at > %(now)s
     RETURNING api_key_id
 )
-SELECT k.id AS key_id, k.prefix, k.digest, k.label, k.created_at, k.expires_at, k.revoked_at, k.last_used
+SELECT k.id AS key_id, k.prefix, k.digest, k.label, k.created_at, k.expires_at, k.revoked_at, k.last_used, k.tenant_id
 FROM spent JOIN api_key k ON k.id = spent.api_key_id;
