@@ -22,7 +22,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from random import SystemRandom
 
@@ -55,6 +54,7 @@ from wayside_edge.outbox.store import DurableOutbox
 from wayside_edge.ports import Appended, ClosedBatch, LinkState, Reading, Status
 from wayside_edge.uplink.mqtt import MqttTransport
 from wayside_edge.uplink.session import Uplink
+from wayside_shared import VERSION
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
 from wayside_shared.rejects import DropReason
 
@@ -330,7 +330,7 @@ class _Agent:
 
 def agent_name() -> str:
     """Software and version, as the server is told."""
-    return f"wayside-edge {version('wayside')}"
+    return f"wayside-edge {VERSION}"
 
 
 def _first(group: BaseExceptionGroup[ConfigError]) -> ConfigError:
