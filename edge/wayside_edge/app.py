@@ -30,6 +30,7 @@ from wayside_edge.config import OWN_SENSOR, AgentSettings, load
 from wayside_edge.errors import ConfigError, OutboxError
 from wayside_edge.hal.buses import Buses
 from wayside_edge.hal.clock import FLOOR_NS, SystemClock
+from wayside_edge.hal.memory import share_one_heap
 from wayside_edge.health.body import Health, Parts
 from wayside_edge.health.copy import LogCopy
 from wayside_edge.health.events import (
@@ -77,6 +78,7 @@ def run(settings: AgentSettings, file: Path) -> int:
         settings: what to do.
         file: where they were read, and are read anew upon SIGHUP.
     """
+    share_one_heap()
     logs = Logs(settings.log)
     logs.start()
     agent = _Agent(settings, file, logs)
