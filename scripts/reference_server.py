@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client.metrics import MetricWrapperBase
 
 import wayside_server
+from wayside_server.api.audit import audit_router
 from wayside_server.api.enrolment import enrolment_router
 from wayside_server.api.service import DESCRIPTION, create_app
 from wayside_server.domain.refusals import MEANINGS
@@ -37,7 +38,7 @@ def openapi() -> dict[str, Any]:
     """The OpenAPI document of the whole service; what answers the questions is not needed for it."""
     nothing: Any = None
     router = enrolment_router(nothing, nothing, nothing, nothing, nothing)
-    return create_app(reading=nothing, access=nothing, live=nothing, routers=[router]).openapi()
+    return create_app(reading=nothing, access=nothing, live=nothing, routers=[router, audit_router(nothing)]).openapi()
 
 
 def rest(note: str) -> str:

@@ -155,14 +155,21 @@ async def run_jobs(home: Home, settings: ServerSettings) -> None:
     """What must be done from time to time, until cancelled; waits for a database that is away."""
     where = conninfo(home, settings)
     await await_database(where)
-    async with open_pool(where, max_size=2) as pool:
-        while True:
-            try:
-                async with connection(pool) as conn:
-                    await ensure_near_partitions(conn, time.time_ns() // 1000)
-            except StorageError as error:
-                log.warning("partitions could not be made ahead", reason=str(error))
-            await asyncio.sleep(PARTITIONS_EVERY_S)
+    from wayside_server.app.audit import tell_heads
+
+    async with open_pool(where, max_size=2) as pool, all_or_none() as group:
+        group.create_task(_make_room(pool))
+        group.create_task(tell_heads(home, pool))
+
+
+async def _make_room(pool: Pool) -> None:
+    while True:
+        try:
+            async with connection(pool) as conn:
+                await ensure_near_partitions(conn, time.time_ns() // 1000)
+        except StorageError as error:
+            log.warning("partitions could not be made ahead", reason=str(error))
+        await asyncio.sleep(PARTITIONS_EVERY_S)
 
 
 async def run_all(home: Home, settings: ServerSettings) -> None:

@@ -14,15 +14,18 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from wayside_server.api import enrolment
+from wayside_server.api.audit import audit_router
 from wayside_server.api.service import create_app
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
 from wayside_server.config import ServerSettings
+from wayside_server.console.audit import audit_pages
 from wayside_server.console.pages import STATIC, console_router
 from wayside_server.console.render import error_page
 from wayside_server.errors import ConfigError
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
+from wayside_server.storage.audit import PostgresAudit
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
 
@@ -42,11 +45,12 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
         storage.enrolments(home, settings), authority, storage.identity, broker, utc_now
     )
     reading, keys = PostgresReading(storage.pool, storage.conninfo), storage.keys()
+    audit = PostgresAudit(storage.pool, utc_now)
     web = create_app(
         reading=reading,
         access=keys,
         live=PostgresLive(storage.pool, storage.conninfo),
-        routers=[router, console_router(reading, keys)],
+        routers=[router, console_router(reading, keys), audit_router(audit), audit_pages(audit)],
         static=STATIC,
         metrics_hosts=settings.api.metrics_from,
         registry=_every_role(),
