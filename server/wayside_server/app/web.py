@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,7 @@ from wayside_server.config import ServerSettings
 from wayside_server.console.audit import audit_pages
 from wayside_server.console.pages import STATIC, console_router
 from wayside_server.console.render import error_page
+from wayside_server.domain.rates import Rates
 from wayside_server.errors import ConfigError
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
@@ -55,6 +57,7 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
         metrics_hosts=settings.api.metrics_from,
         registry=_every_role(),
         error_page=error_page,
+        rates=Rates(settings.rates, time.monotonic),
     )
     await _serve(web, home, settings)
 
