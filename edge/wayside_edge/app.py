@@ -249,6 +249,7 @@ class _Agent:
                 copy=self._copy,
                 intake=lambda: self._acquisition.intake,
                 sensors=lambda: self._acquisition.sensors,
+                stages=lambda: self._acquisition.stages,
                 link=lambda: LinkState() if self._accepting.uplink is None else self._accepting.uplink.state,
                 account=self._store.account,
                 add=partial(self._acquisition.add_own, OWN_SENSOR),

@@ -92,6 +92,12 @@ def remainder(doc: str) -> Any:
     return dataclasses.field(default_factory=lambda: Table({}), metadata={"doc": doc, "remainder": True}, kw_only=True)
 
 
+def whereabouts() -> Any:
+    """A field of type `Table` that takes the table itself, for what is found wrong with it later."""
+    metadata = {"doc": "", "remainder": False}
+    return dataclasses.field(default_factory=lambda: Table({}), metadata=metadata, kw_only=True, compare=False)
+
+
 def from_toml(cls: type[T], text: str, source: str) -> T:
     """The settings `cls` in the TOML `text`.
 
@@ -128,8 +134,11 @@ def from_table(cls: type[T], table: Table) -> T:
     foreign = {key: value for key, value in table.values.items() if key not in fields}
     values: dict[str, Any] = {}
     for rest in (field for field in every if field.name not in fields):
-        values[rest.name] = Table(foreign, table.path, table.lines, table.source)
-        foreign = {}
+        if rest.metadata["remainder"]:
+            values[rest.name] = Table(foreign, table.path, table.lines, table.source)
+            foreign = {}
+        else:
+            values[rest.name] = table
     for key in foreign:
         raise table.error(f"unknown key {key!r}{suggestion(key, list(fields))}", key)
     for name, field in fields.items():

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import sys
 from pathlib import Path
@@ -67,8 +68,19 @@ async def test_the_agent_tells_how_it_is_and_says_more_when_asked(
         assert "link       up for" in out
         assert "\nhost " in out
         status, out, _ = await typed("log-level", "wayside_edge.uplink", "debug", "--for", "5", "--config", str(config))
-        assert out == "all modules: info\nwayside_edge.uplink: debug\n"
+        held = "all modules: info\nwayside_edge.uplink: debug\ncopied to the server: nothing\n"
+        assert out == held
         await agent.says("the log of wayside_edge.uplink is at debug for 5 minutes")
+        await typed("log-level", "wayside_edge.acquisition", "debug", "--config", str(config))
+        await agent.says("read host: ")
+        await typed("log-level", "wayside_edge.acquisition", "default", "--config", str(config))
+        assert (await typed("log-level", "--config", str(config)))[1] == held
+        status, out, _ = await typed("log-level", "wayside_edge.uplink", "default", "--config", str(config))
+        assert out == "all modules: info\ncopied to the server: nothing\n"
+        status, _, err = await typed("log-level", "wayside_edge.uplnk", "debug", "--config", str(config))
+        assert "no part of the agent logs as 'wayside_edge.uplnk'; did you mean 'wayside_edge.uplink" in err
+        status, _, err = await typed("log-level", "a", "b", "c", "--config", str(config))
+        assert "type: wayside-edge log-level [MODULE] LEVEL [--for MINUTES]" in err
         status, _, err = await typed("log-level", "loud", "--config", str(config))
         assert (status, err) == (
             1,
@@ -105,6 +117,8 @@ async def test_what_the_agent_measures_of_itself_is_stored_like_any_series_and_s
         account = (await told(config))["account"]
     assert stored >= {f"agent.{name}" for name in ("cpu", "pending_samples", "link_up", "clock_synced", "accepted")}
     assert "\nwayside_agent_link_up 1.0\n" in text
+    metrics = re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
+    assert re.findall(r"^# HELP (\S+) \S", text, re.MULTILINE) == metrics
     assert "\n# TYPE wayside_agent_accepted_total counter\n" in text
     assert 'wayside_reading{series="host.disk_used",unit="%"}' in text
     assert account["refused"] == {}

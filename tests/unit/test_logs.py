@@ -73,7 +73,7 @@ def test_an_event_carries_its_fields_into_json(stream: io.StringIO) -> None:
     assert line["event"] == "SensorFailing"
     assert line["data"] == {"sensor": "roof", "cause": "password=[hidden]"}
     assert line["level"] == "warning"
-    assert line["module"] == "wayside"
+    assert line["module"] == "wayside_edge.acquisition"
     assert CANARY not in stream.getvalue()
 
 

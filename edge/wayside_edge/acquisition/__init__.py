@@ -35,7 +35,7 @@ from wayside_edge.health.supervisor import LOOK_S, Supervisor
 from wayside_edge.pipeline.batcher import Batcher
 from wayside_edge.pipeline.conditioning import Conditioner
 from wayside_edge.pipeline.schedule import Backoff, Lateness
-from wayside_edge.ports import BusProvider, Clock, ClosedBatch, IntakeState, Outbox, Reading, SensorState
+from wayside_edge.ports import BusProvider, Clock, ClosedBatch, IntakeState, Outbox, Reading, SensorState, StageState
 from wayside_edge.registry import SensorSettings
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
 from wayside_shared.quality import Quality
@@ -157,6 +157,11 @@ class Acquisition:
     def set_aside(self) -> Sequence[str]:
         """Sensors that are not read now because they hung or crashed."""
         return self._lanes.set_aside
+
+    @property
+    def stages(self) -> Sequence[StageState]:
+        """How the stages fare."""
+        return self._computing.states
 
     def stage_measures(self) -> Iterable[Reading]:
         """How the stages fare, as readings of the agent itself."""

@@ -7,6 +7,7 @@ worst, what it would have computed, and says so; it is started anew after a paus
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from typing import Final
 
 from wayside_edge.acquisition.results import items
 from wayside_edge.acquisition.stage import Command, Sink, Stage
@@ -16,9 +17,13 @@ from wayside_edge.compute.state import StateStore
 from wayside_edge.compute.worker import command_of
 from wayside_edge.health.events import Journal
 from wayside_edge.health.keeping import Keeper
+from wayside_edge.health.stage_events import StageUnfed
 from wayside_edge.pipeline.batcher import stamp
 from wayside_edge.pipeline.schedule import Backoff
-from wayside_edge.ports import Clock, Reading
+from wayside_edge.ports import Clock, Reading, StageState
+
+UNFED_S: Final = 120.0
+"""By then all but the slowest sensors have been read, and most stages have given something."""
 
 
 class Computing:
@@ -47,6 +52,7 @@ class Computing:
         command: Command = command_of,
     ) -> None:
         self._sink = sink
+        self._journal = journal
         self._keeper = keeper
         self.stages = [Stage(each, clock, journal, store, self._given, backoff, command) for each in settings]
 
@@ -54,6 +60,11 @@ class Computing:
         """Show the stages what a sensor gave. Call it after the readings have gone into a batch."""
         if self.stages:
             self._show(list(items(sensor, readings, stamp(stamp_ns, interval_ns), ended_ns)), self.stages)
+
+    @property
+    def states(self) -> Sequence[StageState]:
+        """How the stages fare."""
+        return [stage.state for stage in self.stages]
 
     def measures(self) -> Iterator[Reading]:
         """How the stages fare, since the agent began: time that they took, and what became of what they were given."""
@@ -68,8 +79,15 @@ class Computing:
     async def run(self) -> None:
         """Keep all stages at work until cancelled; one that fails by a mistake of ours is begun anew alone."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tell_unfed())
             for stage in self.stages:
                 tasks.create_task(self._keeper.keep(f"stage {stage.name}", stage.run, stage.longest_s))
+
+    async def _tell_unfed(self) -> None:
+        await asyncio.sleep(UNFED_S)
+        for stage in self.stages:
+            if stage.feed.unfed:
+                self._journal.emit(StageUnfed(stage.name, ", ".join(stage.feed.unfed)))
 
     async def finish(self, timeout_s: float) -> None:
         """Have the stages work on what waits for them, in their order, for up to `timeout_s` seconds together."""

@@ -121,7 +121,7 @@ def _status(board: _Board) -> str:
         return json.dumps({"configuration": board.trouble})
     outbox = board.settings.outbox.path
     try:
-        return json.dumps(ask(board.settings.health, outbox, {"ask": "status"}), indent=2)
+        return json.dumps(ask(board.settings.health, outbox, {"ask": "status"}, board.file), indent=2)
     except TransientError as error:
         told: dict[str, Any] = {"agent": str(error)}
     try:

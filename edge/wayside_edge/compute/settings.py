@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from wayside_shared.settings import Table, setting
+from wayside_shared.settings import Table, setting, whereabouts
 from wayside_shared.stage_worker import Limits
 
 MIB = 1024 * 1024
@@ -66,6 +66,8 @@ class StageSettings:
         factory=lambda: Table({}),
         sample=Table({"longest_gap_s": 60}),
     )
+
+    table: Table = whereabouts()
 
     @property
     def limits(self) -> Limits:

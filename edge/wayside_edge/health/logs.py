@@ -108,6 +108,13 @@ class Logs(logging.Handler):
                 self._until_s[module] = time.monotonic() + for_s
         logging.getLogger(module).setLevel(level.number)
 
+    def forget_level(self, module: str) -> None:
+        """Take back what `set_level` said of `module`: the level of the configuration holds again."""
+        with self._locked():
+            if module in self._levels:
+                self._until_s.pop(module, None)
+                self._take_back(module)
+
     def tick(self, *, everything: bool = False) -> None:
         """Say what was held back, and take levels back whose time is over; call it every few seconds."""
         now_s = time.monotonic()

@@ -296,6 +296,7 @@ class Uplink:
                 counters=held.counters if batch.epoch == held.current.epoch else None,
             )
             self._send(connection, Channel.UP, encode_message(envelope, batch.body), CONTENT_TYPE)
+            log.debug("sent batch %d: %d samples, %d bytes", batch.seq, batch.n, len(batch.body))
         gone = set(seqs) - {batch.seq for batch in held.rows}
         return [core.Held(waiting), core.Removed(gone), core.Added(held.declared)]
 
@@ -304,6 +305,7 @@ class Uplink:
 
     async def _settle(self, connection: Connection, ack: session.Ack) -> Sequence[core.Event]:
         settled = await self._outbox.settle(ack)
+        log.debug("the server confirms %d batches", len(settled.delivered))
         for reject in settled.refused:
             log.error("the server refuses batch %d for good: %s (%s)", reject.seq, reject.code.meaning, reject.detail)
         self._note_link(
