@@ -53,7 +53,7 @@ WHERE d.name = %(device)s AND (cardinality(%(names)s::text[]) = 0 OR s.name = AN
 ORDER BY s.name COLLATE "C", s.unit COLLATE "C";
 
 -- name: latest
--- A quality holds while no value is later. `absent_since` is the first sample without a value behind the last value.
+-- What the agent measures of itself comes last. A quality holds while no value is later. `absent_since` is the first sample without a value behind the last value.
 SELECT s.id, s.name, s.unit, l.ts, l.value, l.value_json, l.quality, l.quality_ts,
        CASE WHEN l.quality >= 64 AND l.quality_ts >= coalesce(l.ts, '-infinity')
             THEN coalesce((SELECT q.ts FROM sample_quality q
@@ -61,7 +61,7 @@ SELECT s.id, s.name, s.unit, l.ts, l.value, l.value_json, l.quality, l.quality_t
                            ORDER BY q.ts LIMIT 1), l.quality_ts) END AS absent_since
 FROM latest l JOIN series s ON s.id = l.series_id JOIN device d ON d.id = s.device_id
 WHERE d.name = %(device)s AND (l.ts IS NOT NULL OR l.quality >= 64)
-ORDER BY s.name COLLATE "C", s.unit COLLATE "C"
+ORDER BY starts_with(s.name, 'agent.'), s.name COLLATE "C", s.unit COLLATE "C"
 OFFSET %(skip)s LIMIT %(limit)s;
 
 -- name: history_ascending
