@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import re
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -137,3 +139,33 @@ async def test_a_sensor_may_not_take_the_name_of_the_agents_own(
         tmp_path, broker.port, credentials.device("boiler-7"), more="[health]\ninterval_s = 0", sensor=sensor
     )
     assert (await typed("check-config", "--config", str(config)))[0] == 0
+
+
+def ignores_hangup(pid: int) -> bool:
+    (mask,) = re.findall(r"SigIgn:\s*(\S+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(mask, 16) & 1 << (signal.SIGHUP - 1))
+
+
+async def test_a_reload_that_comes_while_the_agent_starts_ends_nothing(
+    tmp_path: Path, broker: Broker, credentials: CredentialsFactory
+) -> None:
+    config = agent_config(tmp_path, broker.port, credentials.device("boiler-7"), more=TRUSTED)
+    async with agent_process(config) as agent:
+        while not ignores_hangup(agent.pid):
+            await asyncio.sleep(0)
+        while "uplink up" not in str(agent.lines):
+            os.kill(agent.pid, signal.SIGHUP)
+            await asyncio.sleep(0.02)
+        assert await agent.stop() == 0
+
+
+async def test_a_pipe_is_no_configuration(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "edge.toml")
+    status, _, err = await typed("check-config", "--config", str(tmp_path / "edge.toml"))
+    assert status == 78
+    assert "must be a file" in err
+    config = tmp_path / "open.toml"
+    config.write_text('[[sensor]]\nname = "pi"\nkind = "host"\n[health]\nprometheus = "0.0.0.0:9469"\n')
+    status, _, err = await typed("check-config", "--config", str(config))
+    assert status == 78
+    assert "must be of this machine" in err

@@ -65,8 +65,11 @@ async def test_garbage_is_told_off(server: LocalServer, garbage: bytes) -> None:
 async def test_slow_clients_are_thrown_out_and_crowds_told_to_wait(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_server, "DEADLINE_S", 0.3)
-    links = [await asyncio.to_thread(local_socket.connect, server.path, 10.0) for _ in range(local_server.CLIENTS)]
+    monkeypatch.setattr(local_server, "DEADLINE_S", 0.5)
+    monkeypatch.setattr(local_server, "WAITING", 20)
+    links = [await asyncio.to_thread(local_socket.connect, server.path, 10.0) for _ in range(19)]
+    assert await asked(server, b'{"ask": 1}\n') == {"asked": {"ask": 1}}, "who asks nothing takes nobody's place"
+    links.append(await asyncio.to_thread(local_socket.connect, server.path, 10.0))
     assert await asked(server, b'{"ask": 1}\n') == {"error": "too many ask at once"}
     for link in links:
         assert await asyncio.to_thread(link.recv, 1) == b""

@@ -13,6 +13,7 @@ from wayside_edge import config
 from wayside_edge.commands.running import NotRunningError, ask
 from wayside_edge.config import AgentSettings, UnenrolledSettings
 from wayside_edge.errors import ConfigError
+from wayside_shared.text import printable
 
 WATCH_S: Final = 2.0
 SHOWN_EVENTS: Final = 8
@@ -37,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
             text = str(error)
         else:
             told["certificate"] = _certificate(settings)
-            text = json.dumps(told) if options.json else "\n".join(table(told))
+            # What modules and models say stands among it, and is not to move the cursor.
+            text = json.dumps(told) if options.json else "\n".join(map(printable, table(told)))
         if not options.watch:
             print(text)
             return 0

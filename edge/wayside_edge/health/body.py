@@ -146,7 +146,8 @@ class Health:
                 await start()
             except OSError as error:
                 failures += 1
-                if failures == SAID_AFTER and error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+                if failures == SAID_AFTER and not (missing and self._settings.socket is None):
                     self._parts.journal.emit(StatusAway(what, error.strerror or str(error)))
             else:
                 return
