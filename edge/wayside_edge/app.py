@@ -44,6 +44,7 @@ from wayside_edge.health.events import (
     OutboxSalvaged,
     RecordingResumed,
     Reloaded,
+    ReloadedInPart,
     ReloadRefused,
 )
 from wayside_edge.health.life import Life
@@ -223,13 +224,17 @@ class _Agent:
             asked.clear()
             try:
                 settings = await asyncio.to_thread(load, self._file)
-                swapped = await self._acquisition.swap_stages(settings.stage)
+                swaps = await self._acquisition.swap_stages(settings.stage)
             except (ConfigError, ValueError) as error:
                 self._journal.emit(ReloadRefused(str(error)))
                 continue
             rest = replace(settings, stage=self._settings.stage) != self._settings
             self._settings = replace(self._settings, stage=settings.stage)
-            self._journal.emit(Reloaded(swapped, "; restart the agent for what else changed" if rest else ""))
+            also = "; restart the agent for what else changed" if rest else ""
+            if swaps.refused:
+                self._journal.emit(ReloadedInPart(", ".join(swaps.refused), swaps.changed, also))
+            else:
+                self._journal.emit(Reloaded(swaps.changed, also))
 
     async def _tell(self, pulse: Pulse) -> None:
         pulse.rest()  # it waits for clients as long as they like to stay away

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from wayside_edge.acquisition.computing import Computing
+from wayside_edge.acquisition.computing import Computing, Swaps
 from wayside_edge.acquisition.course import Outcome
 from wayside_edge.acquisition.lanes import Lanes
 from wayside_edge.acquisition.tally import Tallies
@@ -167,8 +167,8 @@ class Acquisition:
         """How the stages fare, as readings of the agent itself."""
         return self._computing.measures()
 
-    async def swap_stages(self, settings: Sequence[StageSettings]) -> int:
-        """Go on with other settings of the same stages; how many took them.
+    async def swap_stages(self, settings: Sequence[StageSettings]) -> Swaps:
+        """Go on with other settings of the same stages.
 
         Raises:
             ValueError: they are not the same stages in the same order.

@@ -7,6 +7,7 @@ worst, what it would have computed, and says so; it is started anew after a paus
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from wayside_edge.acquisition.results import items
@@ -24,6 +25,19 @@ from wayside_edge.ports import Clock, Reading, StageState
 
 UNFED_S: Final = 120.0
 """By then all but the slowest sensors have been read, and most stages have given something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swaps:
+    """What became of new settings.
+
+    Args:
+        changed: stages that go on with theirs.
+        refused: names of those that cannot, and stay as they were.
+    """
+
+    changed: int
+    refused: Sequence[str]
 
 
 class Computing:
@@ -96,17 +110,18 @@ class Computing:
                 for stage in self.stages:
                     await stage.finish()
 
-    async def swap(self, settings: Sequence[StageSettings]) -> int:
-        """Go on with other settings of the same stages; how many took them.
+    async def swap(self, settings: Sequence[StageSettings]) -> Swaps:
+        """Go on with other settings of the same stages.
 
         Raises:
             ValueError: they are not the same stages in the same order.
         """
         if [each.name for each in settings] != [stage.name for stage in self.stages]:
-            message = "stages were added, removed or moved"
+            message = "stages were added, removed or moved, which takes a restart of the agent"
             raise ValueError(message)
         changed = [(stage, new) for stage, new in zip(self.stages, settings, strict=True) if stage.settings != new]
-        return sum([await stage.swap(new) for stage, new in changed])
+        taken = [(stage.name, await stage.swap(new)) for stage, new in changed]
+        return Swaps(sum(took for _, took in taken), [name for name, took in taken if not took])
 
     def _given(self, name: str, readings: Sequence[Reading], ended_ns: int) -> None:
         self._sink(name, readings, ended_ns)

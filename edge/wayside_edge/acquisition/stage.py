@@ -51,6 +51,9 @@ MAX_SERIES: Final = 256
 STATE_S: Final = 60.0
 """How often a state that changed is written to the disk; flash wears."""
 
+SHOWN: Final = 12
+"""Digits of a SHA-256 in a log line: as many as people compare."""
+
 END_S: Final = 2.0
 """How long a stop waits for a stage that is at work."""
 
@@ -219,10 +222,11 @@ class Stage:
                     self.name, self._command(settings.kind), _load(settings, state, self._store)
                 )
             except StageError as error:
-                self._journal.emit(StageSwapRefused(self.name, str(error)))
+                self._journal.emit(StageSwapRefused(self.name, str(settings.file), str(error)))
                 return False
             await self._stop()
             self._worker, self.pid = worker, worker.pid
+            became = _became(self._state, state, done)
             self._state = done.state or b""
             if settings.sha256 != self.settings.sha256:
                 self._known, self._last = {}, {}
@@ -231,7 +235,7 @@ class Stage:
         self._recovered()
         self._idle_until_ns = 0
         self._changed.set()
-        self._journal.emit(StageSwapped(self.name, "kept" if state else "begun anew"))
+        self._journal.emit(StageSwapped(self.name, str(settings.file), settings.sha256[:SHOWN], became))
         return True
 
     async def _next_due(self) -> None:
@@ -382,6 +386,15 @@ class Stage:
         worker, self._worker, self.pid = self._worker, None, None
         if worker is not None:
             await worker.close()
+
+
+def _became(before: bytes, given_on: bytes, done: Done) -> str:
+    """What became of the state `before`, of which `given_on` was given to the worker that answered `done`."""
+    if given_on:
+        return "its state is kept" if done.state else "it keeps no state, and what was kept before is gone"
+    if before or done.state:
+        return "its state begins anew"
+    return "it had and has no state"
 
 
 def _load(settings: StageSettings, state: bytes, store: StateStore) -> Load:

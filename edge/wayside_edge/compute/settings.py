@@ -62,9 +62,9 @@ class StageSettings:
         "What becomes of its state when the configuration is read anew with another file.", OnSwap.KEEP
     )
     settings: Table = setting(
-        "Settings of the module: texts, numbers, true or false.",
+        "Settings of the module: texts, numbers, true or false. A module without settings, such as humid_air, refuses"
+        " any; energy takes {max_gap_s = 60}.",
         factory=lambda: Table({}),
-        sample=Table({"longest_gap_s": 60}),
     )
 
     table: Table = whereabouts()

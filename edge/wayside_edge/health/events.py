@@ -18,11 +18,12 @@ class Event:
     origin: ClassVar[str] = "wayside_edge"
     """The module whose level in the log it has: where it happens."""
     line: ClassVar[str] = ""
-    """The log line; braces hold names of fields."""
+    """The log line; braces hold names of fields, and `{stages_s}` the s behind a noun that `stages` counts."""
 
     def text(self) -> str:
         """The log line with this event's data."""
-        return self.line.format_map({name: getattr(self, name) for name in (field.name for field in fields(self))})
+        values = {name: getattr(self, name) for name in (field.name for field in fields(self))}
+        return self.line.format_map(values | {f"{name}_s": "" if value == 1 else "s" for name, value in values.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class SensorRecovered(Event):
     """A sensor that failed gives readings again."""
 
     origin = "wayside_edge.acquisition"
-    line = "sensor {sensor} works again after {failures} failures"
+    line = "sensor {sensor} works again after {failures} failure{failures_s}"
     sensor: str
     failures: int
 
@@ -106,7 +107,18 @@ class ReadingRefused(Event):
 class Reloaded(Event):
     """The configuration was read anew."""
 
-    line = "the configuration was read anew; {stages} stages changed{rest}"
+    line = "the configuration was read anew; {stages} stage{stages_s} changed{rest}"
+    stages: int
+    rest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadedInPart(Event):
+    """The configuration was read anew, but some stages do not work with it and stay as they were."""
+
+    level = logging.ERROR
+    line = "the configuration was read anew, but stage {refused} refused it; {stages} stage{stages_s} changed{rest}"
+    refused: str
     stages: int
     rest: str
 

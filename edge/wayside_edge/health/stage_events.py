@@ -44,7 +44,7 @@ class StageRecovered(Event):
     """A stage that failed gives results again."""
 
     origin = "wayside_edge.acquisition.stage"
-    line = "stage {stage} works again after {failures} failures"
+    line = "stage {stage} works again after {failures} failure{failures_s}"
     stage: str
     failures: int
 
@@ -99,8 +99,10 @@ class StageSwapped(Event):
     """A stage goes on with another file or other settings."""
 
     origin = "wayside_edge.acquisition.stage"
-    line = "stage {stage} goes on with its new settings, its state {state}"
+    line = "stage {stage} goes on with {file} (SHA-256 {sha256}…) and its new settings; {state}"
     stage: str
+    file: str
+    sha256: str
     state: str
 
 
@@ -110,6 +112,7 @@ class StageSwapRefused(Event):
 
     origin = "wayside_edge.acquisition.stage"
     level = logging.ERROR
-    line = "stage {stage} stays as it was, because its new settings do not work: {cause}"
+    line = "stage {stage} stays as it was, because {file} with its new settings does not work: {cause}"
     stage: str
+    file: str
     cause: str
