@@ -61,7 +61,7 @@ def test_a_template_builds_conforms_and_runs(language: str, tmp_path: Path, rows
     assert inspect(file).faults == []
     ran = _command("test", file, "--input", rows)
     assert ran.returncode == 0, ran.stderr
-    name = "pump.power.scaled" if language == "c" else "pump.power"
+    name = "pump.power"
     assert _rows(ran.stdout) == [
         list(LONG),
         [name, "W", "2026-01-01T00:00:00Z", "201.0", ""],

@@ -278,7 +278,7 @@ def test_the_stage_of_the_sample_configuration_works_with_the_module_that_it_nam
         [BlockReading(NS, 20.0, 0, 0), BlockReading(NS, 50.0, 1, 0)],
     )
     with _stage(stage.file.stem, stage.settings.values) as worker:
-        assert len(processed(worker, given).readings) == 2
+        assert len(processed(worker, given)[1].readings) == 2
 
 
 def test_the_settings_that_the_sample_configuration_names_are_taken() -> None:
