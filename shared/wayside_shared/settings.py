@@ -36,9 +36,10 @@ class Table:
     """
 
     values: Mapping[str, Any]
-    path: tuple[str | int, ...] = ()
-    lines: Mapping[tuple[str | int, ...], int] = dataclasses.field(default_factory=dict)
-    source: str | None = None
+    # Where it stood is no part of what it says: a file that got a comment more says the same.
+    path: tuple[str | int, ...] = dataclasses.field(default=(), compare=False)
+    lines: Mapping[tuple[str | int, ...], int] = dataclasses.field(default_factory=dict, compare=False)
+    source: str | None = dataclasses.field(default=None, compare=False)
 
     def error(self, message: str, key: str | None = None) -> ConfigError:
         """A ConfigError about `key`, or about the table itself, that names file and line."""

@@ -17,6 +17,7 @@ from wayside_firmware.modules.rows import LONG
 from wayside_shared.errors import EXIT_CONFIG
 from wayside_shared.runtimes import install_command
 
+REPOSITORY = Path(__file__).parents[2]
 LIBRARY = Path(library.__file__).parent
 LONG_ROWS = """series,unit,time,value,quality
 pump.power,W,2026-01-01T00:00:00Z,100.5,
@@ -188,6 +189,22 @@ def test_a_missing_runtime_is_one_line_with_what_to_type(
     )
     assert (done.returncode, done.stdout) == (EXIT_CONFIG, "")
     assert done.stderr == f"wayside-fw: {lacking} is not installed; type: {install_command()}\n"
+
+
+def test_the_example_of_the_page_gives_what_the_page_shows(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "how-to" / "write-a-module.md").read_text()
+    table = re.search(r"cat > power.csv <<END\n(.*?)END\n", page, re.DOTALL)
+    shown = re.search(
+        r"```\n\$ wayside-fw module (library energy)\n(.*?)\$ wayside-fw module (test.*?)\n(.*?)```", page, re.DOTALL
+    )
+    assert table is not None
+    assert shown is not None
+    (tmp_path / "power.csv").write_text(table[1])
+    assert _command(*shown[1].split(), cwd=tmp_path).stdout == shown[2]
+    ran = _command(*shown[3].split(), cwd=tmp_path).stdout
+    assert _rows(ran) == _rows(shown[4])
+    fuel = [int(re.findall(r"fuel: ([\d,]+)", text)[0].replace(",", "")) for text in (ran, shown[4])]
+    assert abs(fuel[0] - fuel[1]) < fuel[1] / 10, f"the page says {fuel[1]}, it is {fuel[0]}"
 
 
 def test_a_missing_compiler_is_named_with_what_to_type(tmp_path: Path) -> None:

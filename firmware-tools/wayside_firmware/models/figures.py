@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wayside_firmware.models.evaluation import Span, alarms, confusion
+from wayside_firmware.models.evaluation import Span, alarms, confusion, counted
 from wayside_firmware.models.recording import Recorded, span_text, time_text
 from wayside_firmware.models.training import LABEL_VALUES
 from wayside_firmware.models.windows import periods_of
@@ -45,7 +45,7 @@ def figures(
         told = alarms(found.times_ns, found.values["anomaly"] > 0, windows or [], begin_ns)
         if windows is not None:
             return [*lines, *told.lines()]
-        lines.append(f"{len(told.false_alarms)} alarms, those within 24 h counted once")
+        lines.append(f"{counted(len(told.false_alarms), 'alarm')}, those within 24 h counted once")
         lines += [f"  {time_text(at)}" for at in told.false_alarms]
     return lines
 
