@@ -71,7 +71,9 @@ def _limits(metadata: ModelMetadata) -> Sequence[str]:
 
 def window_text(window: Window) -> str:
     """What a model looks at, in words."""
-    means = "one mean" if window.samples == 1 else f"{window.samples} means"
+    every = f"a new window every {window.stride * window.period_s:g} s"
+    if window.samples == 1:
+        return f"one mean over {window.period_s:g} s, {every}"
     bridged = min(window.max_gap, window.samples - 1)
-    gaps = f"up to {bridged} missing in a row bridged" if bridged else "none missing"
-    return f"{means} over {window.period_s:g} s each, a new window every {window.stride * window.period_s:g} s; {gaps}"
+    gaps = f"up to {bridged} missing in a row are bridged" if bridged else "none may be missing"
+    return f"{window.samples} means over {window.period_s:g} s each, {every}; {gaps}"

@@ -28,16 +28,15 @@ MOST_SIGNS: Final = 12
 
 TICKS: Final = 8
 """At most that many dates, each as wide as `2026-05-01 12:00` is."""
+DAY_S: Final = 86_400
 STEPS_S: Final = (
-    60,
-    300,
-    900,
-    3600,
-    3 * 3600,
-    6 * 3600,
-    12 * 3600,
-    *(day * 86_400 for day in (1, 2, 7, 14, 28, 91, 365)),
+    *(1, 2, 5, 10, 30),
+    *(minutes * 60 for minutes in (1, 2, 5, 10, 30)),
+    *(hours * 3600 for hours in (1, 2, 3, 6, 12)),
+    *(days * DAY_S for days in (1, 2, 7, 14, 28, 91, 365)),
 )
+"""From one date to the next."""
+
 APART: Final = 3.5
 """Times the usual distance between windows: a line over a longer gap would claim what nobody measured."""
 
@@ -75,7 +74,7 @@ class _Frame:
         step_s = next((each for each in STEPS_S if spans_s / each < TICKS), STEPS_S[-1])
         step_ns = step_s * NS_PER_S
         for at in range(-(-self.begin // step_ns) * step_ns, self.end + 1, step_ns):
-            text = time_text(at)[: 10 if step_s >= 86_400 else 16]
+            text = time_text(at)[: 10 if step_s >= DAY_S else 16 if step_s >= 60 else 19]
             x = self.x(at)
             yield _line(x, self.base, x, self.base + 4, GREY)
             anchor = "end" if x > WIDTH - RIGHT - 30 else "middle"
@@ -178,10 +177,8 @@ def _curve(frame: _Frame, times: Times, values: Numbers, y: Callable[[float], fl
     if len(times) < 2:
         yield f'<circle cx="{frame.x(int(times[0])):.1f}" cy="{y(float(values[0])):.1f}" r="2" fill="{BLUE}"/>'
         return
-    between = np.diff(times)
-    cuts = np.flatnonzero(between > APART * np.median(between)) + 1
     step = max(1, len(times) // (WIDTH - LEFT - RIGHT))
-    for begin, end in pairwise([0, *cuts.tolist(), len(times)]):
+    for begin, end in pairwise([0, *_cuts(times), len(times)]):
         points = " ".join(
             f"{frame.x(int(times[at])):.1f},{y(float(values[at])):.1f}"
             for at in _telling(values[begin:end], step, begin)
@@ -199,9 +196,17 @@ def _telling(values: Numbers, step: int, first: int) -> Iterator[int]:
 
 def _stretches(times: Times, marked: NDArray[np.bool_]) -> Iterator[Span]:
     """From and to of the windows in a row that are marked."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], marked, [False])).astype(int)))
-    for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        yield int(times[begin]), int(times[end - 1])
+    changes = (np.flatnonzero(marked[1:] != marked[:-1]) + 1).tolist()
+    for begin, end in pairwise(sorted({0, *changes, *_cuts(times), len(times)})):
+        if marked[begin]:
+            yield int(times[begin]), int(times[end - 1])
+
+
+def _cuts(times: Times) -> Sequence[int]:
+    """Places before which no window is for a while."""
+    between = np.diff(times)
+    places: list[int] = (np.flatnonzero(between > APART * np.median(between)) + 1).tolist() if len(between) else []
+    return places
 
 
 def _key(entries: Sequence[tuple[str, str, str]]) -> Iterator[str]:
