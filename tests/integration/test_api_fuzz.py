@@ -97,7 +97,7 @@ async def service(pool: Pool, database: str, credentials: CredentialsFactory) ->
     app = create_app(
         reading=PostgresReading(pool, database),
         access=keys,
-        live=PostgresLive(pool, database),
+        live=PostgresLive(database),
         routers=[enrolment_router(enrolments, credentials.authority, identity, broker, now)],
     )
     async with serve(app) as url:

@@ -22,7 +22,7 @@ async def client(pool: Pool, database: str) -> AsyncIterator[httpx.AsyncClient]:
     keys = Keys(PostgresIdentity(pool), lambda: datetime.now(UTC))
     reading = PostgresReading(pool, database)
     routers = [console_router(reading, keys)]
-    app = create_app(reading=reading, access=keys, live=PostgresLive(pool, database), routers=routers)
+    app = create_app(reading=reading, access=keys, live=PostgresLive(database), routers=routers)
     headers = {"Authorization": f"Bearer {await keys.create('test')}"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://wayside", headers=headers) as opened:

@@ -43,9 +43,9 @@ def create_app(
     """The ASGI application. Its lifespan runs `live`.
 
     Args:
-        reading: answers questions about telemetry.
+        reading: answers questions about telemetry, each tenant's its own.
         access: establishes who asks.
-        live: tells of new samples.
+        live: tells that there are new samples.
         routers: more routes, of enrolment and of the console; each declares its permission with `requires`.
         static: folder served to anybody below /static.
         metrics_hosts: addresses that may read /metrics without a key.

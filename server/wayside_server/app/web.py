@@ -23,8 +23,10 @@ from wayside_server.console.render import error_page
 from wayside_server.errors import ConfigError
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
+from wayside_server.storage.database import new_pool
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
+from wayside_server.storage.roles import AS_APP
 
 log = structlog.get_logger(__name__)
 
@@ -41,18 +43,21 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
     router = enrolment.enrolment_router(
         storage.enrolments(home, settings), authority, storage.identity, broker, utc_now
     )
-    reading, keys = PostgresReading(storage.pool, storage.conninfo), storage.keys()
-    web = create_app(
-        reading=reading,
-        access=keys,
-        live=PostgresLive(storage.pool, storage.conninfo),
-        routers=[router, console_router(reading, keys)],
-        static=STATIC,
-        metrics_hosts=settings.api.metrics_from,
-        registry=_every_role(),
-        error_page=error_page,
-    )
-    await _serve(web, home, settings)
+    keys = storage.keys()
+    # Who asks is established before it is known for which tenant, so identity has connections of its own.
+    async with new_pool(storage.conninfo, options=AS_APP) as answering:
+        reading = PostgresReading(answering, storage.conninfo, storage.pool)
+        web = create_app(
+            reading=reading,
+            access=keys,
+            live=PostgresLive(storage.conninfo),
+            routers=[router, console_router(reading, keys)],
+            static=STATIC,
+            metrics_hosts=settings.api.metrics_from,
+            registry=_every_role(),
+            error_page=error_page,
+        )
+        await _serve(web, home, settings)
 
 
 def _every_role() -> CollectorRegistry:
