@@ -12,6 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 import wayside_server
 from wayside_server.api.enrolment import enrolment_router
 from wayside_server.api.service import DESCRIPTION, create_app
+from wayside_server.api.tenants import tenants_router
 from wayside_server.domain.refusals import MEANINGS
 
 _STATUS_FIXES = {
@@ -19,6 +20,7 @@ _STATUS_FIXES = {
     "401": "Send a good key, or a good token.",
     "403": "Send the request from a program, or from a page of the server itself.",
     "404": "Look it up in the listing above it.",
+    "409": "Choose another name.",
     "413": "Send less.",
     "422": "The detail names the parameter and what it takes.",
     "429": "Wait as long as `Retry-After` says.",
@@ -37,7 +39,9 @@ def openapi() -> dict[str, Any]:
     """The OpenAPI document of the whole service; what answers the questions is not needed for it."""
     nothing: Any = None
     router = enrolment_router(nothing, nothing, nothing, nothing, nothing)
-    return create_app(reading=nothing, access=nothing, live=nothing, routers=[router]).openapi()
+    return create_app(
+        reading=nothing, access=nothing, live=nothing, routers=[router, tenants_router(nothing)]
+    ).openapi()
 
 
 def rest(note: str) -> str:

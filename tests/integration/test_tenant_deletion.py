@@ -164,7 +164,7 @@ async def test_tenants_are_listed_with_what_they_have(pool: Pool, tenants: Tenan
     await tenants.limit("birch", Quota(devices=5), actor="test")
     birch, default = await tenants.every()
     assert (default.name, default.usage.devices, default.quota) == ("default", 0, Quota())
-    assert (birch.id, birch.title, birch.quota) == (own.id, "Birch", Quota(devices=5))
+    assert (birch.id, birch.title, birch.quota) == (own.id, "all of birch", Quota(devices=5))
     assert (birch.usage.devices, birch.usage.series, birch.usage.samples) == (1, 2, 23)
     assert trail.acts[-1].detail == {"devices": 5, "series": None, "samples": None}
     for name, reason in (("Birch", "does not match"), ("birch", "already"), ("x", "does not match")):

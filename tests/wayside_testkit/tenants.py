@@ -60,6 +60,7 @@ async def inhabit(pool: Pool, tenant_id: int, mark: str, number: int) -> Inhabit
             " VALUES (%s, 'run', 1, 30, 'agent', %s, '{}')",
             [device, f"line of {mark}"],
         )
+        await conn.execute("UPDATE tenant SET name = %s, title = %s WHERE id = %s", [mark, f"all of {mark}", tenant_id])
         await conn.execute("INSERT INTO device_group (tenant_id, name) VALUES (%s, %s)", [tenant_id, f"{mark}-group"])
         await conn.execute(
             "INSERT INTO tenant_refusal VALUES (%s, 'api_key', '2026-03-01', 3, '2026-03-01', %s)",

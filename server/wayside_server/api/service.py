@@ -18,6 +18,7 @@ from wayside_server.api.middleware import HeadAsGet, Mishaps, SecurityHeaders
 from wayside_server.api.problems import ErrorPage, install_problems
 from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.telemetry import telemetry_router
+from wayside_server.api.tenants import usage_router
 from wayside_server.api.watch import watch_router
 from wayside_server.domain.access import Access, Permission, requires
 from wayside_server.domain.live import Live
@@ -63,7 +64,13 @@ def create_app(
             yield
             listening.cancel()
 
-    own = [devices_router(reading), telemetry_router(reading), live_router(reading, live), watch_router(reading)]
+    own = [
+        devices_router(reading),
+        telemetry_router(reading),
+        live_router(reading, live),
+        watch_router(reading),
+        usage_router(reading),
+    ]
     every = [*own, health_router(reading, registry), _schema_router(), *routers]
     undeclared = undeclared_routes(every)
     if undeclared:

@@ -15,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from wayside_server.api import enrolment
 from wayside_server.api.service import create_app
+from wayside_server.api.tenants import tenants_router
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
 from wayside_server.config import ServerSettings
@@ -51,7 +52,7 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
             reading=reading,
             access=keys,
             live=PostgresLive(storage.conninfo),
-            routers=[router, console_router(reading, keys)],
+            routers=[router, tenants_router(storage.tenants()), console_router(reading, keys)],
             static=STATIC,
             metrics_hosts=settings.api.metrics_from,
             registry=_every_role(),

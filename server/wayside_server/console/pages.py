@@ -11,6 +11,7 @@ from wayside_server.console.listings import LAST_ID, add_listings, add_log
 from wayside_server.console.render import csrf_token, page
 from wayside_server.domain.access import SESSION_COOKIE, Access, Permission, Session, requires
 from wayside_server.domain.reading import Reading, TenantReading
+from wayside_server.domain.tenants import shares
 from wayside_server.errors import NotFoundError, UnauthorizedError
 
 STATIC = Path(__file__).parent / "static"
@@ -133,6 +134,11 @@ def _add_pages(router: APIRouter, reading: Reading) -> None:
         own = reading.within(request.state.principal)
         device = await own.device(name)
         return page(request, "device_now.html", device=device, **await device_now(own, name, series))
+
+    @router.get("/usage")
+    @requires(Permission.READ)
+    async def show_usage(request: Request) -> Response:
+        return page(request, "usage.html", tenant=await reading.within(request.state.principal).usage(), shares=shares)
 
     @router.get("/docs")
     @requires(Permission.READ)

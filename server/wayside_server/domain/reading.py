@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 
 from wayside_server.domain.access import Principal
 from wayside_server.domain.account import Account
+from wayside_server.domain.tenants import Tenant
 from wayside_shared.quality import Quality
 
 JsonValue: TypeAlias = "float | int | bool | str | list[JsonValue] | dict[str, JsonValue] | None"
@@ -318,6 +319,9 @@ class TenantReading(Protocol):
 
     async def dead_letter(self, device: str, letter_id: int) -> bytes:
         """The bytes of one refused message."""
+
+    async def usage(self) -> Tenant:
+        """The tenant itself, with what it has and may have; NotFoundError within none."""
 
 
 class Reading(Protocol):

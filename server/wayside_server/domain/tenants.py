@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+MOST = 1 << 53
+"""No quota is larger: JSON readers take greater integers for floats."""
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{1,62}$"
-TENANT_OVER_SERIES = "too many series of a tenant"
-TENANT_OVER_SAMPLES = "too many samples of a tenant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +53,13 @@ class Tenant:
     closed_at: datetime | None
     quota: Quota
     usage: Usage
+
+
+def shares(tenant: Tenant) -> list[tuple[str, int, int | None]]:
+    """What it is called, how many of it `tenant` has, and may have."""
+    usage, quota = tenant.usage, tenant.quota
+    return [
+        ("devices", usage.devices, quota.devices),
+        ("series", usage.series, quota.series),
+        ("samples", usage.samples, quota.samples),
+    ]

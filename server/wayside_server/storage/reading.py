@@ -30,15 +30,17 @@ from wayside_server.domain.reading import (
     Sample,
     Series,
 )
+from wayside_server.domain.tenants import Tenant
 from wayside_server.errors import ConfigError, NotFoundError, StorageError
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.export import export
 from wayside_server.storage.schema import pending
 from wayside_server.storage.scope import NO_TIMEOUT, STATEMENT_TIMEOUT, Scope
 from wayside_server.storage.statements import load_statements
+from wayside_server.storage.tenants import tenant_of
 from wayside_shared.quality import FIRST_ABSENT, Quality
 
-_SQL = load_statements("reading")
+_SQL = {**load_statements("reading"), "usage": load_statements("tenants")["list"]}
 _AGGREGATES = load_statements("aggregate")
 
 LIVE_PAGE = 200
@@ -195,6 +197,12 @@ class PostgresTenantReading:
         device_id = None if device is None else (await self.device(device)).id
         rows = await self._rows("incidents", {"device_id": device_id, "before_id": before_id, "limit": limit})
         return [Incident(**row) for row in rows]
+
+    async def usage(self) -> Tenant:
+        rows = await self._rows("usage", {"name": None})
+        if not rows:
+            raise NotFoundError("whoever acts within no tenant has no usage; ask for the list of tenants")
+        return tenant_of(rows[0])
 
     async def _rows(self, statement: str, values: Mapping[str, Any], *, by_index: bool = False) -> list[DictRow]:
         async with self._snapshot(by_index=by_index) as cursor:

@@ -79,8 +79,8 @@ CREATE TABLE tenant_refusal (
 );
 
 ALTER TABLE tenant
-    ADD COLUMN max_devices integer CHECK (max_devices >= 0),
-    ADD COLUMN max_series  integer CHECK (max_series >= 0),
+    ADD COLUMN max_devices bigint CHECK (max_devices >= 0),
+    ADD COLUMN max_series  bigint CHECK (max_series >= 0),
     ADD COLUMN max_samples bigint CHECK (max_samples >= 0),
     ADD COLUMN closed_at   timestamptz;
 COMMENT ON COLUMN tenant.max_devices IS 'null sets no limit, here and for series and stored samples';
