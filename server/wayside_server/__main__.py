@@ -136,7 +136,7 @@ def _delete_tenant(options: argparse.Namespace) -> None:
             rows[step.table] = step.rows
             print(f"\r{step.table}: {step.rows:,} rows", end="\x1b[K", file=sys.stderr, flush=True)
         print(file=sys.stderr)
-        print(f"tenant {options.name} is deleted, {sum(rows.values()):,} rows; none is left in {len(rows)} tables")
+        print(f"tenant {options.name} is deleted, {sum(rows.values()):,} rows; none is left")
 
     _with_storage(options, delete)
 
