@@ -231,3 +231,13 @@ async def test_whatever_is_stored_each_tenant_reads_exactly_its_own(
             assert sorted((row["series"], row["value"]) for row in json.loads(document)) == expected
         newer = await reading.newer(dict.fromkeys(every, to_us(START) - 1))
         assert len(newer) == sum(len(expected) for expected in devices.values())
+
+
+async def test_a_misused_key_is_told_to_the_tenant_whose_it_is(two: list[Asking], keys: Keys) -> None:
+    (birch,) = [asking for asking in two if asking.own.mark == "birch"]
+    key = birch.client.headers["authorization"].removeprefix("Bearer ")
+    wrong = await birch.client.get("/api/v1/devices", headers={"Authorization": f"Bearer {key[:-1]}!"})
+    assert wrong.status_code == 401
+    told = [(await asking.client.get("/api/v1/refusals")).json()["refusals"] for asking in two]
+    prefix = key.split("_")[1]
+    assert [any(prefix in refusal["last_detail"] for refusal in refusals) for refusals in told] == [False, True]
