@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,6 +16,7 @@ from wayside_server.errors import ConfigError
 from wayside_server.storage.database import Connection, Pool, connection
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.roles import APP_ROLE, AS_APP, ensure_app_role
+from wayside_server.storage.schema import migrate, read_migrations
 from wayside_testkit.batches import Device, column, received
 from wayside_testkit.telemetry import add_device, add_series, add_tenant, at, reading_of
 from wayside_testkit.tenants import SAMPLES, Inhabited, inhabit
@@ -212,6 +214,38 @@ async def test_a_program_of_the_release_before_gives_rows_to_the_right_tenant(po
             )
         found = await _rows(conn, "SELECT tenant_id FROM series UNION ALL SELECT tenant_id FROM incident")
         assert found == [(other,), (other,)]
+
+
+async def test_what_was_there_before_gets_the_tenant_of_its_device(empty_database: str, tmp_path: Path) -> None:
+    for migration in read_migrations():
+        if migration.number < 9:
+            (tmp_path / migration.name).write_text(migration.text)
+    await migrate(empty_database, folder=tmp_path)
+    statements = (
+        "INSERT INTO tenant (name, title) VALUES ('other', 'Other')",
+        "INSERT INTO device (name, tenant_id) VALUES ('amber-1', 1), ('birch-1', 2)",
+        "INSERT INTO series (device_id, name, unit) SELECT id, 'a', '1' FROM device",
+        "INSERT INTO stream (device_id, epoch, first_seq, contiguous_upto, max_seq)"
+        " SELECT id, substr(sha256(name::bytea), 1, 16), 1, 1, 1 FROM device",
+        "INSERT INTO incident (device_id, kind, detail) SELECT id, 'k', 'd' FROM device",
+        "INSERT INTO incident (kind, detail) VALUES ('k', 'd')",
+        "INSERT INTO dead_letter (device, topic, code, detail) SELECT name, 't', 'c', 'd' FROM device",
+        "INSERT INTO dead_letter (device, topic, code, detail) VALUES ('nobody-1', 't', 'c', 'd')",
+        "INSERT INTO device_log (device_id, run, number, level, module, text, data)"
+        " SELECT id, 'r', 1, 30, 'm', 't', '{}' FROM device",
+    )
+    async with await psycopg.AsyncConnection.connect(empty_database, autocommit=True) as conn:
+        for statement in statements:
+            await conn.execute(statement.encode())
+        await migrate(empty_database)
+        for table in ("series", "stream", "device_log"):
+            wrong = (
+                f"SELECT count(*) FROM {table} t JOIN device d ON d.id = t.device_id WHERE t.tenant_id <> d.tenant_id"
+            )
+            assert await _rows(conn, wrong) == [(0,)], table
+        letters = await _rows(conn, "SELECT device, tenant_id FROM dead_letter ORDER BY device")
+        assert letters == [("amber-1", 1), ("birch-1", 2), ("nobody-1", 1)]
+        assert await _rows(conn, "SELECT tenant_id FROM incident ORDER BY device_id") == [(1,), (2,), (None,)]
 
 
 @pytest.fixture

@@ -1,6 +1,10 @@
 -- Tenants are kept apart by the database: docs/decisions/0019 has the why. `wayside_app`, the role that answers for a
 -- tenant, is made by the migration runner, for roles belong to the whole cluster.
 
+-- Every ingest transaction begins with devices: one that has begun is waited for here, a later one waits here, and none
+-- can stand in the way further down.
+LOCK TABLE device IN ACCESS EXCLUSIVE MODE;
+
 CREATE FUNCTION current_tenant() RETURNS integer LANGUAGE sql STABLE PARALLEL SAFE
 AS $$ SELECT nullif(current_setting('wayside.tenant', true), '')::integer $$;
 COMMENT ON FUNCTION current_tenant() IS 'whose rows this transaction may see; null, and so none, unless it says so with SET LOCAL wayside.tenant';
