@@ -241,3 +241,15 @@ async def test_a_misused_key_is_told_to_the_tenant_whose_it_is(two: list[Asking]
     told = [(await asking.client.get("/api/v1/refusals")).json()["refusals"] for asking in two]
     prefix = key.split("_")[1]
     assert [any(prefix in refusal["last_detail"] for refusal in refusals) for refusals in told] == [False, True]
+
+
+async def test_what_the_broker_refuses_a_device_is_told_to_its_tenant(pool: Pool, two: list[Asking]) -> None:
+    store = PostgresIngest(pool, "test", DeviceLimits())
+    for device in ("birch-1", "stranger-1", None):
+        for _ in range(2):
+            await store.count_refusals("broker: foreign topic", 3, f"told of {device}", device)
+    told = []
+    for asking in two:
+        found = (await asking.client.get("/api/v1/refusals")).json()["refusals"]
+        told.append([(each["count"], each["last_detail"]) for each in found if "foreign" in each["kind"]])
+    assert told == [[(12, "told of None")], [(6, "told of birch-1")]]

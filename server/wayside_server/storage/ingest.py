@@ -83,9 +83,9 @@ class PostgresIngest:
             self._partitions = Partitions()
             raise
 
-    async def count_refusals(self, kind: str, count: int, detail: str) -> None:
+    async def count_refusals(self, kind: str, count: int, detail: str, device: str | None) -> None:
         """Enter refusals of the broker (see the Protocol)."""
-        row = {"kind": kind, "count": count, "detail": printable(detail)}
+        row = {"kind": kind, "count": count, "detail": printable(detail), "device": device}
         async with connection(self._pool) as conn:
             await conn.execute(_SQL["count_refusals"], row)
 
