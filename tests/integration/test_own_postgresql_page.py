@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from wayside_server.domain.limits import DeviceLimits
+from wayside_server.errors import ConfigError
 from wayside_server.storage.database import open_pool
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.roles import APP_ROLE as APP
@@ -74,3 +75,14 @@ async def test_the_role_of_the_page_is_bound_by_policies_and_can_be_dumped(owned
         assert not await other.devices(after="", search="", limit=9)
     # What pg_dump --enable-row-security does for each table.
     assert _run(owned, "SET row_security = on;\nSELECT count(*) FROM device") == [(1,)]
+
+
+async def test_a_role_that_may_not_become_the_other_is_told_what_to_have_typed(
+    owned: str, postgres_server: str
+) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(owned)["user"]
+    _run(postgres_server, f"REVOKE {APP} FROM {name}")
+    with pytest.raises(ConfigError, match=f'let a superuser type: GRANT {APP} TO "{name}";$'):
+        await migrate(owned)
+    _run(postgres_server, f"GRANT {APP} TO {name}")
+    assert await migrate(owned)

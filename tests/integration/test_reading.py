@@ -4,8 +4,8 @@ import pytest
 
 from wayside_server.domain.moments import to_us
 from wayside_server.domain.reading import DEAD_LETTER_HEAD_BYTES, Aggregation, HistoryQuery, Place, Sample
-from wayside_server.errors import NotFoundError
-from wayside_server.storage.database import Pool
+from wayside_server.errors import NotFoundError, StorageError
+from wayside_server.storage.database import Pool, new_pool, open_pool
 from wayside_server.storage.reading import PostgresReading, PostgresTenantReading
 from wayside_testkit.telemetry import START, Value, add_dead_letter, add_device, add_series, add_stream, at, reading_of
 
@@ -157,3 +157,11 @@ async def test_dead_letters_are_listed_newest_first_and_returned_byte_for_byte(
 
 async def test_a_current_schema_is_ready(pool: Pool, database: str) -> None:
     await PostgresReading(pool, database).check()
+
+
+async def test_before_the_first_migration_it_is_said_what_is_missing(empty_database: str) -> None:
+    # A connection of the role is not to be had yet.
+    app = new_pool(empty_database, options="-c role=not_made_yet")
+    async with open_pool(empty_database) as installation:
+        with pytest.raises(StorageError, match=r"\d+ migrations are missing; type: wayside-server migrate"):
+            await PostgresReading(app, empty_database, installation).check()
