@@ -13,6 +13,7 @@ import wayside_server
 from wayside_server.api.audit import audit_router
 from wayside_server.api.enrolment import enrolment_router
 from wayside_server.api.service import DESCRIPTION, create_app
+from wayside_server.api.tenants import tenants_router
 from wayside_server.domain.refusals import MEANINGS
 
 _STATUS_FIXES = {
@@ -20,6 +21,7 @@ _STATUS_FIXES = {
     "401": "Send a good key, or a good token.",
     "403": "Send the request from a program, or from a page of the server itself.",
     "404": "Look it up in the listing above it.",
+    "409": "Choose another name.",
     "413": "Send less.",
     "422": "The detail names the parameter and what it takes.",
     "429": "Wait as long as `Retry-After` says.",
@@ -38,7 +40,8 @@ def openapi() -> dict[str, Any]:
     """The OpenAPI document of the whole service; what answers the questions is not needed for it."""
     nothing: Any = None
     router = enrolment_router(nothing, nothing, nothing, nothing, nothing)
-    return create_app(reading=nothing, access=nothing, live=nothing, routers=[router, audit_router(nothing)]).openapi()
+    routers = [router, audit_router(nothing), tenants_router(nothing)]
+    return create_app(reading=nothing, access=nothing, live=nothing, routers=routers).openapi()
 
 
 def rest(note: str) -> str:

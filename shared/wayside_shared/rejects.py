@@ -21,6 +21,7 @@ class RejectCode(Enum):
     STORAGE_REFUSED = "storage_refused"
     TOO_MANY_SERIES = "too_many_series"
     TOO_MANY_EPOCHS = "too_many_epochs"
+    TENANT_FULL = "tenant_full"
 
     @property
     def meaning(self) -> str:
@@ -42,8 +43,9 @@ _REJECT_MEANINGS = {
     RejectCode.TIME_OUT_OF_RANGE: "a time lies outside the years 2000 to 2099",
     RejectCode.SEQ_REUSE: "the sequence number was used before for other content",
     RejectCode.STORAGE_REFUSED: "the database refuses the batch, alone and repeatedly",
-    RejectCode.TOO_MANY_SERIES: "the device has as many series as the server lets one have",
+    RejectCode.TOO_MANY_SERIES: "the device, or its tenant, has as many series as it may have",
     RejectCode.TOO_MANY_EPOCHS: "the device has begun as many epochs as the server lets one begin",
+    RejectCode.TENANT_FULL: "the tenant of the device has stored as many samples as it may",
 }
 
 

@@ -10,10 +10,10 @@ from typing import Any, LiteralString
 from board.guest.system import GATEWAY
 from wayside_server.domain.account import Account
 from wayside_server.storage.database import Pool
-from wayside_server.storage.reading import PostgresReading
 from wayside_testkit.broker import Broker, running_broker
 from wayside_testkit.credentials import HOSTS, CredentialsFactory
 from wayside_testkit.delivery import server_side
+from wayside_testkit.telemetry import reading_of
 
 _LEDGER = (
     "SELECT encode(s.epoch, 'hex'), b.seq, b.n, b.outcome FROM ingest_batch b JOIN stream s ON s.id = b.stream_id"
@@ -65,7 +65,7 @@ class Office:
 
     async def account(self, device: str) -> Account:
         """What the server says of the board's samples, with its rows counted."""
-        return await PostgresReading(self._pool, "").account(device, verify=True)
+        return await reading_of(self._pool, "").account(device, verify=True)
 
     async def outcomes(self, device: str) -> dict[Accepted, str]:
         """What became of every batch of the board that the server knows of."""

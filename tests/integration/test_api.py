@@ -39,7 +39,7 @@ def app(pool: Pool, database: str, keys: Keys) -> FastAPI:
     registry = CollectorRegistry()
     Counter("wayside_something", "For the test.", registry=registry).inc()
     return create_app(
-        reading=PostgresReading(pool, database), access=keys, live=PostgresLive(pool, database), registry=registry
+        reading=PostgresReading(pool, database), access=keys, live=PostgresLive(database), registry=registry
     )
 
 
@@ -237,9 +237,7 @@ async def test_a_route_without_a_declared_permission_stops_the_start(pool: Pool,
     router = APIRouter()
     router.add_api_route("/open", lambda: "all")
     with pytest.raises(RuntimeError, match="without a declared permission: /open"):
-        create_app(
-            reading=PostgresReading(pool, database), access=keys, live=PostgresLive(pool, database), routers=[router]
-        )
+        create_app(reading=PostgresReading(pool, database), access=keys, live=PostgresLive(database), routers=[router])
 
 
 async def test_metrics_are_shown_with_a_key_and_the_schema_names_every_route(client: httpx.AsyncClient) -> None:
@@ -265,7 +263,7 @@ async def test_who_asks_too_often_waits_and_costs_the_others_nothing(pool: Pool,
     app = create_app(
         reading=PostgresReading(pool, database),
         access=keys,
-        live=PostgresLive(pool, database),
+        live=PostgresLive(database),
         rates=Rates(RateLimits(key=1.0, tenant=1.5, address=1000.0), lambda: times[0]),
     )
     hasty, patient = [{"Authorization": f"Bearer {await keys.create(name)}"} for name in ("hasty", "patient")]
@@ -395,7 +393,7 @@ async def test_a_failure_that_nobody_expected_is_told_like_others_and_found_in_t
 ) -> None:
     await _telemetry(pool)
     async with connection(pool) as conn:
-        await conn.execute("DROP TABLE latest")
+        await conn.execute("DROP TABLE latest CASCADE")
     key = await keys.create("test")
     with capture_logs() as lines:
         async with serve(app) as base, httpx.AsyncClient(base_url=base) as client:

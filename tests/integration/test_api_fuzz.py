@@ -99,7 +99,7 @@ async def service(pool: Pool, database: str, credentials: CredentialsFactory) ->
     app = create_app(
         reading=PostgresReading(pool, database),
         access=keys,
-        live=PostgresLive(pool, database),
+        live=PostgresLive(database),
         routers=[enrolment_router(enrolments, credentials.authority, identity, broker, now)],
         rates=Rates(RateLimits(address=1e6, key=1e6, tenant=1e6), time.monotonic),
     )

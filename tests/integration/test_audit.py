@@ -220,7 +220,7 @@ async def client(
     app = create_app(
         reading=PostgresReading(pool, database),
         access=somebody,  # type: ignore[arg-type]
-        live=PostgresLive(pool, database),
+        live=PostgresLive(database),
         routers=[audit_router(audit), audit_pages(audit)],
     )
     headers = {"Authorization": "Bearer ada"}

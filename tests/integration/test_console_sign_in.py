@@ -30,7 +30,7 @@ async def browser(pool: Pool, database: str, keys: Keys) -> AsyncIterator[httpx.
     app = create_app(
         reading=reading,
         access=keys,
-        live=PostgresLive(pool, database),
+        live=PostgresLive(database),
         routers=[console_router(reading, keys)],
         static=STATIC,
         error_page=error_page,

@@ -23,7 +23,7 @@ from wayside_server.errors import NotFoundError
 from wayside_server.storage.admission import KnownSeries
 from wayside_server.storage.database import Pool
 from wayside_server.storage.ingest import PostgresIngest
-from wayside_server.storage.reading import PostgresReading
+from wayside_server.storage.reading import PostgresTenantReading
 from wayside_server.storage.schema import migrate, read_migrations
 from wayside_shared.batch import Counters, Drop
 from wayside_shared.plain import JSON_TYPE
@@ -31,6 +31,7 @@ from wayside_shared.rejects import DropReason, RejectCode
 from wayside_shared.session import DeviceHello, encode_device_hello
 from wayside_shared.topics import Channel
 from wayside_testkit.batches import BOOT, CLOCK, Device, column, received
+from wayside_testkit.telemetry import reading_of
 
 pytest_plugins = ["wayside_testkit.postgres"]
 
@@ -43,8 +44,8 @@ def store(pool: Pool) -> PostgresIngest:
 
 
 @pytest.fixture
-def reading(pool: Pool, database: str) -> PostgresReading:
-    return PostgresReading(pool, database)
+def reading(pool: Pool, database: str) -> PostgresTenantReading:
+    return reading_of(pool, database)
 
 
 async def query(pool: Pool, sql: str) -> list[Any]:
@@ -80,7 +81,7 @@ def hello(counters: Counters | None, *, of: bytes = b"epoch-one-------", acked_u
 
 
 async def test_a_batch_that_would_make_too_many_series_is_refused(
-    store: PostgresIngest, pool: Pool, reading: PostgresReading
+    store: PostgresIngest, pool: Pool, reading: PostgresTenantReading
 ) -> None:
     device = Device()
     three = device.item(*(column(name, [1.0, 2.0]) for name in "abc"))
@@ -110,7 +111,7 @@ async def test_units_and_other_devices_have_series_of_their_own(store: PostgresI
 
 
 async def test_plain_samples_over_the_limit_are_a_dead_letter(
-    store: PostgresIngest, pool: Pool, reading: PostgresReading
+    store: PostgresIngest, pool: Pool, reading: PostgresTenantReading
 ) -> None:
     names = received("esp-1", b'{"values":{"a":1,"b":2,"c":3,"d":4}}', JSON_TYPE)
     settlement = await store.settle([names, received("esp-1", b'{"values":{"a":1}}', JSON_TYPE)])
@@ -132,7 +133,7 @@ def test_of_the_series_met_only_the_last_are_kept() -> None:
 
 
 async def test_batches_of_too_many_epochs_are_refused_and_counted(
-    store: PostgresIngest, pool: Pool, reading: PostgresReading
+    store: PostgresIngest, pool: Pool, reading: PostgresTenantReading
 ) -> None:
     settlements = [
         await store.settle([hello(None, of=epoch(i)), Device(epoch=epoch(i)).item(column("t", [1.0, 2.0]))])
@@ -171,7 +172,9 @@ async def test_an_incident_that_repeats_is_counted_in_its_row(store: PostgresIng
     assert _incidents_counted() == before, "the store tells, the service counts"
 
 
-async def test_an_incident_that_repeats_is_the_newest_again(store: PostgresIngest, reading: PostgresReading) -> None:
+async def test_an_incident_that_repeats_is_the_newest_again(
+    store: PostgresIngest, reading: PostgresTenantReading
+) -> None:
     await store.settle([Device().item(column("t", [1.0]))])
     restored, lie = hello(Counters(1, 0, 1, 0)), hello(Counters(9, 0, 10, 0))
     for item in (restored, lie, restored):
@@ -188,7 +191,7 @@ def _incidents_counted() -> float:
 
 
 async def test_beyond_the_quota_of_bytes_only_the_record_is_kept(
-    store: PostgresIngest, pool: Pool, reading: PostgresReading
+    store: PostgresIngest, pool: Pool, reading: PostgresTenantReading
 ) -> None:
     await store.settle([received("boiler-7", b"\xff" * 15)])
     await store.settle([received("boiler-7", b"\xfe" * 15)])
@@ -203,7 +206,7 @@ async def test_beyond_the_quota_of_bytes_only_the_record_is_kept(
 
 
 async def test_beyond_the_quota_of_rows_messages_are_counted_by_code(
-    store: PostgresIngest, pool: Pool, reading: PostgresReading
+    store: PostgresIngest, pool: Pool, reading: PostgresTenantReading
 ) -> None:
     for start in range(0, 200, 50):
         await store.settle([received("boiler-7", b"\xff%d" % i) for i in range(start, start + 50)])
@@ -217,14 +220,18 @@ async def test_beyond_the_quota_of_rows_messages_are_counted_by_code(
     assert len(await reading.dead_letters("boiler-8", before_id=1 << 60, limit=9)) == 1
 
 
-async def test_the_same_message_again_is_counted_in_its_letter(store: PostgresIngest, reading: PostgresReading) -> None:
+async def test_the_same_message_again_is_counted_in_its_letter(
+    store: PostgresIngest, reading: PostgresTenantReading
+) -> None:
     for _ in range(3):
         await store.settle([received("boiler-7", b"\xff")] * 2)
     ((letter),) = await reading.dead_letters("boiler-7", before_id=99, limit=9)
     assert (letter.count, letter.kept, letter.last_at > letter.received_at) == (6, True, True)
 
 
-async def test_the_same_bytes_of_another_content_type_are_another_letter(pool: Pool, reading: PostgresReading) -> None:
+async def test_the_same_bytes_of_another_content_type_are_another_letter(
+    pool: Pool, reading: PostgresTenantReading
+) -> None:
     store = PostgresIngest(pool, "test", DeviceLimits())
     types = ["text/plain", "text/" + "x" * 60_000, "text/\0plain"]
     for _ in range(2):
@@ -246,7 +253,7 @@ async def test_the_same_bytes_of_another_content_type_are_another_letter(pool: P
     ],
 )
 async def test_a_report_that_cannot_be_true_changes_no_account(
-    store: PostgresIngest, pool: Pool, reading: PostgresReading, counters: Counters
+    store: PostgresIngest, pool: Pool, reading: PostgresTenantReading, counters: Counters
 ) -> None:
     await store.settle([Device().item(column("t", [1.0, 2.0]))])
     before = await reading.account("boiler-7")
@@ -257,7 +264,7 @@ async def test_a_report_that_cannot_be_true_changes_no_account(
 
 
 async def test_samples_in_a_batch_with_lying_counters_are_stored_and_the_lie_is_not(
-    store: PostgresIngest, pool: Pool, reading: PostgresReading
+    store: PostgresIngest, pool: Pool, reading: PostgresTenantReading
 ) -> None:
     item = Device().item(column("t", [1.0, 2.0]))
     lie = replace(item.envelope, before=10**18, counters=Counters(10**18, 10**18, 10**18, 10**18))  # type: ignore[union-attr]
@@ -267,12 +274,12 @@ async def test_samples_in_a_batch_with_lying_counters_are_stored_and_the_lie_is_
     assert await incidents(pool) == {IMPOSSIBLE_COUNTERS: 2}
 
 
-async def test_a_full_outbox_is_believed(store: PostgresIngest, reading: PostgresReading) -> None:
+async def test_a_full_outbox_is_believed(store: PostgresIngest, reading: PostgresTenantReading) -> None:
     await store.settle([hello(Counters(70, 1_000_000, 1, 0))])
     assert (await reading.account("boiler-7")).pending == 1_000_000
 
 
-async def test_sessions_that_run_at_once_keep_the_limits_together(pool: Pool, reading: PostgresReading) -> None:
+async def test_sessions_that_run_at_once_keep_the_limits_together(pool: Pool, reading: PostgresTenantReading) -> None:
     """Two sessions hold messages of the same devices, in other orders; neither waits for the other for ever."""
     limits = DeviceLimits(series=5, epochs=7)
     stores = [PostgresIngest(pool, "test", limits) for _ in range(2)]

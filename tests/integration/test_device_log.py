@@ -19,7 +19,7 @@ from wayside_server.storage.database import Pool
 from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.live import PostgresLive
-from wayside_server.storage.reading import PostgresReading
+from wayside_server.storage.reading import PostgresReading, PostgresTenantReading
 from wayside_shared.device_log import LogLine, encode_log
 from wayside_shared.rejects import RejectCode
 from wayside_shared.topics import Channel
@@ -28,6 +28,7 @@ from wayside_testkit.batches import received
 from wayside_testkit.broker import Broker
 from wayside_testkit.credentials import CredentialsFactory
 from wayside_testkit.delivery import server_side
+from wayside_testkit.telemetry import reading_of
 
 pytest_plugins = ["wayside_testkit.postgres", "wayside_testkit.broker", "wayside_testkit.credentials"]
 
@@ -46,16 +47,15 @@ def sent(said: Sequence[LogLine], device: str = "boiler-7") -> Item:
 
 
 @pytest.fixture
-def reading(pool: Pool, database: str) -> PostgresReading:
-    return PostgresReading(pool, database)
+def reading(pool: Pool, database: str) -> PostgresTenantReading:
+    return reading_of(pool, database)
 
 
 @pytest.fixture
-async def client(pool: Pool, database: str, reading: PostgresReading) -> AsyncIterator[httpx.AsyncClient]:
+async def client(pool: Pool, database: str) -> AsyncIterator[httpx.AsyncClient]:
     keys = Keys(PostgresIdentity(pool), lambda: datetime.now(UTC))
-    app = create_app(
-        reading=reading, access=keys, live=PostgresLive(pool, database), routers=[console_router(reading, keys)]
-    )
+    reading = PostgresReading(pool, database)
+    app = create_app(reading=reading, access=keys, live=PostgresLive(database), routers=[console_router(reading, keys)])
     headers = {"Authorization": f"Bearer {await keys.create('test')}"}
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="https://wayside.example", headers=headers
@@ -63,7 +63,7 @@ async def client(pool: Pool, database: str, reading: PostgresReading) -> AsyncIt
         yield opened
 
 
-async def test_a_line_counts_once_and_the_oldest_make_room(pool: Pool, reading: PostgresReading) -> None:
+async def test_a_line_counts_once_and_the_oldest_make_room(pool: Pool, reading: PostgresTenantReading) -> None:
     store = PostgresIngest(pool, "test", DeviceLimits(log_lines=10))
     await store.settle(
         [sent(lines(range(1, 9))), sent(lines(range(5, 13))), sent(lines([1], level="error"), "other-1")]
@@ -97,7 +97,7 @@ async def test_a_line_counts_once_and_the_oldest_make_room(pool: Pool, reading: 
     ],
 )
 async def test_a_hostile_log_is_a_dead_letter(
-    pool: Pool, reading: PostgresReading, payload: bytes, code: RejectCode
+    pool: Pool, reading: PostgresTenantReading, payload: bytes, code: RejectCode
 ) -> None:
     item = received("boiler-7", payload, channel=Channel.LOG)
     assert isinstance(item, Garbage)
@@ -138,7 +138,7 @@ async def test_the_api_gives_pages_from_a_level_on(pool: Pool, client: httpx.Asy
 
 
 async def test_a_running_agents_warnings_reach_the_server_through_an_outage(
-    tmp_path: Path, broker: Broker, credentials: CredentialsFactory, pool: Pool, reading: PostgresReading
+    tmp_path: Path, broker: Broker, credentials: CredentialsFactory, pool: Pool, reading: PostgresTenantReading
 ) -> None:
     broker.stop()
     more = TRUSTED + outbox_table(tmp_path / "outbox.db") + '[log]\nsend = "warning"\n'
@@ -160,7 +160,7 @@ async def test_a_running_agents_warnings_reach_the_server_through_an_outage(
     assert abs((datetime.now(UTC) - line.at).total_seconds()) < 120
 
 
-async def lines_of(reading: PostgresReading) -> Sequence[Any]:
+async def lines_of(reading: PostgresTenantReading) -> Sequence[Any]:
     """What there is of the device's log; nothing before the server knows the device."""
     names = [device.name for device in await reading.devices(after="", search="", limit=5)]
     return await reading.log(names[0], level=10, before_id=LAST, limit=100) if names else []

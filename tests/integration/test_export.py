@@ -12,9 +12,9 @@ from wayside_server.domain.moments import to_us
 from wayside_server.domain.reading import ExportQuery, Format, Shape
 from wayside_server.errors import NotFoundError
 from wayside_server.storage.database import Pool, connection
-from wayside_server.storage.reading import PostgresReading
+from wayside_server.storage.reading import PostgresTenantReading
 from wayside_shared.quality import Quality
-from wayside_testkit.telemetry import START, add_device, add_qualities, add_series, at
+from wayside_testkit.telemetry import START, add_device, add_qualities, add_series, at, reading_of
 
 ALL = (to_us(START) - 10**15, to_us(START) + 10**15)
 NASTY = [
@@ -36,11 +36,11 @@ NASTY = [
 
 
 @pytest.fixture
-def reading(pool: Pool, database: str) -> PostgresReading:
-    return PostgresReading(pool, database)
+def reading(pool: Pool, database: str) -> PostgresTenantReading:
+    return reading_of(pool, database)
 
 
-async def _export(reading: PostgresReading, kind: Format, shape: Shape, *series: str) -> str:
+async def _export(reading: PostgresTenantReading, kind: Format, shape: Shape, *series: str) -> str:
     pieces = [piece async for piece in reading.export(ExportQuery("dev-1", series, *ALL, kind, shape))]
     return b"".join(pieces).decode()
 
@@ -52,7 +52,7 @@ def _numbers() -> list[float]:
     return fixed + [value for value in drawn if math.isfinite(value)]
 
 
-async def test_numbers_and_times_return_bit_for_bit(pool: Pool, reading: PostgresReading) -> None:
+async def test_numbers_and_times_return_bit_for_bit(pool: Pool, reading: PostgresTenantReading) -> None:
     device = await add_device(pool, "dev-1")
     # More than one piece, and times with every number of decimals.
     samples = [
@@ -71,7 +71,7 @@ async def test_numbers_and_times_return_bit_for_bit(pool: Pool, reading: Postgre
     assert [repr(float(next(iter(o["values"].values())))) for o in wide] == [value for _, value in got]
 
 
-async def test_times_have_six_decimals_as_everywhere_in_the_api(pool: Pool, reading: PostgresReading) -> None:
+async def test_times_have_six_decimals_as_everywhere_in_the_api(pool: Pool, reading: PostgresTenantReading) -> None:
     device = await add_device(pool, "dev-1")
     decimals = ["000000", "100000", "120000", "123000", "000001", "123456", "500000", "000000"]
     moments = [START + timedelta(seconds=i, microseconds=int(part)) for i, part in enumerate(decimals)]
@@ -88,7 +88,7 @@ async def test_times_have_six_decimals_as_everywhere_in_the_api(pool: Pool, read
     assert [row["time"] for row in json.loads(await _export(reading, Format.JSON, Shape.WIDE))] == texts
 
 
-async def test_whole_seconds_and_whole_microseconds_alike(pool: Pool, reading: PostgresReading) -> None:
+async def test_whole_seconds_and_whole_microseconds_alike(pool: Pool, reading: PostgresTenantReading) -> None:
     """Pieces whose times all lack as many decimals take a way of their own."""
     device = await add_device(pool, "dev-1")
     whole = [START + timedelta(seconds=i) for i in range(9000)]
@@ -99,7 +99,7 @@ async def test_whole_seconds_and_whole_microseconds_alike(pool: Pool, reading: P
     assert [row["time"] for row in rows] == [f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z" for moment in fine + whole]
 
 
-async def test_a_long_document_is_not_sorted_in_files(pool: Pool, reading: PostgresReading) -> None:
+async def test_a_long_document_is_not_sorted_in_files(pool: Pool, reading: PostgresTenantReading) -> None:
     """The index gives the order. Where random reads look dear and memory is scarce, the planner would sort."""
     device = await add_device(pool, "dev-1")
     await add_series(pool, device, "temperature", "Cel", [(at(i), i / 8) for i in range(20_000)])
@@ -117,7 +117,7 @@ async def test_a_long_document_is_not_sorted_in_files(pool: Pool, reading: Postg
     assert files == (0,)
 
 
-async def test_texts_return_and_no_cell_is_a_formula(pool: Pool, reading: PostgresReading) -> None:
+async def test_texts_return_and_no_cell_is_a_formula(pool: Pool, reading: PostgresTenantReading) -> None:
     device = await add_device(pool, "dev-1")
     values = [*NASTY, True, None, {"=a": [1, "-2"]}, -5]
     storable = [value for value in values if value != "\x01\x02"]
@@ -136,7 +136,7 @@ async def test_texts_return_and_no_cell_is_a_formula(pool: Pool, reading: Postgr
 
 
 async def test_a_wide_document_has_a_row_for_each_time_and_loses_no_double(
-    pool: Pool, reading: PostgresReading
+    pool: Pool, reading: PostgresTenantReading
 ) -> None:
     device = await add_device(pool, "dev-1")
     month = 30 * 86_400
@@ -154,7 +154,7 @@ async def test_a_wide_document_has_a_row_for_each_time_and_loses_no_double(
     ]
 
 
-async def test_nothing_to_export_is_a_whole_document(pool: Pool, reading: PostgresReading) -> None:
+async def test_nothing_to_export_is_a_whole_document(pool: Pool, reading: PostgresTenantReading) -> None:
     await add_device(pool, "dev-1")
     assert await _export(reading, Format.CSV, Shape.LONG) == "series,unit,time,value,quality\n"
     assert json.loads(await _export(reading, Format.JSON, Shape.LONG)) == []

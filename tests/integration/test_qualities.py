@@ -19,13 +19,13 @@ from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.ingest import PostgresIngest
-from wayside_server.storage.live import PAGE, PostgresLive
-from wayside_server.storage.reading import PostgresReading
+from wayside_server.storage.live import PostgresLive
+from wayside_server.storage.reading import LIVE_PAGE, PostgresReading
 from wayside_shared.batch import Column, Marks
 from wayside_shared.clock import NS_PER_S
 from wayside_shared.quality import Quality
 from wayside_testkit.batches import BOOT_NS, WALL_NS, Device, column
-from wayside_testkit.telemetry import START, add_device, add_qualities, add_series, at
+from wayside_testkit.telemetry import START, add_device, add_qualities, add_series, at, reading_of
 
 BASE = "/api/v1/devices/boiler-7"
 FIRST = datetime.fromtimestamp(WALL_NS // NS_PER_S, UTC)
@@ -37,7 +37,7 @@ LATER = 200
 @pytest.fixture
 async def client(pool: Pool, database: str) -> AsyncIterator[httpx.AsyncClient]:
     keys = Keys(PostgresIdentity(pool), lambda: datetime.now(UTC))
-    app = create_app(reading=PostgresReading(pool, database), access=keys, live=PostgresLive(pool, database))
+    app = create_app(reading=PostgresReading(pool, database), access=keys, live=PostgresLive(database))
     headers = {"Authorization": f"Bearer {await keys.create('test')}"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://wayside", headers=headers) as opened:
@@ -296,12 +296,12 @@ async def test_weeks_of_absent_samples_alone_are_exported(pool: Pool, client: ht
 
 async def test_a_live_stream_passes_over_nothing_where_few_samples_are_absent(pool: Pool, database: str) -> None:
     device = await add_device(pool, "boiler-7")
-    count = 3 * PAGE
+    count = 3 * LIVE_PAGE
     series = await add_series(pool, device, "a", "1", [(at(i), float(i)) for i in range(count)])
     absent = [(at(i + 0.5), 64 + i % 9) for i in range(0, count, 50)]
     await add_qualities(pool, series, [*absent, (at(7), Quality.CLIPPED)])
-    live, mark, found = PostgresLive(pool, database), to_us(START) - 1, []
-    while samples := await live.newer({series: mark}):
+    reading, mark, found = reading_of(pool, database), to_us(START) - 1, []
+    while samples := await reading.newer({series: mark}):
         found += samples
         mark = max(to_us(sample.at) for sample in samples)
     assert [sample.at for sample in found] == sorted([at(i) for i in range(count)] + [moment for moment, _ in absent])

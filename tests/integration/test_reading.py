@@ -4,20 +4,20 @@ import pytest
 
 from wayside_server.domain.moments import to_us
 from wayside_server.domain.reading import DEAD_LETTER_HEAD_BYTES, Aggregation, HistoryQuery, Place, Sample
-from wayside_server.errors import NotFoundError
-from wayside_server.storage.database import Pool
-from wayside_server.storage.reading import PostgresReading
-from wayside_testkit.telemetry import START, Value, add_dead_letter, add_device, add_series, add_stream, at
+from wayside_server.errors import NotFoundError, StorageError
+from wayside_server.storage.database import Pool, new_pool, open_pool
+from wayside_server.storage.reading import PostgresReading, PostgresTenantReading
+from wayside_testkit.telemetry import START, Value, add_dead_letter, add_device, add_series, add_stream, at, reading_of
 
 ALL = (to_us(START) - 10**15, to_us(START) + 10**15)
 
 
 @pytest.fixture
-def reading(pool: Pool, database: str) -> PostgresReading:
-    return PostgresReading(pool, database)
+def reading(pool: Pool, database: str) -> PostgresTenantReading:
+    return reading_of(pool, database)
 
 
-async def _every_page(reading: PostgresReading, limit: int, *, descending: bool) -> list[Sample]:
+async def _every_page(reading: PostgresTenantReading, limit: int, *, descending: bool) -> list[Sample]:
     found: list[Sample] = []
     place: Place | None = None
     while True:
@@ -48,7 +48,7 @@ async def _some_telemetry(pool: Pool) -> dict[str, Sequence[tuple[object, Value]
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
 async def test_pages_of_any_size_hold_every_sample_once_and_in_order(
-    pool: Pool, reading: PostgresReading, limit: int, descending: bool
+    pool: Pool, reading: PostgresTenantReading, limit: int, descending: bool
 ) -> None:
     written = await _some_telemetry(pool)
     found = await _every_page(reading, limit, descending=descending)
@@ -59,7 +59,7 @@ async def test_pages_of_any_size_hold_every_sample_once_and_in_order(
         assert sorted(got) == sorted((moment, repr(value)) for moment, value in samples)
 
 
-async def test_history_keeps_to_its_range_and_series(pool: Pool, reading: PostgresReading) -> None:
+async def test_history_keeps_to_its_range_and_series(pool: Pool, reading: PostgresTenantReading) -> None:
     await _some_telemetry(pool)
     found = await reading.history(HistoryQuery("dev-1", ["a"], to_us(at(3)), to_us(at(5)), limit=10))
     assert [sample.value for sample in found] == [3.0, 4.0]
@@ -82,7 +82,7 @@ async def test_history_keeps_to_its_range_and_series(pool: Pool, reading: Postgr
     ],
 )
 async def test_buckets_hold_what_their_samples_say(
-    pool: Pool, reading: PostgresReading, aggregation: Aggregation, expected: list[float]
+    pool: Pool, reading: PostgresTenantReading, aggregation: Aggregation, expected: list[float]
 ) -> None:
     await _some_telemetry(pool)
     query = HistoryQuery(
@@ -107,7 +107,7 @@ async def test_buckets_hold_what_their_samples_say(
     assert [(s.at, s.value) for s in newest] == [(found[0].at, found[0].value)]
 
 
-async def test_devices_are_listed_in_order_and_searched(pool: Pool, reading: PostgresReading) -> None:
+async def test_devices_are_listed_in_order_and_searched(pool: Pool, reading: PostgresTenantReading) -> None:
     for name in ("kiln-2", "boiler-7", "boiler-1"):
         await add_device(pool, name)
     assert [d.name for d in await reading.devices(after="", search="", limit=2)] == ["boiler-1", "boiler-7"]
@@ -116,7 +116,9 @@ async def test_devices_are_listed_in_order_and_searched(pool: Pool, reading: Pos
     assert await reading.devices(after="", search="%", limit=9) == []
 
 
-async def test_the_account_is_read_from_the_ledger_and_rows_are_counted(pool: Pool, reading: PostgresReading) -> None:
+async def test_the_account_is_read_from_the_ledger_and_rows_are_counted(
+    pool: Pool, reading: PostgresTenantReading
+) -> None:
     device = await add_device(pool, "dev-1")
     await add_series(pool, device, "a", "Cel", [(at(i), float(i)) for i in range(12)])
     await add_series(pool, device, "b", "1", [(at(i), "x") for i in range(8)])
@@ -137,7 +139,7 @@ async def test_the_account_is_read_from_the_ledger_and_rows_are_counted(pool: Po
 
 
 async def test_dead_letters_are_listed_newest_first_and_returned_byte_for_byte(
-    pool: Pool, reading: PostgresReading
+    pool: Pool, reading: PostgresTenantReading
 ) -> None:
     await add_device(pool, "dev-1")
     for i in range(3):
@@ -153,5 +155,13 @@ async def test_dead_letters_are_listed_newest_first_and_returned_byte_for_byte(
         await reading.dead_letter("dev-2", letters[0].id)
 
 
-async def test_a_current_schema_is_ready(reading: PostgresReading) -> None:
-    await reading.check()
+async def test_a_current_schema_is_ready(pool: Pool, database: str) -> None:
+    await PostgresReading(pool, database).check()
+
+
+async def test_before_the_first_migration_it_is_said_what_is_missing(empty_database: str) -> None:
+    # A connection of the role is not to be had yet.
+    app = new_pool(empty_database, options="-c role=not_made_yet")
+    async with open_pool(empty_database) as installation:
+        with pytest.raises(StorageError, match=r"\d+ migrations are missing; type: wayside-server migrate"):
+            await PostgresReading(app, empty_database, installation).check()

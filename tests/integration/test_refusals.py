@@ -17,12 +17,16 @@ from wayside_testkit.delivery import edge_side, server_side
 pytest_plugins = ["wayside_testkit.postgres", "wayside_testkit.broker", "wayside_testkit.credentials"]
 
 
+EVERY = "SELECT kind, count FROM refusal UNION ALL SELECT kind, count FROM tenant_refusal"
+"""Those of nobody, and those of devices that the database knows."""
+
+
 async def refusals(pool: Pool, *kinds: str) -> dict[str, int]:
     """The counts of `kinds`, once each of them is there."""
     async with asyncio.timeout(20):
         while True:
             async with pool.connection() as connection:
-                found = dict(await (await connection.execute("SELECT kind, count FROM refusal")).fetchall())  # type: ignore[arg-type, var-annotated]
+                found = dict(await (await connection.execute(EVERY)).fetchall())  # type: ignore[arg-type, var-annotated]
             if found.keys() >= set(kinds):
                 return found
             await asyncio.sleep(0.1)

@@ -14,7 +14,6 @@ import pytest
 
 from wayside_edge.health.watcher import EXIT_HUNG
 from wayside_server.storage.database import Pool
-from wayside_server.storage.reading import PostgresReading
 from wayside_shared.batch import Envelope, Message
 from wayside_shared.clock import ClockMap, ClockState
 from wayside_shared.columns import decode_body
@@ -24,6 +23,7 @@ from wayside_testkit.credentials import Credentials, CredentialsFactory
 from wayside_testkit.delivery import server_side
 from wayside_testkit.hostile import Deed, installed
 from wayside_testkit.systemd import FakeSystemd, fake_systemd
+from wayside_testkit.telemetry import reading_of
 
 pytest_plugins = ["wayside_testkit.postgres", "wayside_testkit.broker", "wayside_testkit.credentials"]
 
@@ -227,7 +227,7 @@ async def test_an_uplink_that_fails_is_begun_anew_alone(
         async with made.running() as (agent, systemd):  # delivers what the stop had not time for
             await systemd.hears("STATUS=2 sensors; ", times=2)
             assert await agent.stop() == 0
-        account = await PostgresReading(pool, "").account("boiler-7", verify=True)
+        account = await reading_of(pool, "").account("boiler-7", verify=True)
     assert (account.missing, account.duplicates_stored, account.dropped_total) == (0, 0, 0)
     assert account.stored > 100
 

@@ -24,7 +24,15 @@ from wayside_shared.batch import Column, Marks
 from wayside_shared.clock import NS_PER_S
 from wayside_shared.quality import Quality
 from wayside_testkit.batches import BOOT_NS, WALL_NS, Device
-from wayside_testkit.telemetry import add_dead_letter, add_device, add_incident, add_refusals, add_series, add_stream
+from wayside_testkit.telemetry import (
+    add_dead_letter,
+    add_device,
+    add_incident,
+    add_refusals,
+    add_series,
+    add_stream,
+    reading_of,
+)
 from wayside_testkit.web import serve
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -46,7 +54,7 @@ async def console(pool: Pool, database: str, keys: Keys) -> AsyncIterator[str]:
     app = create_app(
         reading=reading,
         access=keys,
-        live=PostgresLive(pool, database),
+        live=PostgresLive(database),
         routers=[console_router(reading, keys)],
         static=STATIC,
     )
@@ -275,7 +283,7 @@ async def test_an_operator_finds_what_was_refused_and_what_went_wrong(
 ) -> None:
     await _boiler(pool)
     now = datetime.now(UTC)
-    boiler = (await PostgresReading(pool, "").device("boiler-7")).id
+    boiler = (await reading_of(pool, "").device("boiler-7")).id
     await add_incident(pool, boiler, "card restored or cloned", "its next batch would be 17, the server has 2431")
     for kind, count in (("broker: name connected twice", 12), ("enrolment_token_expired", 1)):
         await add_refusals(pool, kind, now, count, "Client boiler-7 already connected, closing old connection.")

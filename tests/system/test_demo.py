@@ -117,7 +117,7 @@ def assert_proven(demo: Demo) -> dict[str, object]:
 
 
 def test_two_demos_side_by_side_prove_their_accounts_and_leave_nothing(start: Callable[..., Demo]) -> None:
-    demos = [start("--for", "8", "--json"), start("--for", "8", "--json")]
+    demos = [start("--for", "12", "--json"), start("--for", "12", "--json")]
     folders = [demo.line(r"Wayside demo in (\S+)")[1] for demo in demos]
     for demo in demos:
         console = demo.line(r"Console +(\S+)/login/")[1]

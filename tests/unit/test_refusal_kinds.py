@@ -2,7 +2,7 @@ import pytest
 
 from wayside_server.domain.refusals import MEANINGS
 from wayside_server.identity.enrolment import TokenFault
-from wayside_server.ingest.refusals import RefusalTally, kind_of
+from wayside_server.ingest.refusals import MOST_DEVICES, RefusalTally, kind_of
 
 LINES = {
     "1: OpenSSL Error[0]: error:0A000086:SSL routines::certificate verify failed": "broker: untrusted certificate",
@@ -31,14 +31,28 @@ def test_a_line_of_the_broker_is_understood(line: str) -> None:
     assert kind_of(line) == LINES[line]
 
 
-def test_a_storm_of_refusals_is_one_entry_a_kind() -> None:
+def test_a_storm_of_refusals_is_one_entry_a_kind_and_device() -> None:
     tally = RefusalTally()
-    for line in LINES:
+    for line in [*LINES, "2: Client dev-2 already connected, closing old connection."]:
         tally.note(line)
     taken = tally.take()
-    assert sum(count for count, _ in taken.values()) == 10
-    assert taken["broker: name connected twice"] == (1, "Client dev-1 already connected, closing old connection.")
+    assert sum(count for count, _ in taken.values()) == 11
+    assert taken["broker: name connected twice", "dev-1"] == (
+        1,
+        "Client dev-1 already connected, closing old connection.",
+    )
+    assert taken["broker: foreign topic", "dev-1"][0] == 4
+    assert {device for kind, device in taken if kind == "broker: untrusted certificate"} == {None}
     assert tally.take() == {}
+
+
+def test_a_storm_of_devices_is_bounded_and_loses_no_count() -> None:
+    tally = RefusalTally()
+    for number in range(1, 1000):
+        tally.note(f"1: Client dev-{number} already connected, closing old connection.")
+    taken = tally.take()
+    assert len(taken) == MOST_DEVICES + 1
+    assert sum(count for count, _ in taken.values()) == 999
 
 
 def test_every_kind_has_its_meaning() -> None:

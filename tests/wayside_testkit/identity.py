@@ -43,7 +43,7 @@ class MemoryIdentity:
                 self._tokens, self.serials, self.devices = before
                 raise
 
-    async def count_refusal(self, kind: str, detail: str, now: datetime) -> None:
+    async def count_refusal(self, kind: str, detail: str, now: datetime, tenant_id: int | None = None) -> None:
         assert now.tzinfo is UTC
         assert "\n" not in detail
         self.refusals[kind] += 1

@@ -69,7 +69,7 @@ class Database:
             raise StorageError("simulated: the connection broke during the commit")
         return settlement
 
-    async def count_refusals(self, kind: str, count: int, detail: str) -> None:
+    async def count_refusals(self, kind: str, count: int, detail: str, device: str | None) -> None:
         raise AssertionError("the simulated broker refuses nobody")
 
     def committed(self, item: Item) -> bool:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import LiteralString, TypeAlias
 
 from psycopg.types.json import Jsonb
 
+from wayside_server.domain.access import FIRST_TENANT, Permission, Principal
 from wayside_server.storage.database import Pool, connection
+from wayside_server.storage.reading import PostgresReading, PostgresTenantReading
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 Value: TypeAlias = "float | str | bool | dict[str, object] | list[object] | None"
@@ -17,10 +19,29 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-async def add_device(pool: Pool, name: str) -> int:
+def looks(tenant_id: int | None = FIRST_TENANT) -> Principal:
+    """Somebody with a key who may look at what a tenant has."""
+    return Principal("key:testtest", "test", tenant_id, frozenset({Permission.READ}))
+
+
+def reading_of(pool: Pool, database: str, tenant_id: int | None = FIRST_TENANT) -> PostgresTenantReading:
+    """What a tenant may read."""
+    return PostgresReading(pool, database).within(looks(tenant_id))
+
+
+async def add_tenant(pool: Pool, name: str) -> int:
+    """A tenant; its id."""
+    return await _added(pool, "INSERT INTO tenant (name, title) VALUES (%s, %s) RETURNING id", [name, name])
+
+
+async def add_device(pool: Pool, name: str, tenant_id: int = FIRST_TENANT) -> int:
     """A device; its id."""
+    return await _added(pool, "INSERT INTO device (name, tenant_id) VALUES (%s, %s) RETURNING id", [name, tenant_id])
+
+
+async def _added(pool: Pool, statement: LiteralString, values: Sequence[object]) -> int:
     async with connection(pool) as conn:
-        row = await (await conn.execute("INSERT INTO device (name) VALUES (%s) RETURNING id", [name])).fetchone()
+        row = await (await conn.execute(statement, values)).fetchone()
     assert row is not None
     return int(str(row[0]))
 

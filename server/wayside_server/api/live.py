@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, HTTPException, Query
 from fastapi.responses import StreamingResponse
 
 from wayside_server.api.answers import SampleAnswer
+from wayside_server.api.asker import Asker
 from wayside_server.api.schema import DeviceName, bytes_of, problems
 from wayside_server.api.streams import ClosingStream
 from wayside_server.api.telemetry import SeriesNames
@@ -18,7 +19,7 @@ from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.cursor import CursorError, decode_cursor, encode_cursor
 from wayside_server.domain.live import Live
 from wayside_server.domain.moments import parse_moment, to_us
-from wayside_server.domain.reading import Reading
+from wayside_server.domain.reading import Device, Reading, TenantReading
 from wayside_server.errors import NotFoundError
 
 HEARTBEAT_S = 15.0
@@ -42,6 +43,7 @@ def live_router(reading: Reading, live: Live) -> APIRouter:
     )
     @requires(Permission.READ)
     async def follow(
+        asker: Asker,
         device: DeviceName,
         series: SeriesNames = [],  # noqa: B006
         since: Annotated[
@@ -55,19 +57,20 @@ def live_router(reading: Reading, live: Live) -> APIRouter:
         """
         if streams.locked():
             raise HTTPException(429, f"{MAX_STREAMS} live streams are open; close one", {"Retry-After": "10"})
-        known = await reading.device(device)
-        known_series = await reading.series(device)
+        own = reading.within(asker)
+        known = await own.device(device)
+        known_series = await own.series(device)
         missing = set(series) - {one.name for one in known_series}
         if missing:
             raise NotFoundError(f"{device} has no series {min(missing)[:128]!r}")
         wanted = [one.id for one in known_series if not series or one.name in series]
         if len(wanted) > MAX_LIVE_SERIES:
             raise HTTPException(422, f"{len(wanted)} series are too many to follow; name up to {MAX_LIVE_SERIES}")
-        marks = await _marks(reading, device, wanted, since)
+        marks = await _marks(own, device, wanted, since)
         marks |= {key: us for key, us in _resumed(last_event_id, device).items() if key in marks}
 
         async def events() -> AsyncGenerator[str, None]:
-            async with streams, aclosing(_events(live, known.id, device, marks)) as source:
+            async with streams, aclosing(_events(live, own, known, marks)) as source:
                 async for event in source:
                     yield event
 
@@ -77,16 +80,16 @@ def live_router(reading: Reading, live: Live) -> APIRouter:
     return router
 
 
-async def _events(live: Live, device_id: int, device: str, marks: dict[int, int]) -> AsyncGenerator[str, None]:
+async def _events(live: Live, own: TenantReading, device: Device, marks: dict[int, int]) -> AsyncGenerator[str, None]:
     yield "retry: 2000\n\n"
-    with live.follow(device_id) as signal:
+    with live.follow(device.id) as signal:
         while True:
             signal.clear()
-            while samples := await live.newer(marks):
+            while samples := await own.newer(marks):
                 for sample in samples:
                     marks[sample.series.id] = max(marks[sample.series.id], to_us(sample.at))
                 data = json.dumps({"samples": [SampleAnswer.of(sample).model_dump() for sample in samples]})
-                yield f"id: {_event_id(marks, device)}\nevent: samples\ndata: {data}\n\n"
+                yield f"id: {_event_id(marks, device.name)}\nevent: samples\ndata: {data}\n\n"
             await asyncio.sleep(MIN_INTERVAL_S)
             try:
                 async with asyncio.timeout(HEARTBEAT_S):
@@ -95,14 +98,14 @@ async def _events(live: Live, device_id: int, device: str, marks: dict[int, int]
                 yield ": still here\n\n"
 
 
-async def _marks(reading: Reading, device: str, wanted: list[int], since: str | None) -> dict[int, int]:
+async def _marks(own: TenantReading, device: str, wanted: list[int], since: str | None) -> dict[int, int]:
     if since is not None:
         try:
             start_us = parse_moment(since, time.time_ns() // 1000)
         except ValueError as error:
             raise HTTPException(422, f"since: {error}") from error
         return dict.fromkeys(wanted, start_us)
-    latest = {one.newest.series.id: to_us(one.newest.at) for one in await reading.latest(device)}
+    latest = {one.newest.series.id: to_us(one.newest.at) for one in await own.latest(device)}
     return {series_id: latest.get(series_id, 0) for series_id in wanted}
 
 

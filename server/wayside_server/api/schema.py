@@ -35,7 +35,7 @@ def bytes_of(*media_types: str) -> dict[int | str, dict[str, Any]]:
 
 
 class DocumentedApp(FastAPI):
-    """A FastAPI application whose OpenAPI document names every error that it answers with.
+    """A FastAPI application whose OpenAPI document names every error that it answers with; `declared` has its routes.
 
     Args:
         routers: all its routes.
@@ -46,12 +46,8 @@ class DocumentedApp(FastAPI):
         super().__init__(**options)
         for router in routers:
             self.include_router(router)
-        self._documented = [
-            route
-            for router in routers
-            for route in router.routes
-            if isinstance(route, APIRoute) and route.include_in_schema
-        ]
+        self.declared = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+        self._documented = [route for route in self.declared if route.include_in_schema]
 
     def openapi(self) -> dict[str, Any]:
         """The document; made once."""

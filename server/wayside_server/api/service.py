@@ -20,6 +20,7 @@ from wayside_server.api.middleware import HeadAsGet, Mishaps, SecurityHeaders
 from wayside_server.api.problems import ErrorPage, install_problems
 from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.telemetry import telemetry_router
+from wayside_server.api.tenants import usage_router
 from wayside_server.api.watch import watch_router
 from wayside_server.domain.access import Access, Permission, requires
 from wayside_server.domain.live import Live
@@ -47,9 +48,9 @@ def create_app(
     """The ASGI application. Its lifespan runs `live`.
 
     Args:
-        reading: answers questions about telemetry.
+        reading: answers questions about telemetry, each tenant's its own.
         access: establishes who asks.
-        live: tells of new samples.
+        live: tells that there are new samples.
         routers: more routes, of enrolment and of the console; each declares its permission with `requires`.
         static: folder served to anybody below /static.
         metrics_hosts: addresses that may read /metrics without a key.
@@ -75,6 +76,7 @@ def create_app(
         live_router(reading, live),
         watch_router(reading),
         limits_router(rates),
+        usage_router(reading),
     ]
     every = [*own, health_router(reading, registry), _schema_router(), *routers]
     undeclared = undeclared_routes(every)

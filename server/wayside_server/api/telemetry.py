@@ -10,6 +10,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
 
 from wayside_server.api.answers import History, HistoryAnswer
+from wayside_server.api.asker import Asker
 from wayside_server.api.paging import Cursor, Limit, next_link, read_place, stale_cursor
 from wayside_server.api.schema import DeviceName, bytes_of, problems
 from wayside_server.api.streams import ClosingStream
@@ -64,6 +65,7 @@ def telemetry_router(reading: Reading) -> APIRouter:
     @requires(Permission.READ)
     async def history(
         request: Request,
+        asker: Asker,
         device: DeviceName,
         series: SeriesNames = [],  # noqa: B006
         start: Start = "-24h",
@@ -94,7 +96,7 @@ def telemetry_router(reading: Reading) -> APIRouter:
             aggregation=aggregation,
             bucket_us=bucket_us,
         )
-        found = await reading.history(query)
+        found = await reading.within(asker).history(query)
         page = found[:limit]
         onward = None
         if len(found) > limit:
@@ -116,6 +118,7 @@ def telemetry_router(reading: Reading) -> APIRouter:
     )
     @requires(Permission.READ)
     async def export(
+        asker: Asker,
         device: DeviceName,
         format: Format = Format.CSV,  # noqa: A002
         shape: Shape = Shape.LONG,
@@ -133,13 +136,13 @@ def telemetry_router(reading: Reading) -> APIRouter:
                 429, f"{MAX_EXPORTS} exports are running; try again when one has ended", {"Retry-After": "10"}
             )
         if shape is Shape.WIDE:
-            count = len(series) or len(await reading.series(device))
+            count = len(series) or len(await reading.within(asker).series(device))
             if count > MAX_WIDE_SERIES:
                 raise HTTPException(
                     422, f"{count} series are too many columns; name up to {MAX_WIDE_SERIES} as series="
                 )
         query = ExportQuery(device, series, start_us, end_us, format, shape, quality)
-        pieces = _limited(exports, reading.export(query))
+        pieces = _limited(exports, reading.within(asker).export(query))
         # Errors that are known before the first byte still get a status of their own.
         first = await anext(pieces)
         headers = {"Content-Disposition": f'attachment; filename="{device}.{format.value}"'}

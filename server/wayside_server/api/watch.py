@@ -5,6 +5,7 @@ from datetime import date
 from fastapi import APIRouter, Request
 
 from wayside_server.api.answers import IncidentAnswer, IncidentPage, RefusalAnswer, RefusalPage
+from wayside_server.api.asker import Asker
 from wayside_server.api.paging import LAST_ID, Cursor, Limit, next_link, read_place, stale_cursor
 from wayside_server.api.schema import DeviceName
 from wayside_server.domain.access import Permission, requires
@@ -17,9 +18,9 @@ def watch_router(reading: Reading) -> APIRouter:
 
     @router.get("/refusals")
     @requires(Permission.READ)
-    async def list_refusals(request: Request, limit: Limit = 100, cursor: Cursor = None) -> RefusalPage:
+    async def list_refusals(request: Request, asker: Asker, limit: Limit = 100, cursor: Cursor = None) -> RefusalPage:
         """Who was not let in, counted by day and kind, the latest day first."""
-        found = await reading.refusals(before=_day_and_kind(cursor), limit=limit + 1)
+        found = await reading.within(asker).refusals(before=_day_and_kind(cursor), limit=limit + 1)
         page = found[:limit]
         onward = None
         if len(found) > limit:
@@ -28,22 +29,24 @@ def watch_router(reading: Reading) -> APIRouter:
 
     @router.get("/incidents")
     @requires(Permission.READ)
-    async def list_incidents(request: Request, limit: Limit = 100, cursor: Cursor = None) -> IncidentPage:
+    async def list_incidents(request: Request, asker: Asker, limit: Limit = 100, cursor: Cursor = None) -> IncidentPage:
         """Cloned or restored cards and servers behind their devices, newest first."""
-        return await incidents(request, None, limit, cursor)
+        return await incidents(request, asker, None, limit, cursor)
 
     @router.get("/devices/{device}/incidents", tags=["devices"])
     @requires(Permission.READ)
     async def list_device_incidents(
-        request: Request, device: DeviceName, limit: Limit = 100, cursor: Cursor = None
+        request: Request, asker: Asker, device: DeviceName, limit: Limit = 100, cursor: Cursor = None
     ) -> IncidentPage:
         """The incidents of one device, newest first."""
-        return await incidents(request, device, limit, cursor)
+        return await incidents(request, asker, device, limit, cursor)
 
-    async def incidents(request: Request, device: str | None, limit: int, cursor: str | None) -> IncidentPage:
+    async def incidents(
+        request: Request, asker: Asker, device: str | None, limit: int, cursor: str | None
+    ) -> IncidentPage:
         question = "incidents" if device is None else f"incidents {device}"
         before_id = LAST_ID if cursor is None else int(read_place(cursor, question, int)[0])
-        found = await reading.incidents(device, before_id=before_id, limit=limit + 1)
+        found = await reading.within(asker).incidents(device, before_id=before_id, limit=limit + 1)
         page = found[:limit]
         onward = next_link(request, [page[-1].id], question) if len(found) > limit else None
         return IncidentPage(incidents=[IncidentAnswer.of(incident) for incident in page], next=onward)

@@ -25,15 +25,18 @@ import structlog
 
 from wayside_server.config import ServerSettings
 from wayside_server.errors import ConfigError, StorageError
+from wayside_server.identity.audit import LoggedTrail
 from wayside_server.identity.enrolment import Enrolments
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
 from wayside_server.identity.keys import Keys
+from wayside_server.identity.tenants import Tenants
 from wayside_server.storage.database import Pool, connection, new_pool, open_pool
 from wayside_server.storage.embedded import EmbeddedPostgres
 from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.partitions import ensure_near_partitions
 from wayside_server.storage.schema import migrate, pending
+from wayside_server.storage.tenants import PostgresTenants
 from wayside_server.supervise import all_or_none, keep_running
 
 log = structlog.get_logger(__name__)
@@ -73,6 +76,10 @@ class Storage:
     def keys(self) -> Keys:
         """API keys and sessions on this database."""
         return Keys(self.identity, utc_now)
+
+    def tenants(self) -> Tenants:
+        """Tenants on this database."""
+        return Tenants(PostgresTenants(self.pool), LoggedTrail())
 
 
 def utc_now() -> datetime:

@@ -17,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from wayside_server.api import enrolment
 from wayside_server.api.audit import audit_router
 from wayside_server.api.service import create_app
+from wayside_server.api.tenants import tenants_router
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
 from wayside_server.config import ServerSettings
@@ -28,8 +29,10 @@ from wayside_server.errors import ConfigError
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
 from wayside_server.storage.audit import PostgresAudit
+from wayside_server.storage.database import new_pool
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
+from wayside_server.storage.roles import AS_APP
 
 log = structlog.get_logger(__name__)
 
@@ -46,20 +49,24 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
     router = enrolment.enrolment_router(
         storage.enrolments(home, settings), authority, storage.identity, broker, utc_now
     )
-    reading, keys = PostgresReading(storage.pool, storage.conninfo), storage.keys()
-    audit = PostgresAudit(storage.pool, utc_now)
-    web = create_app(
-        reading=reading,
-        access=keys,
-        live=PostgresLive(storage.pool, storage.conninfo),
-        routers=[router, console_router(reading, keys), audit_router(audit), audit_pages(audit)],
-        static=STATIC,
-        metrics_hosts=settings.api.metrics_from,
-        registry=_every_role(),
-        error_page=error_page,
-        rates=Rates(settings.rates, time.monotonic),
-    )
-    await _serve(web, home, settings)
+    keys = storage.keys()
+    # Who asks is established before it is known for which tenant, so identity has connections of its own.
+    async with new_pool(storage.conninfo, options=AS_APP) as answering:
+        reading = PostgresReading(answering, storage.conninfo, storage.pool)
+        audit = PostgresAudit(storage.pool, utc_now)
+        routers = [router, tenants_router(storage.tenants()), audit_router(audit), audit_pages(audit)]
+        web = create_app(
+            reading=reading,
+            access=keys,
+            live=PostgresLive(storage.conninfo),
+            routers=[*routers, console_router(reading, keys)],
+            static=STATIC,
+            metrics_hosts=settings.api.metrics_from,
+            registry=_every_role(),
+            error_page=error_page,
+            rates=Rates(settings.rates, time.monotonic),
+        )
+        await _serve(web, home, settings)
 
 
 def _every_role() -> CollectorRegistry:

@@ -25,14 +25,16 @@ def add_listings(router: APIRouter, reading: Reading) -> None:
     @router.get("/incidents")
     @requires(Permission.READ)
     async def show_incidents(request: Request, before: Before = LAST_ID) -> Response:
-        found = await reading.incidents(None, before_id=before, limit=ROWS + 1)
+        own = reading.within(request.state.principal)
+        found = await own.incidents(None, before_id=before, limit=ROWS + 1)
         more = found[ROWS - 1].id if len(found) > ROWS else None
         return page(request, "incidents.html", incidents=found[:ROWS], more=more)
 
     @router.get("/refused")
     @requires(Permission.READ)
     async def show_refusals(request: Request, after: Annotated[str, Query(max_length=512)] = "") -> Response:
-        found = await reading.refusals(before=_day_and_kind(after) if after else None, limit=ROWS + 1)
+        own = reading.within(request.state.principal)
+        found = await own.refusals(before=_day_and_kind(after) if after else None, limit=ROWS + 1)
         last = found[:ROWS][-1] if len(found) > ROWS else None
         more = None if last is None else encode_cursor([last.day.isoformat(), last.kind], "refused")
         return page(request, "refused_list.html", refusals=found[:ROWS], more=more)
@@ -40,8 +42,9 @@ def add_listings(router: APIRouter, reading: Reading) -> None:
     @router.get("/devices/{name}/dead-letters")
     @requires(Permission.READ)
     async def show_dead_letters(request: Request, name: str, before: Before = LAST_ID) -> Response:
+        own = reading.within(request.state.principal)
         try:
-            found = await reading.dead_letters(name, before_id=before, limit=ROWS + 1)
+            found = await own.dead_letters(name, before_id=before, limit=ROWS + 1)
         except NotFoundError as error:
             return page(request, "refused.html", status=404, reason=str(error))
         more = found[ROWS - 1].id if len(found) > ROWS else None
@@ -66,8 +69,9 @@ def add_log(router: APIRouter, reading: Reading) -> None:
         before: Before = LAST_ID,
         level: Annotated[str, Query(pattern="^(debug|info|warning|error)$")] = "debug",
     ) -> Response:
+        own = reading.within(request.state.principal)
         try:
-            found = await reading.log(name, level=LEVELS[level], before_id=before, limit=ROWS + 1)
+            found = await own.log(name, level=LEVELS[level], before_id=before, limit=ROWS + 1)
         except NotFoundError as error:
             return page(request, "refused.html", status=404, reason=str(error))
         more = found[ROWS - 1].id if len(found) > ROWS else None

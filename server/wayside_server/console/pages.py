@@ -10,7 +10,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from wayside_server.console.listings import LAST_ID, add_listings, add_log
 from wayside_server.console.render import csrf_token, page
 from wayside_server.domain.access import SESSION_COOKIE, Access, Permission, Session, requires
-from wayside_server.domain.reading import Reading
+from wayside_server.domain.reading import Reading, TenantReading
+from wayside_server.domain.tenants import shares
 from wayside_server.errors import NotFoundError, UnauthorizedError
 
 STATIC = Path(__file__).parent / "static"
@@ -80,21 +81,22 @@ def _add_sign_in(router: APIRouter, access: Access) -> None:
 
 
 def _add_pages(router: APIRouter, reading: Reading) -> None:
-    async def device_list(search: str, after: str) -> dict[str, Any]:
-        found = await reading.devices(after=after, search=search, limit=PAGE + 1)
+    async def device_list(request: Request, search: str, after: str) -> dict[str, Any]:
+        own = reading.within(request.state.principal)
+        found = await own.devices(after=after, search=search, limit=PAGE + 1)
         shown = found[:PAGE]
         return {
             "devices": shown,
-            "accounts": await reading.accounts(shown),
+            "accounts": await own.accounts(shown),
             "search": search,
             "after": after,
             "more": shown[-1].name if len(found) > PAGE else None,
         }
 
-    async def device_now(name: str, series: int) -> dict[str, Any]:
-        latest = await reading.latest(name, skip=(series - 1) * SHOWN_SERIES, limit=SHOWN_SERIES + 1)
+    async def device_now(own: TenantReading, name: str, series: int) -> dict[str, Any]:
+        latest = await own.latest(name, skip=(series - 1) * SHOWN_SERIES, limit=SHOWN_SERIES + 1)
         return {
-            "account": await reading.account(name),
+            "account": await own.account(name),
             "latest": latest[:SHOWN_SERIES],
             "series": series,
             "more_series": len(latest) > SHOWN_SERIES,
@@ -105,31 +107,38 @@ def _add_pages(router: APIRouter, reading: Reading) -> None:
     async def show_devices(
         request: Request, search: Annotated[str, Query(max_length=63)] = "", after: Annotated[str, Query()] = ""
     ) -> Response:
-        return page(request, "devices.html", **await device_list(search, after))
+        return page(request, "devices.html", **await device_list(request, search, after))
 
     @router.get("/devices")
     @requires(Permission.READ)
     async def show_device_table(
         request: Request, search: Annotated[str, Query(max_length=63)] = "", after: Annotated[str, Query()] = ""
     ) -> Response:
-        return page(request, "device_table.html", **await device_list(search, after))
+        return page(request, "device_table.html", **await device_list(request, search, after))
 
     @router.get("/devices/{name}")
     @requires(Permission.READ)
     async def show_device(request: Request, name: str, series: SeriesPage = 1) -> Response:
+        own = reading.within(request.state.principal)
         try:
-            device = await reading.device(name)
+            device = await own.device(name)
         except NotFoundError as error:
             return page(request, "refused.html", status=404, reason=str(error))
-        incidents = await reading.incidents(name, before_id=LAST_ID, limit=SHOWN_INCIDENTS)
-        now = await device_now(name, series)
+        incidents = await own.incidents(name, before_id=LAST_ID, limit=SHOWN_INCIDENTS)
+        now = await device_now(own, name, series)
         return page(request, "device.html", device=device, incidents=incidents, **now)
 
     @router.get("/devices/{name}/now")
     @requires(Permission.READ)
     async def show_device_now(request: Request, name: str, series: SeriesPage = 1) -> Response:
-        device = await reading.device(name)
-        return page(request, "device_now.html", device=device, **await device_now(name, series))
+        own = reading.within(request.state.principal)
+        device = await own.device(name)
+        return page(request, "device_now.html", device=device, **await device_now(own, name, series))
+
+    @router.get("/usage")
+    @requires(Permission.READ)
+    async def show_usage(request: Request) -> Response:
+        return page(request, "usage.html", tenant=await reading.within(request.state.principal).usage(), shares=shares)
 
     @router.get("/docs")
     @requires(Permission.READ)

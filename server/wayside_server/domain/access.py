@@ -86,6 +86,20 @@ class Principal:
         return Permission(permission) in self.permissions
 
 
+FIRST_TENANT = 1
+"""The one that every installation has: devices that a restored database has forgotten are its."""
+
+
+def sees_installation(asker: Principal) -> bool:
+    """Whether `asker` may see what belongs to no tenant, such as strangers that the broker turned away.
+
+    Keys have no permissions of the installation; those of the first tenant are in the hands of who runs it.
+    """
+    if Permission.INSTALL in asker.permissions:
+        return True
+    return asker.tenant_id == FIRST_TENANT and asker.actor.startswith("key:")
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A console session, just begun.

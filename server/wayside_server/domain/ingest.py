@@ -351,8 +351,10 @@ class IngestStore(Protocol):
             PoisonError: one of them cannot be stored; try them one by one.
         """
 
-    async def count_refusals(self, kind: str, count: int, detail: str) -> None:
+    async def count_refusals(self, kind: str, count: int, detail: str, device: str | None) -> None:
         """Enter `count` more refusals of `kind` today; `detail` is the latest one's line.
+
+        They are the tenant's whose device `device` is, and the installation's without one or when it is not known.
 
         Raises:
             StorageError: they are not entered.

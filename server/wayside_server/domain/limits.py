@@ -7,6 +7,7 @@ from wayside_shared.settings import setting
 
 TOO_MANY_SERIES = "too many series"
 TOO_MANY_EPOCHS = "too many epochs"
+TENANT_FULL = "tenant full"
 LETTERS_OVER_QUOTA = "dead letters over quota"
 IMPOSSIBLE_COUNTERS = "impossible counters"
 CARD_RESTORED = "card restored or cloned"

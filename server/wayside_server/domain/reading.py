@@ -6,7 +6,9 @@ from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import Protocol, TypeAlias
 
+from wayside_server.domain.access import Principal
 from wayside_server.domain.account import Account
+from wayside_server.domain.tenants import Tenant
 from wayside_shared.quality import Quality
 
 JsonValue: TypeAlias = "float | int | bool | str | list[JsonValue] | dict[str, JsonValue] | None"
@@ -264,8 +266,11 @@ class Incident:
     last_at: datetime
 
 
-class Reading(Protocol):
-    """Answers from committed state. A name that does not exist raises NotFoundError, a database away StorageError."""
+class TenantReading(Protocol):
+    """Answers from committed state, for one tenant. A database away raises StorageError.
+
+    A name that does not exist raises NotFoundError, and so, in the same words, does one that is another tenant's.
+    """
 
     async def devices(self, *, after: str, search: str, limit: int) -> Sequence[Device]:
         """Devices in order of name, those behind `after` whose name contains `search`."""
@@ -288,6 +293,12 @@ class Reading(Protocol):
     async def history(self, query: HistoryQuery) -> Sequence[Sample]:
         """Up to `query.limit` samples or buckets; fewer mean that there are no more."""
 
+    async def newer(self, marks: Mapping[int, int]) -> Sequence[Sample]:
+        """Samples behind the marks (UTC microseconds by series id), in order of time; more may remain.
+
+        Samples that share the last time are never parted. A series that is another tenant's has none.
+        """
+
     def export(self, query: ExportQuery) -> AsyncGenerator[bytes, None]:
         """The document in pieces; close it when it is not read to its end.
 
@@ -308,6 +319,16 @@ class Reading(Protocol):
 
     async def dead_letter(self, device: str, letter_id: int) -> bytes:
         """The bytes of one refused message."""
+
+    async def usage(self) -> Tenant:
+        """The tenant itself, with what it has and may have; NotFoundError within none."""
+
+
+class Reading(Protocol):
+    """Where answers come from: nothing of a tenant is reached but through who asks."""
+
+    def within(self, asker: Principal) -> TenantReading:
+        """Answers for the tenant of `asker`, and of the installation what `access.sees_installation` lets it see."""
 
     async def check(self) -> None:
         """Returns when questions can be answered: the database is there and its schema is this program's."""

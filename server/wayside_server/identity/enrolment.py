@@ -79,8 +79,11 @@ class EnrolmentStore(Protocol):
 class Refusals(Protocol):
     """Counts what was refused, for operators."""
 
-    async def count_refusal(self, kind: str, detail: str, now: datetime) -> None:
-        """One more refusal of `kind` on this day; `detail` is one line without secrets, the latest is kept."""
+    async def count_refusal(self, kind: str, detail: str, now: datetime, tenant_id: int | None = None) -> None:
+        """One more refusal of `kind` on this day; `detail` is one line without secrets, the latest is kept.
+
+        Without a tenant it is the installation's, and no tenant sees it.
+        """
 
 
 @dataclass(frozen=True, slots=True)

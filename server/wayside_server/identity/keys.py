@@ -161,7 +161,8 @@ class Keys:
         # The comparison runs for unknown prefixes too, so that its time tells nothing.
         same = hmac.compare_digest(_digest(bearer), bytes(32) if record is None else record.digest)
         if record is None or not same or not record.valid_at(now):
-            raise await self._refused("api_key", "API key is not valid", prefix)
+            tenant_id = None if record is None else record.tenant_id
+            raise await self._refused("api_key", "API key is not valid", prefix, tenant_id)
         await self._touch(record, now)
         return record
 
@@ -224,9 +225,11 @@ class Keys:
         if record.last_used is None or now - record.last_used >= TOUCH_EVERY:
             await self._store.touch_key(record.key_id, now)
 
-    async def _refused(self, kind: str, message: str, prefix: str | None) -> UnauthorizedError:
+    async def _refused(
+        self, kind: str, message: str, prefix: str | None, tenant_id: int | None = None
+    ) -> UnauthorizedError:
         known = "" if prefix is None else f" (prefix {prefix!r})"
-        await self._store.count_refusal(kind, message + known, self._now())
+        await self._store.count_refusal(kind, message + known, self._now(), tenant_id)
         return UnauthorizedError(f"the {message}")
 
 

@@ -128,11 +128,11 @@ class Ingest:
     async def _write_refusals(self) -> None:
         while True:
             await asyncio.sleep(REFUSALS_EVERY_S)
-            for kind, (count, detail) in self._refusals.take().items():
+            for (kind, device), (count, detail) in self._refusals.take().items():
                 metrics.REFUSED.labels(kind).inc(count)
                 log.warning("the broker refused connections", kind=kind, count=count, latest=detail)
                 try:
-                    await self._store.count_refusals(kind, count, detail)
+                    await self._store.count_refusals(kind, count, detail, device)
                 except StorageError:
                     # The metric and the log have it; the database's own trouble is told where batches wait.
                     log.debug("refusals were not entered", kind=kind)

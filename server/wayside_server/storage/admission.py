@@ -14,6 +14,7 @@ from wayside_server.domain.limits import TOO_MANY_EPOCHS, TOO_MANY_SERIES, Devic
 from wayside_server.errors import RejectedError
 from wayside_server.storage.database import Connection, fetch
 from wayside_server.storage.ingest_group import Group, LockedStream, Series, blocks_of
+from wayside_server.storage.quotas import series_room
 from wayside_server.storage.statements import load_statements
 from wayside_shared.rejects import RejectCode
 
@@ -133,18 +134,27 @@ async def _make_streams(
 
 async def _make_series(conn: Connection, group: Group, items: Sequence[Item], limits: DeviceLimits) -> list[Item]:
     missing = {series for series in _series_of(group, items) if series not in group.series}
-    counts = dict(await fetch(conn, _SQL["count_series"], {"device_ids": sorted({series[0] for series in missing})}))
+    device_ids = sorted({series[0] for series in missing})
+    counts = dict(await fetch(conn, _SQL["count_series"], {"device_ids": device_ids}))
+    rooms = await series_room(conn, device_ids)
     made: dict[Series, None] = {}
     admitted: list[Item] = []
     for item in items:
         new = {series for series in _series_of(group, [item]) if series in missing and series not in made}
         device_id = group.devices[item.raw.device]
-        if new and counts.get(device_id, 0) + len(new) > limits.series:
-            admitted.append(_without_series(group, item, limits))
+        had, room = counts.get(device_id, 0), rooms.get(device_id)
+        if new and had + len(new) > limits.series:
+            detail = f"{item.raw.device} may have {limits.series} series (limits.series)"
+            admitted.append(_without_series(group, item, detail))
             continue
-        if new:
-            counts[device_id] = counts.get(device_id, 0) + len(new)
-            made.update(dict.fromkeys(sorted(new)))
+        if room is not None and len(new) > room.left:
+            detail = f"tenant {room.tenant} may have {room.most} series (wayside-server tenant limit)"
+            admitted.append(_without_series(group, item, detail))
+            continue
+        counts[device_id] = had + len(new)
+        if room is not None:
+            room.left -= len(new)
+        made.update(dict.fromkeys(sorted(new)))
         admitted.append(item)
     if made:
         columns = _columns(made)
@@ -153,8 +163,7 @@ async def _make_series(conn: Connection, group: Group, items: Sequence[Item], li
     return admitted
 
 
-def _without_series(group: Group, item: Item, limits: DeviceLimits) -> Item:
-    detail = f"{item.raw.device} may have {limits.series} series (limits.series)"
+def _without_series(group: Group, item: Item, detail: str) -> Item:
     group.note(item.raw.device, TOO_MANY_SERIES, detail)
     error = RejectedError(RejectCode.TOO_MANY_SERIES, detail)
     return replace(item, content=error) if isinstance(item, Batch) else Garbage(item.raw, error)

@@ -27,15 +27,15 @@ _DURABLE = {
 }
 
 
-def new_pool(conninfo: str, *, min_size: int = 1, max_size: int = 8) -> Pool:
+def new_pool(conninfo: str, *, min_size: int = 1, max_size: int = 8, options: str = "") -> Pool:
     """A pool that is still closed: `async with` opens it, and waits for no database; see `check_database`.
 
-    Its connections are in autocommit mode and speak UTC.
+    Its connections are in autocommit mode and speak UTC; `options` are more of what a session begins with.
     """
     return AsyncConnectionPool(
         conninfo,
         connection_class=psycopg.AsyncConnection[tuple[object, ...]],
-        kwargs={"autocommit": True, "options": "-c timezone=UTC -c DateStyle=ISO", "connect_timeout": 10},
+        kwargs={"autocommit": True, "options": f"-c timezone=UTC -c DateStyle=ISO {options}", "connect_timeout": 10},
         min_size=min_size,
         max_size=max_size,
         timeout=ACQUIRE_TIMEOUT_S,

@@ -22,6 +22,8 @@ from wayside_server.domain.reading import ExportQuery, Format, Series, Shape
 from wayside_server.storage.copy_out import copy_out
 from wayside_server.storage.database import Connection, translated
 from wayside_server.storage.partitions import WEEK_US, week_start_us
+from wayside_server.storage.roles import AS_APP
+from wayside_server.storage.scope import NO_TIMEOUT, Scope
 from wayside_server.storage.statements import load_statements
 from wayside_shared.quality import Quality
 
@@ -31,18 +33,22 @@ _DECIMALS = b".000000"
 CSV_HEADER = b"series,unit,time,value,quality\n"
 
 
-async def export(conninfo: str, query: ExportQuery, series: Sequence[Series]) -> AsyncGenerator[bytes, None]:
-    """The document for `query` over `series`, all of it as of one moment.
+async def export(
+    conninfo: str, scope: Scope, query: ExportQuery, series: Sequence[Series]
+) -> AsyncGenerator[bytes, None]:
+    """The document for `query` over `series`, those of them that lie within `scope`, all of it as of one moment.
 
     Raises:
         StorageError: the database is away, or went away in between.
     """
     with translated():
         connection = await psycopg.AsyncConnection.connect(
-            conninfo, autocommit=True, options="-c timezone=UTC -c DateStyle=ISO -c extra_float_digits=1"
+            conninfo, options=f"-c timezone=UTC -c DateStyle=ISO -c extra_float_digits=1 {AS_APP}"
         )
         try:
-            await connection.execute(_SQL["begin"])
+            async with connection.cursor(row_factory=dict_row) as cursor:
+                # A wide document merges rows that no index has together.
+                await scope.enter(cursor, longest=NO_TIMEOUT, by_index=query.shape is Shape.LONG)
             make = _wide if query.shape is Shape.WIDE else _long
             async with aclosing(make(connection, query, series)) as pieces:
                 # Each JSON row begins with a comma; the first one's makes way for the bracket.
@@ -67,7 +73,6 @@ def csv_cell(text: str) -> str:
 
 
 async def _long(connection: Connection, query: ExportQuery, series: Sequence[Series]) -> AsyncGenerator[bytes, None]:
-    await connection.execute(_SQL["by_index"])
     for one in series:
         span = {"id": one.id, "start": from_us(query.start_us), "end": from_us(query.end_us)}
         kinds = await _row(connection, "kinds", span)

@@ -37,11 +37,15 @@ class PostgresIdentity:
         async with connection(self._pool) as conn, conn.transaction():
             yield _Enrolment(conn)
 
-    async def count_refusal(self, kind: str, detail: str, now: datetime) -> None:
+    async def count_refusal(self, kind: str, detail: str, now: datetime, tenant_id: int | None = None) -> None:
         """As `Refusals`."""
         # PostgreSQL takes neither NUL nor lone surrogates in text, and the detail may quote a stranger.
         clean = detail.encode("utf-8", "replace").decode().replace("\0", "�")[:MAX_DETAIL]
-        await self._run("count_refusal", {"kind": kind, "day": now.astimezone(UTC).date(), "now": now, "detail": clean})
+        values = {"kind": kind, "day": now.astimezone(UTC).date(), "now": now, "detail": clean}
+        if tenant_id is None:
+            await self._run("count_refusal", values)
+        else:
+            await self._run("count_tenant_refusal", {**values, "tenant_id": tenant_id})
 
     async def add_key(
         self, prefix: str, digest: bytes, label: str, now: datetime, expires_at: datetime | None

@@ -39,6 +39,7 @@ from wayside_server.storage.dead_letters import bury
 from wayside_server.storage.device_log import keep_lines
 from wayside_server.storage.ingest_group import Group, believed, blocks_of, flat, newest, printable, progress
 from wayside_server.storage.partitions import Partitions
+from wayside_server.storage.quotas import LOOK_EVERY_S, SampleQuotas
 from wayside_server.storage.samples import copy_rows
 from wayside_server.storage.statements import load_statements
 from wayside_shared.columns import Block
@@ -57,14 +58,16 @@ class PostgresIngest:
         pool: an open pool on a migrated database.
         server: software and version, for hellos.
         limits: what one device may take up.
+        look_every_s: how often it is looked which tenants have stored as many samples as they may.
     """
 
-    def __init__(self, pool: Pool, server: str, limits: DeviceLimits) -> None:
+    def __init__(self, pool: Pool, server: str, limits: DeviceLimits, look_every_s: float = LOOK_EVERY_S) -> None:
         self._pool = pool
         self._server = server
         self._partitions = Partitions()
         self._series = KnownSeries()
         self._limits = limits
+        self._quotas = SampleQuotas(look_every_s)
 
     async def settle(self, items: Sequence[Item]) -> Settlement:
         """Store `items` in one transaction (see the Protocol)."""
@@ -80,9 +83,9 @@ class PostgresIngest:
             self._partitions = Partitions()
             raise
 
-    async def count_refusals(self, kind: str, count: int, detail: str) -> None:
+    async def count_refusals(self, kind: str, count: int, detail: str, device: str | None) -> None:
         """Enter refusals of the broker (see the Protocol)."""
-        row = {"kind": kind, "count": count, "detail": printable(detail)}
+        row = {"kind": kind, "count": count, "detail": printable(detail), "device": device}
         async with connection(self._pool) as conn:
             await conn.execute(_SQL["count_refusals"], row)
 
@@ -95,11 +98,12 @@ class PostgresIngest:
     async def _write(self, conn: Connection, items: Sequence[Item]) -> Settlement:
         group = Group()
         await self._find_devices(conn, group, items)
+        arrived = items
+        items = await self._quotas.admit(conn, group, items)
         hellos = [item for item in items if isinstance(item, Hello)]
         sent = [item for item in items if isinstance(item, Batch)]
         sent = await admit_streams(conn, group, sent, hellos, self._limits)
         others = [item for item in items if not isinstance(item, Batch)]
-        arrived = items
         items = await admit_series(conn, group, self._series, [*sent, *others], self._limits)
         batches = [item for item in items if isinstance(item, Batch)]
         plan = decide(batches, await self._ledger(conn, group, batches))

@@ -1,36 +1,29 @@
 """New samples through LISTEN: one connection a process, fanned out as signals."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from psycopg.rows import dict_row
 
-from wayside_server.domain.moments import from_us
-from wayside_server.domain.reading import Sample, Series
 from wayside_server.errors import StorageError
-from wayside_server.storage.database import Pool, connection, translated
+from wayside_server.storage.database import translated
+from wayside_server.storage.roles import AS_APP
 from wayside_server.storage.statements import load_statements
-from wayside_shared.quality import Quality
 
 _SQL = load_statements("live")
 
 CHANNEL_RETRY_S = 1.0
-PAGE = 200
-"""Samples of one series at a time: three minutes at 1 Hz, so that a resumed stream catches up in small steps."""
 
 
 class PostgresLive:
     """Implements `domain.live.Live`.
 
     Args:
-        pool: for looking up what is new.
-        conninfo: the same database, for the connection that listens.
+        conninfo: the database, for the connection that listens.
     """
 
-    def __init__(self, pool: Pool, conninfo: str) -> None:
-        self._pool = pool
+    def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
         self._signals: dict[int, set[asyncio.Event]] = {}
 
@@ -52,26 +45,16 @@ class PostgresLive:
             if not self._signals[device_id]:
                 del self._signals[device_id]
 
-    async def newer(self, marks: Mapping[int, int]) -> Sequence[Sample]:
-        values = {"ids": list(marks), "marks": [from_us(us) for us in marks.values()], "limit": PAGE}
-        async with connection(self._pool) as conn, conn.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(_SQL["newer"], values)
-            rows = await cursor.fetchall()
-        return [
-            Sample(
-                Series(row["id"], row["name"], row["unit"]),
-                row["ts"],
-                row["value_json"] if row["value"] is None else row["value"],
-                row["quality"] or Quality.GOOD,
-            )
-            for row in rows
-        ]
-
     async def _listen(self) -> None:
         with translated():
             # Keep-alives find a database that went away without a word.
             async with await psycopg.AsyncConnection.connect(
-                self._conninfo, autocommit=True, connect_timeout=10, keepalives_idle=15, keepalives_interval=5
+                self._conninfo,
+                autocommit=True,
+                options=AS_APP,
+                connect_timeout=10,
+                keepalives_idle=15,
+                keepalives_interval=5,
             ) as conn:
                 await conn.execute(_SQL["listen"])
                 # Whatever was committed while nobody listened.

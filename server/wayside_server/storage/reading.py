@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import DictRow, dict_row
 
+from wayside_server.domain.access import Principal
 from wayside_server.domain.account import Account, DeviceRow, RowCount, StreamRow, settle
 from wayside_server.domain.moments import from_us
 from wayside_server.domain.reading import (
@@ -29,19 +30,21 @@ from wayside_server.domain.reading import (
     Sample,
     Series,
 )
+from wayside_server.domain.tenants import Tenant
 from wayside_server.errors import ConfigError, NotFoundError, StorageError
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.export import export
 from wayside_server.storage.schema import pending
+from wayside_server.storage.scope import NO_TIMEOUT, STATEMENT_TIMEOUT, Scope
 from wayside_server.storage.statements import load_statements
+from wayside_server.storage.tenants import tenant_of
 from wayside_shared.quality import FIRST_ABSENT, Quality
 
-_SQL = load_statements("reading")
+_SQL = {**load_statements("reading"), "usage": load_statements("tenants")["list"]}
 _AGGREGATES = load_statements("aggregate")
 
-STATEMENT_TIMEOUT = "30s"
-"""A question that takes longer is asked of too much; exports have their own way."""
-NO_TIMEOUT = "0"
+LIVE_PAGE = 200
+"""Samples of one series at a time: three minutes at 1 Hz, so that a resumed stream catches up in small steps."""
 _FIRST_US = -(1 << 62)
 _LAST_US = 1 << 62
 _MAX_ID = (1 << 31) - 1
@@ -51,13 +54,42 @@ class PostgresReading:
     """Implements `domain.reading.Reading`.
 
     Args:
-        pool: for all but exports.
+        pool: for all but exports; its connections should belong to nobody but `roles.APP_ROLE`.
         conninfo: the same database; each export has a connection of its own, so that it takes none from the pool.
+        installation: another pool for `check`, which must answer before that role is made; `pool` when not given.
     """
 
-    def __init__(self, pool: Pool, conninfo: str) -> None:
+    def __init__(self, pool: Pool, conninfo: str, installation: Pool | None = None) -> None:
         self._pool = pool
         self._conninfo = conninfo
+        self._installation = installation or pool
+
+    def within(self, asker: Principal) -> "PostgresTenantReading":
+        return PostgresTenantReading(self._pool, self._conninfo, Scope.of(asker))
+
+    async def check(self) -> None:
+        try:
+            async with connection(self._installation) as conn:
+                missing = await pending(conn)
+        except ConfigError as error:
+            raise StorageError(error.message) from error
+        if missing:
+            raise StorageError(f"{len(missing)} migrations are missing; type: wayside-server migrate")
+
+
+class PostgresTenantReading:
+    """Implements `domain.reading.TenantReading`. Every transaction is read-only and bound to one scope.
+
+    Args:
+        pool: as `PostgresReading`.
+        conninfo: likewise.
+        scope: whose answers these are.
+    """
+
+    def __init__(self, pool: Pool, conninfo: str, scope: Scope) -> None:
+        self._pool = pool
+        self._conninfo = conninfo
+        self._scope = scope
 
     async def devices(self, *, after: str, search: str, limit: int) -> Sequence[Device]:
         rows = await self._rows(
@@ -80,7 +112,9 @@ class PostgresReading:
         async with self._snapshot(NO_TIMEOUT if verify else STATEMENT_TIMEOUT) as cursor:
             counted: dict[int, RowCount] = {}
             if verify:
-                row = await (await cursor.execute(_SQL["counted"], {"id": device.id})).fetchone()
+                found = await (await cursor.execute(_SQL["series_ids"], {"id": device.id})).fetchall()
+                values = {"id": device.id, "series_ids": [row["id"] for row in found]}
+                row = await (await cursor.execute(_SQL["counted"], values)).fetchone()
                 counted = {device.id: RowCount(**row)} if row else {}
             return (await _accounts(cursor, [device.id], counted))[name]
 
@@ -107,7 +141,8 @@ class PostgresReading:
         else:
             aggregate = sql.SQL(_AGGREGATES[query.aggregation.value])
             statement = sql.SQL(_SQL[f"buckets_{direction}"]).format(aggregate=aggregate)
-        async with self._snapshot() as cursor:
+        # What is gathered in buckets needs no order, and the whole range.
+        async with self._snapshot(by_index=query.aggregation is None) as cursor:
             await cursor.execute(statement, _history_values(query, list(by_id)))
             rows = await cursor.fetchall()
         if query.aggregation is None:
@@ -122,9 +157,17 @@ class PostgresReading:
         missing = set(query.series) - {row["name"] for row in rows}
         if missing:
             raise NotFoundError(f"{query.device} has no series {min(missing)[:128]!r}")
-        async with aclosing(export(self._conninfo, query, [Series(**row) for row in rows])) as pieces:
+        async with aclosing(export(self._conninfo, self._scope, query, [Series(**row) for row in rows])) as pieces:
             async for piece in pieces:
                 yield piece
+
+    async def newer(self, marks: Mapping[int, int]) -> Sequence[Sample]:
+        moments = [from_us(us) for us in marks.values()]
+        rows = await self._rows("newer", {"ids": list(marks), "marks": moments, "limit": LIVE_PAGE}, by_index=True)
+        return [
+            Sample(Series(row["id"], row["name"], row["unit"]), row["ts"], _value(row), row["quality"] or Quality.GOOD)
+            for row in rows
+        ]
 
     async def dead_letters(self, device: str, *, before_id: int, limit: int) -> Sequence[DeadLetter]:
         await self.device(device)
@@ -155,30 +198,28 @@ class PostgresReading:
         rows = await self._rows("incidents", {"device_id": device_id, "before_id": before_id, "limit": limit})
         return [Incident(**row) for row in rows]
 
-    async def check(self) -> None:
-        try:
-            async with connection(self._pool) as conn:
-                missing = await pending(conn)
-        except ConfigError as error:
-            raise StorageError(error.message) from error
-        if missing:
-            raise StorageError(f"{len(missing)} migrations are missing; type: wayside-server migrate")
+    async def usage(self) -> Tenant:
+        rows = await self._rows("usage", {"name": None})
+        if not rows:
+            raise NotFoundError("whoever acts within no tenant has no usage; ask for the list of tenants")
+        return tenant_of(rows[0])
 
-    async def _rows(self, statement: str, values: Mapping[str, Any]) -> list[DictRow]:
-        async with connection(self._pool) as conn, conn.cursor(row_factory=dict_row) as cursor:
+    async def _rows(self, statement: str, values: Mapping[str, Any], *, by_index: bool = False) -> list[DictRow]:
+        async with self._snapshot(by_index=by_index) as cursor:
             await cursor.execute(_SQL[statement], values)
             return await cursor.fetchall()
 
     @asynccontextmanager
-    async def _snapshot(self, longest: str = STATEMENT_TIMEOUT) -> AsyncIterator[psycopg.AsyncCursor[DictRow]]:
-        """A cursor in a read-only transaction, all of whose statements see one moment."""
+    async def _snapshot(
+        self, longest: str = STATEMENT_TIMEOUT, *, by_index: bool = False
+    ) -> AsyncIterator[psycopg.AsyncCursor[DictRow]]:
+        """A cursor in a read-only transaction within the scope, all of whose statements see one moment."""
         async with (
             connection(self._pool) as conn,
             conn.transaction(),
             conn.cursor(row_factory=dict_row) as cursor,
         ):
-            await cursor.execute(_SQL["begin_snapshot"])
-            await cursor.execute(_SQL["limit_time"], {"timeout": longest})
+            await self._scope.enter(cursor, longest=longest, by_index=by_index)
             yield cursor
 
 

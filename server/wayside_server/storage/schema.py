@@ -14,6 +14,7 @@ import psycopg
 from wayside_server.errors import ConfigError, StorageError
 from wayside_server.storage.database import Connection, check_database, translated
 from wayside_server.storage.partitions import ensure_near_partitions
+from wayside_server.storage.roles import ensure_app_role
 from wayside_server.storage.statements import load_statements
 
 _SQL = load_statements("schema")
@@ -87,7 +88,7 @@ async def migrate(conninfo: str, *, post: bool = True, folder: Path = _FOLDER) -
 
     Raises:
         ConfigError: a file that was applied has changed, the database breaks `check_database`, its role may not make
-            tables, or `conninfo` cannot be read.
+            tables or the role that tenants are answered as, or `conninfo` cannot be read.
         StorageError: the database is away, or locks could not be had within a few minutes.
     """
     with translated(), _explained():
@@ -97,6 +98,8 @@ async def migrate(conninfo: str, *, post: bool = True, folder: Path = _FOLDER) -
             await _become_runner(conn)
             await conn.execute(_SQL["create_schema_migration"])
             missing = [m for m in await pending(conn, folder) if post or m.phase == "pre"]
+            if folder == _FOLDER:
+                await ensure_app_role(conn)
             for migration in missing:
                 await _apply_patiently(conn, migration)
             if folder == _FOLDER:

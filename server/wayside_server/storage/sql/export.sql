@@ -1,63 +1,58 @@
--- COPY takes no parameters: {…} are literals and fragments that psycopg composes. Times leave in ISO 8601; the
+-- Within a scope, in the order of the index (scope.sql). COPY takes no parameters: {…} are literals and fragments that psycopg composes. Times leave in ISO 8601; the
 -- delimiters \x01 and \x02 occur in no JSON text and in no number, so what they frame leaves as it stands.
 
--- name: begin
-BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-
--- name: by_index
--- The index gives a series in the order of time. The planner, taking each of its rows for a page elsewhere on the disk,
--- would collect and sort them all, in files, before the first leaves: three times the work.
-SET LOCAL enable_sort = off;
-
 -- name: kinds
-SELECT EXISTS (SELECT FROM sample WHERE series_id = %(id)s AND ts >= %(start)s AND ts < %(end)s) AS numbers,
-       EXISTS (SELECT FROM sample_value WHERE series_id = %(id)s AND ts >= %(start)s AND ts < %(end)s) AS others,
-       EXISTS (SELECT FROM sample_quality WHERE series_id = %(id)s AND ts >= %(start)s AND ts < %(end)s) AS qualities;
+SELECT EXISTS (SELECT FROM own_sample WHERE series_id = %(id)s AND ts >= %(start)s AND ts < %(end)s) AS numbers,
+       EXISTS (SELECT FROM own_sample_value WHERE series_id = %(id)s AND ts >= %(start)s AND ts < %(end)s) AS others,
+       EXISTS (SELECT FROM own_sample_quality WHERE series_id = %(id)s AND ts >= %(start)s AND ts < %(end)s) AS qualities;
 
 -- name: with_qualities
 SELECT id FROM unnest(%(ids)s::integer[]) AS wanted (id)
-WHERE EXISTS (SELECT FROM sample_quality WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s);
+WHERE EXISTS (SELECT FROM own_sample_quality WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s);
 
 -- name: first_time
 SELECT min(first.ts) FROM unnest(%(ids)s::integer[]) AS wanted (id)
 CROSS JOIN LATERAL (
-    (SELECT ts FROM sample WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s ORDER BY ts LIMIT 1)
+    (SELECT ts FROM own_sample_ascending
+     WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s ORDER BY ts LIMIT 1)
     UNION ALL
-    (SELECT ts FROM sample_value WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s ORDER BY ts LIMIT 1)
+    (SELECT ts FROM own_sample_value_ascending
+     WHERE series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s ORDER BY ts LIMIT 1)
     UNION ALL
-    (SELECT ts FROM sample_quality
+    (SELECT ts FROM own_sample_quality_ascending
      WHERE quality >= 64 AND series_id = wanted.id AND ts >= %(start)s AND ts < %(end)s ORDER BY ts LIMIT 1)
 ) AS first;
 
 -- name: numbers
 -- As text a time costs less than by to_char; its decimals are completed outside. A zone that is an interval needs no
 -- look into the table of zones for each row.
-COPY (SELECT ts AT TIME ZONE INTERVAL '0', value FROM sample
+COPY (SELECT ts AT TIME ZONE INTERVAL '0', value FROM own_sample_ascending
       WHERE series_id = {id} AND ts >= {start} AND ts < {end}
       ORDER BY ts)
 TO STDOUT (FORMAT csv, DELIMITER E'\x02');
 
 -- name: rows
-(SELECT ts, {label} AS label, {number_cell} AS cell, NULL::text AS quality FROM sample
+(SELECT ts, {label} AS label, {number_cell} AS cell, NULL::text AS quality FROM own_sample_ascending
  WHERE series_id = {id} AND ts >= {start} AND ts < {end} ORDER BY ts)
 UNION ALL
-(SELECT ts, {label}, {other_cell}, NULL FROM sample_value
+(SELECT ts, {label}, {other_cell}, NULL FROM own_sample_value_ascending
  WHERE series_id = {id} AND ts >= {start} AND ts < {end} ORDER BY ts);
 
 -- name: marked_rows
 -- As `rows`, for a series that has qualities: marks of values, and samples without a value.
-(SELECT ts, {label} AS label, {number_cell} AS cell, quality FROM sample LEFT JOIN {marks} AS mark USING (ts)
+(SELECT ts, {label} AS label, {number_cell} AS cell, quality
+ FROM own_sample_ascending LEFT JOIN {marks} AS mark USING (ts)
  WHERE series_id = {id} AND ts >= {start} AND ts < {end} ORDER BY ts)
 UNION ALL
-(SELECT ts, {label}, {other_cell}, quality FROM sample_value LEFT JOIN {marks} AS mark USING (ts)
+(SELECT ts, {label}, {other_cell}, quality FROM own_sample_value_ascending LEFT JOIN {marks} AS mark USING (ts)
  WHERE series_id = {id} AND ts >= {start} AND ts < {end} ORDER BY ts)
 UNION ALL
-(SELECT ts, {label}, NULL, {quality_label} FROM sample_quality
+(SELECT ts, {label}, NULL, {quality_label} FROM own_sample_quality_ascending
  WHERE quality >= 64 AND series_id = {id} AND ts >= {start} AND ts < {end} ORDER BY ts);
 
 -- name: marks
 (SELECT ts, {quality_label} AS quality
- FROM (SELECT ts, max(quality) AS quality FROM sample_quality
+ FROM (SELECT ts, max(quality) AS quality FROM own_sample_quality_ascending
        WHERE quality < 64 AND series_id = {id} AND ts >= {start} AND ts < {end} GROUP BY ts) AS marked);
 
 -- name: quality_label

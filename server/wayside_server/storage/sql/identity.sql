@@ -26,6 +26,12 @@ VALUES (%(kind)s, %(day)s, 1, %(now)s, %(detail)s)
 ON CONFLICT (kind, day) DO UPDATE
 SET count = refusal.count + 1, last_at = excluded.last_at, last_detail = excluded.last_detail;
 
+-- name: count_tenant_refusal
+INSERT INTO tenant_refusal (tenant_id, kind, day, count, last_at, last_detail)
+VALUES (%(tenant_id)s, %(kind)s, %(day)s, 1, %(now)s, %(detail)s)
+ON CONFLICT (tenant_id, kind, day) DO UPDATE
+SET count = tenant_refusal.count + 1, last_at = excluded.last_at, last_detail = excluded.last_detail;
+
 -- name: add_key
 INSERT INTO api_key (prefix, digest, label, created_at, expires_at)
 VALUES (%(prefix)s, %(digest)s, %(label)s, %(now)s, %(expires_at)s)

@@ -220,8 +220,15 @@ WHERE d.id = t.id
 SELECT pg_notify('wayside_samples', %(devices)s)
 
 -- name: count_refusals
+WITH owner AS (SELECT tenant_id FROM device WHERE name = %(device)s),
+told AS (
+    INSERT INTO tenant_refusal (tenant_id, kind, day, count, last_at, last_detail)
+    SELECT tenant_id, %(kind)s, (now() AT TIME ZONE 'UTC')::date, %(count)s, now(), %(detail)s FROM owner
+    ON CONFLICT (tenant_id, kind, day) DO UPDATE
+    SET count = tenant_refusal.count + excluded.count, last_at = excluded.last_at, last_detail = excluded.last_detail
+)
 INSERT INTO refusal (kind, day, count, last_at, last_detail)
-VALUES (%(kind)s, (now() AT TIME ZONE 'UTC')::date, %(count)s, now(), %(detail)s)
+SELECT %(kind)s, (now() AT TIME ZONE 'UTC')::date, %(count)s, now(), %(detail)s WHERE NOT EXISTS (SELECT FROM owner)
 ON CONFLICT (kind, day) DO UPDATE
 SET count = refusal.count + excluded.count, last_at = excluded.last_at, last_detail = excluded.last_detail
 

@@ -1,0 +1,115 @@
+"""A tenant takes up no more than its quota, however many devices it has; others do not notice."""
+
+import asyncio
+
+import pytest
+
+from wayside_server.domain.limits import TENANT_FULL, TOO_MANY_SERIES, DeviceLimits
+from wayside_server.domain.tenants import Quota, Usage
+from wayside_server.storage.database import Pool, connection
+from wayside_server.storage.ingest import PostgresIngest
+from wayside_server.storage.quotas import has_room_for_device
+from wayside_server.storage.tenants import PostgresTenants
+from wayside_shared.plain import JSON_TYPE
+from wayside_shared.rejects import RejectCode
+from wayside_testkit.batches import Device, column, received
+from wayside_testkit.telemetry import add_device, add_tenant, reading_of
+
+
+@pytest.fixture
+async def tenant(pool: Pool) -> int:
+    """A tenant with two devices."""
+    made = await add_tenant(pool, "birch")
+    for name in ("birch-1", "birch-2"):
+        await add_device(pool, name, made)
+    return made
+
+
+def _store(pool: Pool) -> PostgresIngest:
+    return PostgresIngest(pool, "test", DeviceLimits(), look_every_s=0.0)
+
+
+async def test_devices_share_the_series_of_their_tenant(pool: Pool, database: str, tenant: int) -> None:
+    await PostgresTenants(pool).limit(tenant, Quota(series=3))
+    first, second, stranger = Device("birch-1"), Device("birch-2"), Device("amber-1")
+    many = [column(name, [1.0]) for name in "abcde"]
+    settlement = await _store(pool).settle(
+        [
+            first.item(*many[:2]),
+            second.item(*many[:2]),
+            second.item(many[0]),
+            stranger.item(*many),
+            received("birch-2", b'{"values":{"z":1}}', JSON_TYPE),
+        ]
+    )
+    assert {device: [reject.code for reject in ack.rejects] for device, ack in settlement.acks} == {
+        "birch-1": [],
+        "birch-2": [RejectCode.TOO_MANY_SERIES],
+        "amber-1": [],
+    }
+    assert (settlement.stored, settlement.dead) == (8, 2)
+    reading = reading_of(pool, database, tenant)
+    account = await reading.account("birch-2", verify=True)
+    assert (account.rejected, account.missing) == ({"too_many_series": 2}, 0)
+    (incident,) = await reading.incidents("birch-2", before_id=99, limit=9)
+    assert incident.kind == TOO_MANY_SERIES
+    assert incident.detail == "tenant birch may have 3 series (wayside-server tenant limit)"
+    assert (await reading.usage()).usage == Usage(devices=2, series=3, samples=3)
+
+
+async def test_sessions_that_run_at_once_keep_the_quota_together(pool: Pool, tenant: int) -> None:
+    await PostgresTenants(pool).limit(tenant, Quota(series=10))
+    devices = [Device("birch-1"), Device("birch-2")]
+    items = [[device.item(column(f"s{n}", [1.0])) for n in range(12)] for device in devices]
+
+    async def send(mine: int) -> None:
+        store = _store(pool)
+        for item in items[mine]:
+            await store.settle([item])
+
+    await asyncio.gather(send(0), send(1))
+    found = await PostgresTenants(pool).find("birch")
+    assert found is not None
+    assert found.usage.series == 10
+
+
+async def test_a_full_tenant_stores_no_more_and_says_so(pool: Pool, database: str, tenant: int) -> None:
+    await PostgresTenants(pool).limit(tenant, Quota(samples=5))
+    store, device, stranger = _store(pool), Device("birch-1"), Device("amber-1")
+    full = device.item(column("a", [float(i) for i in range(5)]))
+    assert (await store.settle([full])).stored == 5
+    over = device.item(column("a", [5.0, 6.0], start_s=5))
+    settlement = await store.settle([full, over, received("birch-2", b'{"values":{"z":1}}', JSON_TYPE)])
+    assert [(ack.ranges, [reject.code for reject in ack.rejects]) for name, ack in settlement.acks] == [
+        ([(1, 1)], [RejectCode.TENANT_FULL])
+    ], "what was stored before is confirmed again"
+    assert (await store.settle([stranger.item(column("a", [1.0]))])).stored == 1
+    reading = reading_of(pool, database, tenant)
+    assert (await reading.account("birch-1", verify=True)).rejected == {"tenant_full": 2}
+    assert {incident.kind for incident in await reading.incidents(None, before_id=99, limit=9)} == {TENANT_FULL}
+    await PostgresTenants(pool).limit(tenant, Quota())
+    assert (await store.settle([device.item(column("a", [7.0], start_s=7))])).stored == 1
+
+
+async def test_a_tenant_has_room_for_as_many_devices_as_it_may_have(pool: Pool, tenant: int) -> None:
+    store = PostgresTenants(pool)
+
+    async def has_room() -> bool:
+        async with connection(pool) as conn, conn.transaction():
+            return await has_room_for_device(conn, tenant)
+
+    assert await has_room()
+    await store.limit(tenant, Quota(devices=3))
+    assert await has_room()
+
+    async def enrol(name: str) -> bool:
+        async with connection(pool) as conn, conn.transaction():
+            room = await has_room_for_device(conn, tenant)
+            if room:
+                await conn.execute("INSERT INTO device (name, tenant_id) VALUES (%s, %s)", [name, tenant])
+            return room
+
+    assert sum(await asyncio.gather(*(enrol(f"birch-{n}") for n in range(3, 9)))) == 1
+    await store.limit(tenant, Quota())
+    await store.close(tenant)
+    assert not await has_room()
