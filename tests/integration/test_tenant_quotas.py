@@ -2,13 +2,14 @@
 
 import asyncio
 
+import psycopg
 import pytest
 
 from wayside_server.domain.limits import TENANT_FULL, TOO_MANY_SERIES, DeviceLimits
 from wayside_server.domain.tenants import Quota, Usage
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.ingest import PostgresIngest
-from wayside_server.storage.quotas import has_room_for_device
+from wayside_server.storage.quotas import may_keep_devices
 from wayside_server.storage.tenants import PostgresTenants
 from wayside_shared.plain import JSON_TYPE
 from wayside_shared.rejects import RejectCode
@@ -91,25 +92,23 @@ async def test_a_full_tenant_stores_no_more_and_says_so(pool: Pool, database: st
     assert (await store.settle([device.item(column("a", [7.0], start_s=7))])).stored == 1
 
 
-async def test_a_tenant_has_room_for_as_many_devices_as_it_may_have(pool: Pool, tenant: int) -> None:
+async def test_a_tenant_has_as_many_devices_as_it_may_have(pool: Pool, tenant: int) -> None:
     store = PostgresTenants(pool)
 
-    async def has_room() -> bool:
-        async with connection(pool) as conn, conn.transaction():
-            return await has_room_for_device(conn, tenant)
-
-    assert await has_room()
-    await store.limit(tenant, Quota(devices=3))
-    assert await has_room()
-
     async def enrol(name: str) -> bool:
-        async with connection(pool) as conn, conn.transaction():
-            room = await has_room_for_device(conn, tenant)
-            if room:
-                await conn.execute("INSERT INTO device (name, tenant_id) VALUES (%s, %s)", [name, tenant])
-            return room
+        async with connection(pool) as conn, conn.transaction() as transaction:
+            await conn.execute("INSERT INTO device (name, tenant_id) VALUES (%s, %s)", [name, tenant])
+            if not await may_keep_devices(conn, tenant):
+                raise psycopg.Rollback(transaction)
+            return True
+        return False
 
-    assert sum(await asyncio.gather(*(enrol(f"birch-{n}") for n in range(3, 9)))) == 1
+    assert await enrol("birch-3")
+    await store.limit(tenant, Quota(devices=4))
+    assert sum(await asyncio.gather(*(enrol(f"birch-{n}") for n in range(4, 10)))) == 1
+    found = await store.find("birch")
+    assert found is not None
+    assert found.usage.devices == 4
     await store.limit(tenant, Quota())
     await store.close(tenant)
-    assert not await has_room()
+    assert not await enrol("birch-10"), "nothing is enrolled into a tenant that is being deleted"

@@ -33,15 +33,18 @@ class SeriesRoom:
     left: int
 
 
-async def has_room_for_device(conn: Connection, tenant_id: int) -> bool:
-    """Whether a tenant may have one more device. The answer holds until the transaction of `conn` ends."""
+async def may_keep_devices(conn: Connection, tenant_id: int) -> bool:
+    """Whether a tenant may have all its devices, one that the transaction of `conn` has just made among them.
+
+    The answer holds until the transaction ends; when it is no, it must be rolled back.
+    """
     row = await (await conn.execute(_SQL["lock_device_quota"], {"tenant_id": tenant_id})).fetchone()
     if row is None or row[1]:
         return False
     if row[0] is None:
         return True
     ((count,),) = await fetch(conn, _SQL["count_devices"], {"tenant_id": tenant_id})
-    return int(count) < int(str(row[0]))
+    return int(count) <= int(str(row[0]))
 
 
 async def series_room(conn: Connection, device_ids: Sequence[int]) -> Mapping[int, SeriesRoom]:
