@@ -13,6 +13,9 @@ import structlog
 import uvloop
 
 from wayside_server import app, config
+from wayside_server.commands.devices import add_devices
+from wayside_server.commands.storage import with_storage
+from wayside_server.commands.token import add_token
 from wayside_server.config import ServerSettings
 from wayside_server.errors import ConfigError, NotFoundError, TransientError
 from wayside_server.identity import installation
@@ -56,21 +59,12 @@ def _init(options: argparse.Namespace) -> None:
     print(f"start the server:  wayside-server run --home {home.path}")
 
 
-def _token(options: argparse.Namespace) -> None:
-    async def create(storage: app.Storage, settings: ServerSettings) -> None:
-        hours = options.hours or settings.enrolment.token_hours
-        enrolments = storage.enrolments(Home(options.home), settings)
-        print(await enrolments.create_token(options.name, timedelta(hours=hours)))
-
-    _with_storage(options, create)
-
-
 def _create_key(options: argparse.Namespace) -> None:
     async def create(storage: app.Storage, _: ServerSettings) -> None:
         life = None if options.days is None else timedelta(days=options.days)
         print(await storage.keys().create(options.label, life))
 
-    _with_storage(options, create)
+    with_storage(options, create)
 
 
 def _list_keys(options: argparse.Namespace) -> None:
@@ -80,14 +74,14 @@ def _list_keys(options: argparse.Namespace) -> None:
             used = f"{key.last_used:%Y-%m-%d %H:%M}" if key.last_used else "never used"
             print(f"{key.prefix}  {state:8}{key.created_at:%Y-%m-%d %H:%M}  {used:16}  {key.label}")
 
-    _with_storage(options, show)
+    with_storage(options, show)
 
 
 def _revoke_key(options: argparse.Namespace) -> None:
     async def revoke(storage: app.Storage, _: ServerSettings) -> None:
         await storage.keys().revoke(options.key)
 
-    _with_storage(options, revoke)
+    with_storage(options, revoke)
 
 
 def _login_link(options: argparse.Namespace) -> None:
@@ -96,7 +90,7 @@ def _login_link(options: argparse.Namespace) -> None:
         print(f"https://{settings.api.public_host}:{settings.api.port}/login/{token}")
         print(f"good once, for {LINK_LIFE.total_seconds() / 60:.0f} minutes", file=sys.stderr)
 
-    _with_storage(options, create)
+    with_storage(options, create)
 
 
 def _migrate(options: argparse.Namespace) -> None:
@@ -115,18 +109,6 @@ def _role(
         uvloop.run(until_stopped(work(home, settings, options), supervised=options.supervised))
 
     return run
-
-
-def _with_storage(
-    options: argparse.Namespace, work: Callable[[app.Storage, ServerSettings], Coroutine[Any, Any, None]]
-) -> None:
-    async def run() -> None:
-        home = Home(options.home)
-        settings = config.load(home)
-        async with app.open_storage(home, settings) as storage:
-            await work(storage, settings)
-
-    asyncio.run(run())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -157,14 +139,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_identity(commands: Any, shared: argparse.ArgumentParser) -> None:
-    tokens = commands.add_parser("token", help="one-time enrolment tokens").add_subparsers(required=True)
-    token = tokens.add_parser("create", parents=[shared], help="print a new token")
-    token.add_argument("--name", metavar="DEVICE", help="the device's name; made up when not given")
-    token.add_argument(
-        "--hours", type=_positive, metavar="H", help="how long it is good (24, or enrolment.token_hours)"
-    )
-    token.set_defaults(command=_token)
-
+    add_token(commands, shared)
+    add_devices(commands, shared)
     keys = commands.add_parser("api-key", help="API keys").add_subparsers(required=True)
     create = keys.add_parser("create", parents=[shared], help="print a new key; it is shown once")
     create.add_argument("label", metavar="LABEL", help="what it is for")

@@ -20,7 +20,14 @@ FINGERPRINT_BYTES = 32
 
 CACERTS_PATH = "/.well-known/est/cacerts"
 SIMPLEENROLL_PATH = "/.well-known/est/simpleenroll"
-ENROLMENTS_PATH = "/api/v1/enrolments"
+SIMPLEREENROLL_PATH = "/.well-known/est/simplereenroll"
+
+BROKER_HEADER = "Wayside-Broker"
+"""In the answer to an enrolment: `host:port` of the broker."""
+DEVICE_HEADER = "Wayside-Device"
+"""In a request by a device that was enrolled before: its name."""
+CLAIM_LETTERS = 12
+"""60 bits: whoever wants to be claimed in another's place must find a key with the same code, some 10^18 tries."""
 
 MAX_REQUEST_BYTES = 16 * 1024
 """A certificate request with the largest key taken (RSA 8192) is under 4 KiB, in base64 under 6 KiB."""
@@ -70,6 +77,18 @@ def parse_token(text: str) -> EnrolmentToken:
     if len(secret) != SECRET_BYTES or len(fingerprint) != FINGERPRINT_BYTES:
         raise ConfigError("the enrolment token is cut short or altered; copy it again as a whole")
     return EnrolmentToken(secret, fingerprint)
+
+
+def claim_code(root_fingerprint: bytes, key_der: bytes) -> str:
+    """The code by which a device without a token is claimed, as XXXX-XXXX-XXXX.
+
+    Args:
+        root_fingerprint: SHA-256 of the DER of the root certificate that the device trusts.
+        key_der: the device's public key, DER of SubjectPublicKeyInfo.
+    """
+    whole = hashlib.sha256(b"wayside-claim-1" + root_fingerprint + hashlib.sha256(key_der).digest()).digest()
+    letters = base64.b32encode(whole).decode("ascii")[:CLAIM_LETTERS]
+    return "-".join(letters[start : start + 4] for start in range(0, CLAIM_LETTERS, 4))
 
 
 def _text(raw: bytes) -> str:

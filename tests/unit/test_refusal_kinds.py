@@ -1,7 +1,9 @@
 import pytest
 
 from wayside_server.domain.refusals import MEANINGS
-from wayside_server.identity.enrolment import TokenFault
+from wayside_server.identity.enrolment import FIXES
+from wayside_server.identity.tokens import TokenFault
+from wayside_server.identity.waiting import WaitRefused
 from wayside_server.ingest.refusals import RefusalTally, kind_of
 
 LINES = {
@@ -44,6 +46,7 @@ def test_a_storm_of_refusals_is_one_entry_a_kind() -> None:
 def test_every_kind_has_its_meaning() -> None:
     written = {kind for kind in LINES.values() if kind is not None}
     written |= {f"enrolment_token_{fault.name.lower()}" for fault in TokenFault}
-    written |= {"enrolment_token_missing", "enrolment_token_malformed", "certificate_request"}
+    written |= {"enrolment_token_malformed", "certificate_request", "certificate_key_shared", "certificate_too_many"}
+    written |= set(FIXES) | {why.value for why in WaitRefused} | {"enrolment_displaced", "claim_code"}
     written |= {"api_key", "sign_in_link"}
     assert written == set(MEANINGS)

@@ -19,7 +19,7 @@ from wayside_server.api.problems import ErrorPage, install_problems
 from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.telemetry import telemetry_router
 from wayside_server.api.watch import watch_router
-from wayside_server.domain.access import Access, Permission, requires
+from wayside_server.domain.access import Access, DeviceAccess, Permission, requires
 from wayside_server.domain.live import Live
 from wayside_server.domain.reading import Reading
 
@@ -39,6 +39,7 @@ def create_app(
     metrics_hosts: Collection[str] = (),
     registry: CollectorRegistry = REGISTRY,
     error_page: ErrorPage | None = None,
+    devices: DeviceAccess | None = None,
 ) -> FastAPI:
     """The ASGI application. Its lifespan runs `live`.
 
@@ -51,6 +52,7 @@ def create_app(
         metrics_hosts: addresses that may read /metrics without a key.
         registry: the metrics to show.
         error_page: what a browser is shown outside the API when something fails; None for the problem itself.
+        devices: establishes devices by their certificates; None lets none in.
 
     Raises:
         RuntimeError: a route declares no permission.
@@ -74,7 +76,7 @@ def create_app(
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
-        dependencies=[Depends(make_gate(access, metrics_hosts)), Depends(refuse_unknown_parameters)],
+        dependencies=[Depends(make_gate(access, metrics_hosts, devices)), Depends(refuse_unknown_parameters)],
         openapi_url=None,
         docs_url=None,
         redoc_url=None,

@@ -13,16 +13,19 @@ from fastapi import FastAPI
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from wayside_server.api import enrolment
 from wayside_server.api.service import create_app
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
+from wayside_server.app.client_names import ask_for_certificates
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
+from wayside_server.app.enrolment import enrolment_routers
 from wayside_server.config import ServerSettings
 from wayside_server.console.pages import STATIC, console_router
 from wayside_server.console.render import error_page
 from wayside_server.errors import ConfigError
+from wayside_server.identity.audit import LoggedTrail
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
+from wayside_server.identity.office import open_office
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
 
@@ -37,22 +40,36 @@ TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
     """Answer until cancelled; 503 while the database is away."""
     authority = load_authority(home)
-    broker = enrolment.BrokerAddress(host=settings.broker.public_host, port=settings.broker.port)
-    router = enrolment.enrolment_router(
-        storage.enrolments(home, settings), authority, storage.identity, broker, utc_now
+    office = open_office(
+        authority,
+        storage.enrolment,
+        refusals=storage.identity,
+        revocations=NothingRevoked(),
+        trail=LoggedTrail(),
+        certificate_days=settings.enrolment.certificate_days,
+        now=utc_now,
     )
     reading, keys = PostgresReading(storage.pool, storage.conninfo), storage.keys()
     web = create_app(
         reading=reading,
         access=keys,
         live=PostgresLive(storage.pool, storage.conninfo),
-        routers=[router, console_router(reading, keys)],
+        routers=[*enrolment_routers(office, settings), console_router(reading, keys)],
         static=STATIC,
         metrics_hosts=settings.api.metrics_from,
         registry=_every_role(),
         error_page=error_page,
+        devices=office.devices,
     )
     await _serve(web, home, settings)
+
+
+class NothingRevoked:
+    """A `RevocationList` without entries."""
+
+    async def is_revoked(self, serial: int) -> bool:
+        """As `RevocationList`."""
+        return False
 
 
 def _every_role() -> CollectorRegistry:
@@ -81,6 +98,7 @@ async def _serve(web: FastAPI, home: Home, settings: ServerSettings) -> None:
     # TLS 1.2 as well as 1.3: some managed desktops and older boards' HTTP stacks have no 1.3, and 1.2 with the ciphers
     # above is sound. The broker, whose clients are all ours, takes 1.3 only.
     config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    ask_for_certificates(config.ssl, home.ca_file)
     try:
         listening = socket.create_server((settings.api.host, settings.api.port), backlog=512)
     except OSError as error:

@@ -1,0 +1,24 @@
+"""Audit trails that need no storage."""
+
+import structlog
+
+from wayside_server.domain.audit import Act
+
+log = structlog.get_logger(__name__)
+
+
+class LoggedTrail:
+    """An `AuditTrail` in the log of the process."""
+
+    async def record(self, act: Act) -> None:
+        """As `AuditTrail`."""
+        log.info(
+            "audit",
+            actor=act.actor,
+            action=act.action,
+            subject=act.subject,
+            tenant_id=act.tenant_id,
+            address=act.address,
+            outcome=act.outcome.value,
+            detail=dict(act.detail),
+        )
