@@ -23,11 +23,12 @@ SIMPLEENROLL_PATH = "/.well-known/est/simpleenroll"
 SIMPLEREENROLL_PATH = "/.well-known/est/simplereenroll"
 
 BROKER_HEADER = "Wayside-Broker"
-"""In the answer to an enrolment: `host:port` of the broker."""
+"""Of an answer with a certificate: `host:port` of the broker."""
 DEVICE_HEADER = "Wayside-Device"
-"""In a request by a device that was enrolled before: its name."""
+"""Of a request for a certificate after the last one has ended: the device's name."""
+
 CLAIM_LETTERS = 12
-"""60 bits: whoever wants to be claimed in another's place must find a key with the same code, some 10^18 tries."""
+"""60 bits: an attacker has minutes until an operator has typed the code, and needs a key whose code is that one."""
 
 MAX_REQUEST_BYTES = 16 * 1024
 """A certificate request with the largest key taken (RSA 8192) is under 4 KiB, in base64 under 6 KiB."""
@@ -80,15 +81,17 @@ def parse_token(text: str) -> EnrolmentToken:
 
 
 def claim_code(root_fingerprint: bytes, key_der: bytes) -> str:
-    """The code by which a device without a token is claimed, as XXXX-XXXX-XXXX.
+    """What an operator types to claim a device that came without a token; both sides compute it from what they see.
 
     Args:
-        root_fingerprint: SHA-256 of the DER of the root certificate that the device trusts.
-        key_der: the device's public key, DER of SubjectPublicKeyInfo.
+        root_fingerprint: SHA-256 of the DER of the root certificate.
+        key_der: DER of the device key's SubjectPublicKeyInfo.
+
+    Returns:
+        Twelve letters and digits of base32; people read them as XXXX-XXXX-XXXX.
     """
-    whole = hashlib.sha256(b"wayside-claim-1" + root_fingerprint + hashlib.sha256(key_der).digest()).digest()
-    letters = base64.b32encode(whole).decode("ascii")[:CLAIM_LETTERS]
-    return "-".join(letters[start : start + 4] for start in range(0, CLAIM_LETTERS, 4))
+    digest = hashlib.sha256(b"wayside-claim-1" + root_fingerprint + hashlib.sha256(key_der).digest()).digest()
+    return base64.b32encode(digest).decode("ascii")[:CLAIM_LETTERS]
 
 
 def _text(raw: bytes) -> str:

@@ -6,10 +6,27 @@ from datetime import timedelta
 import pytest
 
 from wayside_server.errors import ConfigError
+from wayside_server.identity.authority import new_key
+from wayside_server.identity.issuing import TenantFullError
 from wayside_server.identity.tokens import MAX_LIFE, TokenOrder
-from wayside_testkit.enrolment import HOUR, ONE, OPERATOR, EnrolmentSite, MemoryEnrolment
+from wayside_testkit.enrolment import HERE, HOUR, ONE, OPERATOR, EnrolmentSite, MemoryEnrolment, certificate_request
 
 BOILER = replace(ONE, name="boiler-7")
+
+
+async def test_a_full_tenant_gets_no_device_and_the_token_stays_good(site: EnrolmentSite) -> None:
+    store = site.store
+    assert isinstance(store, MemoryEnrolment)
+    store.most_devices = 0
+    token, key = await site.token(), new_key()
+    with pytest.raises(TenantFullError):
+        await site.enrolments.enrol(token, certificate_request(), HERE)
+    await site.ask(key)
+    with pytest.raises(TenantFullError):
+        await site.claims.claim(site.code(key), None, None, OPERATOR)
+    store.most_devices = 2
+    await site.enrolments.enrol(token, certificate_request(), HERE)
+    await site.claims.claim(site.code(key), None, None, OPERATOR)
 
 
 @pytest.fixture

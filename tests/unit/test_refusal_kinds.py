@@ -47,6 +47,8 @@ def test_every_kind_has_its_meaning() -> None:
     written = {kind for kind in LINES.values() if kind is not None}
     written |= {f"enrolment_token_{fault.name.lower()}" for fault in TokenFault}
     written |= {"enrolment_token_malformed", "certificate_request", "certificate_key_shared", "certificate_too_many"}
-    written |= set(FIXES) | {why.value for why in WaitRefused} | {"enrolment_displaced", "claim_code"}
+    written |= (
+        set(FIXES) | {why.value for why in WaitRefused} | {"enrolment_displaced", "enrolment_tenant_full", "claim_code"}
+    )
     written |= {"api_key", "sign_in_link"}
     assert written == set(MEANINGS)

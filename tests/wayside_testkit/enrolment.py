@@ -16,7 +16,7 @@ from wayside_server.domain.caller import Caller
 from wayside_server.identity.authority import Authority, PrivateKey, create_authority, new_key
 from wayside_server.identity.claims import Claims
 from wayside_server.identity.enrolment import Enrolments, EnrolmentTransaction
-from wayside_server.identity.issuing import Enrolled, Issue, Issuer, KnownCertificate, Origin, key_der
+from wayside_server.identity.issuing import Enrolled, Issue, Issuer, KnownCertificate, Origin, TenantFullError, key_der
 from wayside_server.identity.tokens import NewToken, StoredToken, TokenOrder, TokenRecord, Tokens
 from wayside_server.identity.waiting import (
     ClaimTransaction,
@@ -117,6 +117,7 @@ class MemoryEnrolment:
 
     def __init__(self) -> None:
         self.tables = _Tables()
+        self.most_devices = 1_000_000
         self._lock = asyncio.Lock()
 
     async def add_tenant(self, name: str) -> int:
@@ -281,6 +282,8 @@ class _Transaction:
     async def new_device(self, name: str, tenant_id: int, group_id: int | None) -> int | None:
         if name in self._tables.devices:
             return None
+        if len(self._tables.devices) >= self._store.most_devices:
+            raise TenantFullError
         device = self._tables.devices[name] = _Device(self._tables.number(), tenant_id, group_id)
         return device.number
 

@@ -33,7 +33,7 @@ class MemoryIdentity:
         self._sessions: dict[bytes, tuple[int, datetime]] = {}
         self._links: dict[bytes, tuple[int, datetime]] = {}
 
-    async def count_refusal(self, kind: str, detail: str, now: datetime) -> None:
+    async def count_refusal(self, kind: str, detail: str, now: datetime, tenant_id: int | None = None) -> None:
         assert now.tzinfo is UTC
         assert "\n" not in detail
         self.refusals[kind] += 1

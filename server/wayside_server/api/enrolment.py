@@ -15,7 +15,7 @@ from wayside_server.errors import ConfigError
 from wayside_server.identity.authority import CertificateRequestError
 from wayside_server.identity.device_access import refused_certificate
 from wayside_server.identity.enrolment import CertificateRefusedError
-from wayside_server.identity.issuing import Enrolled, SharedKeyError, TooManyCertificatesError
+from wayside_server.identity.issuing import Enrolled, SharedKeyError, TenantFullError, TooManyCertificatesError
 from wayside_server.identity.office import EnrolmentOffice
 from wayside_server.identity.refusing import Refusal
 from wayside_server.identity.tokens import TokenRefusedError
@@ -58,7 +58,7 @@ _ENROLL_ANSWERS = {
     **problems(
         {
             401: "The token is malformed, unknown, used, expired or revoked.",
-            403: "An operator has refused the device, or its key counts no more.",
+            403: "An operator has refused the device, its key counts no more, or the tenant may have no more devices.",
             410: "Nobody has let the device in for too long: start again.",
         }
     ),
@@ -145,6 +145,8 @@ class _Counter:
             number = None if error.token is None else error.token.token_id
             tenant_id = None if error.token is None else error.token.tenant_id
             raise await self._refused(kind, error, 401, address, f"token:{number}", tenant_id) from error
+        except TenantFullError as error:
+            raise await self._refused("enrolment_tenant_full", error, 403, address) from error
         except (CertificateRequestError, TooManyCertificatesError) as error:
             raise await self._bad_request(error, address) from error
 

@@ -29,6 +29,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
             "A device with a certificate that was superseded long ago: a restored card, or a copy that somebody kept."
         ),
         "enrolment_refused": "A device without a token that an operator has refused, and that asks still.",
+        "enrolment_tenant_full": "An enrolment into a tenant that may have no more devices.",
         "enrolment_displaced": (
             "A device without a token that had to make room for another: more ask than may wait. Somebody floods the "
             "server, or more than 256 devices behind one address are being installed."

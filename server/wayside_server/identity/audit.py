@@ -1,4 +1,4 @@
-"""Audit trails that need no storage."""
+"""Acts as lines of the log."""
 
 import structlog
 
@@ -8,10 +8,10 @@ log = structlog.get_logger(__name__)
 
 
 class LoggedTrail:
-    """An `AuditTrail` in the log of the process."""
+    """An `AuditTrail` that keeps nothing but a line of the log."""
 
     async def record(self, act: Act) -> None:
-        """As `AuditTrail`."""
+        """Logs `act`."""
         log.info(
             "audit",
             actor=act.actor,
@@ -20,5 +20,5 @@ class LoggedTrail:
             tenant_id=act.tenant_id,
             address=act.address,
             outcome=act.outcome.value,
-            detail=dict(act.detail),
+            **{f"detail_{name}": value for name, value in act.detail.items()},
         )

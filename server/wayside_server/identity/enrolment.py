@@ -107,6 +107,7 @@ class Enrolments:
         Raises:
             CertificateRequestError: the request is not taken; the token stays good.
             TokenRefusedError: the token is not good.
+            TenantFullError: the tenant may have no more devices; the token stays good.
             TooManyCertificatesError: the device has had too many.
             StorageError: nothing happened.
         """

@@ -9,7 +9,7 @@ from typing import Protocol
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from wayside_server.errors import WaysideError
+from wayside_server.errors import ConfigError, WaysideError
 from wayside_server.identity.authority import Authority, CertificateRequestError, PublicKey
 from wayside_server.identity.tokens import StoredToken
 
@@ -31,6 +31,13 @@ class SharedKeyError(CertificateRequestError):
 
     def __init__(self) -> None:
         super().__init__("the key belongs to another device; make a new one on this device")
+
+
+class TenantFullError(ConfigError):
+    """The tenant may have no more devices."""
+
+    def __init__(self) -> None:
+        super().__init__("the tenant may have no more devices; remove some, or let the administrator raise its quota")
 
 
 class TooManyCertificatesError(WaysideError):
@@ -93,10 +100,17 @@ class IssueTransaction(Protocol):
         """The number of the tenant's device `name`, made when missing; None when the name is not to be had.
 
         A group is set, none is left as it was.
+
+        Raises:
+            TenantFullError: it would have to be made, and may not.
         """
 
     async def new_device(self, name: str, tenant_id: int, group_id: int | None) -> int | None:
-        """The number of a new device; None when the name is in use."""
+        """The number of a new device; None when the name is in use.
+
+        Raises:
+            TenantFullError: it may not be made.
+        """
 
     async def last_number(self, prefix: str) -> int:
         """The highest number that follows `prefix` in a device's name; 0 when there is none."""

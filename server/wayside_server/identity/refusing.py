@@ -22,8 +22,11 @@ REMEMBERED = 1_000
 class Refusals(Protocol):
     """Counts what was refused, for operators."""
 
-    async def count_refusal(self, kind: str, detail: str, now: datetime) -> None:
-        """One more refusal of `kind` on this day; `detail` is one line without secrets, the latest is kept."""
+    async def count_refusal(self, kind: str, detail: str, now: datetime, tenant_id: int | None = None) -> None:
+        """One more refusal of `kind` on this day; `detail` is one line without secrets, the latest is kept.
+
+        Without a tenant it is the installation's, and no tenant sees it.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class RefusalDesk:
         """
         now = self._now()
         REFUSED.labels(refusal.kind).inc()
-        await self._refusals.count_refusal(refusal.kind, refusal.detail, now)
+        await self._refusals.count_refusal(refusal.kind, refusal.detail, now, refusal.tenant_id)
         times = self._times(refusal, now)
         if times:
             await self._trail.record(

@@ -23,7 +23,7 @@ class PostgresIdentity:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def count_refusal(self, kind: str, detail: str, now: datetime) -> None:
+    async def count_refusal(self, kind: str, detail: str, now: datetime, tenant_id: int | None = None) -> None:
         """As `Refusals`."""
         # PostgreSQL takes neither NUL nor lone surrogates in text, and the detail may quote a stranger.
         clean = detail.encode("utf-8", "replace").decode().replace("\0", "�")[:MAX_DETAIL]
