@@ -1,5 +1,6 @@
 """Enrolment tokens, over HTTPS: made, listed, revoked."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.moments import to_text
 from wayside_server.identity.names import GROUP_PATTERN, PREFIX_PATTERN
 from wayside_server.identity.office import EnrolmentOffice
-from wayside_server.identity.tokens import MAX_LABEL, MAX_LIFE, MAX_USES, TokenOrder, TokenRecord, install_line
+from wayside_server.identity.tokens import MAX_LABEL, MAX_LIFE, MAX_USES, TokenOrder, TokenRecord
 from wayside_shared.identifiers import DEVICE_ID_PATTERN
 
 LAST_TOKEN = (1 << 31) - 1
@@ -76,12 +77,12 @@ class TokenPage(BaseModel):
     next: str | None = Field(description="path of the next page; null when this is the last")
 
 
-def tokens_router(office: EnrolmentOffice, *, base: str, default_life: timedelta) -> APIRouter:
+def tokens_router(office: EnrolmentOffice, *, install_line: Callable[[str], str], default_life: timedelta) -> APIRouter:
     """The routes below /api/v1/enrolment-tokens.
 
     Args:
         office: the services of enrolment.
-        base: address of the server, as devices reach it.
+        install_line: what to type on a device to install the agent and enrol it with a token.
         default_life: how long a token is good when nothing else is asked for.
     """
     router = APIRouter(prefix="/api/v1/enrolment-tokens", tags=["enrolment"])
@@ -108,7 +109,7 @@ def tokens_router(office: EnrolmentOffice, *, base: str, default_life: timedelta
                 TokenOrder(life, order.name, order.prefix, order.group, order.uses, order.label), caller(request)
             )
         expires_at = to_text(office.now() + life)
-        return NewTokenAnswer(token=str(token), expires_at=expires_at, install=install_line(base, token))
+        return NewTokenAnswer(token=str(token), expires_at=expires_at, install=install_line(str(token)))
 
     @router.delete("/{token}", status_code=204, responses=problems({404: "There is no such token."}))
     @requires(Permission.MANAGE)

@@ -10,10 +10,8 @@ from wayside_server.api.paging import LAST_ID, Limit
 from wayside_server.api.schema import problems
 from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.moments import to_text
-from wayside_server.errors import NotFoundError
 from wayside_server.identity.names import GROUP_PATTERN
 from wayside_server.identity.office import EnrolmentOffice
-from wayside_server.identity.refusing import Refusal
 from wayside_server.identity.waiting import Entry
 from wayside_shared.identifiers import DEVICE_ID_PATTERN
 
@@ -73,15 +71,8 @@ def pending_router(office: EnrolmentOffice) -> APIRouter:
     @requires(Permission.MANAGE)
     async def claim_device(request: Request, claim: ClaimRequest) -> LetIn:
         """Lets the device that shows the code into the tenant."""
-        who = caller(request)
-        try:
-            with understood():
-                return LetIn(device=await office.claims.claim(claim.code, claim.group, claim.name, who))
-        except NotFoundError as error:
-            await office.desk.refuse(
-                Refusal("claim_code", str(error), "enrolment.claim", "code", who.address, who.actor, who.tenant_id)
-            )
-            raise
+        with understood():
+            return LetIn(device=await office.claim(claim.code, claim.group, claim.name, caller(request)))
 
     @router.post("/{number}/approve", responses=problems({404: "Nothing of that number waits here."}))
     @requires(Permission.MANAGE)

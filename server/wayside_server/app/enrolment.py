@@ -1,6 +1,7 @@
 """The routes of enrolment, as the settings want them."""
 
 from datetime import timedelta
+from functools import partial
 
 from fastapi import APIRouter
 
@@ -13,19 +14,20 @@ from wayside_server.identity.office import EnrolmentOffice
 
 
 def enrolment_routers(office: EnrolmentOffice, settings: ServerSettings) -> list[APIRouter]:
-    """Every route of enrolment below `office`."""
+    """Every route of enrolment below `office`, for programs and for devices."""
     life = timedelta(hours=settings.enrolment.token_hours)
     return [
         enrolment_router(office, host_and_port(settings.broker.public_host, settings.broker.port)),
-        tokens_router(office, base=api_base(settings), default_life=life),
+        tokens_router(office, install_line=partial(install_line, settings), default_life=life),
         pending_router(office),
         import_router(office, life),
     ]
 
 
-def api_base(settings: ServerSettings) -> str:
-    """The address under which devices and people reach the server."""
-    return f"https://{host_and_port(settings.api.public_host, settings.api.port)}"
+def install_line(settings: ServerSettings, token: str) -> str:
+    """What to type on a device to install the agent and enrol it with `token`."""
+    base = f"https://{host_and_port(settings.api.public_host, settings.api.port)}"
+    return f"curl -fsS {base}/install.sh | sudo sh -s -- --server {base} --token {token}"
 
 
 def host_and_port(host: str, port: int) -> str:

@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 import uvicorn
@@ -17,8 +18,9 @@ from wayside_server.api.service import create_app
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.client_names import ask_for_certificates
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
-from wayside_server.app.enrolment import enrolment_routers
+from wayside_server.app.enrolment import enrolment_routers, install_line
 from wayside_server.config import ServerSettings
+from wayside_server.console.enrolling import enrolling_router
 from wayside_server.console.pages import STATIC, console_router
 from wayside_server.console.render import error_page
 from wayside_server.errors import ConfigError
@@ -54,7 +56,11 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
         reading=reading,
         access=keys,
         live=PostgresLive(storage.pool, storage.conninfo),
-        routers=[*enrolment_routers(office, settings), console_router(reading, keys)],
+        routers=[
+            *enrolment_routers(office, settings),
+            enrolling_router(office, partial(install_line, settings)),
+            console_router(reading, keys),
+        ],
         static=STATIC,
         metrics_hosts=settings.api.metrics_from,
         registry=_every_role(),

@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 from wayside_server import app
-from wayside_server.app.enrolment import api_base
+from wayside_server.app.enrolment import install_line
 from wayside_server.commands.storage import add_tenant, typist, with_storage
 from wayside_server.config import ServerSettings
 from wayside_server.identity.audit import LoggedTrail
 from wayside_server.identity.home import Home
-from wayside_server.identity.tokens import MAX_LIFE, MAX_USES, TokenOrder, TokenRecord, install_line
+from wayside_server.identity.tokens import MAX_LIFE, MAX_USES, TokenOrder, TokenRecord
 
 PAGE = 1_000
 _LAST = 1 << 31
@@ -57,7 +57,7 @@ def _create(options: argparse.Namespace) -> None:
         token = await tokens.create(order, await typist(storage, options.tenant))
         print(token)
         # The token alone on standard output, so that scripts can take it.
-        print(f"on a new device: {install_line(api_base(settings), token)}", file=sys.stderr)
+        print(f"on a new device: {install_line(settings, str(token))}", file=sys.stderr)
 
     with_storage(options, create)
 

@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import Protocol
 
 from wayside_server.domain.audit import AuditTrail
+from wayside_server.domain.caller import Caller
+from wayside_server.errors import NotFoundError
 from wayside_server.identity.authority import Authority
 from wayside_server.identity.claims import Claims
 from wayside_server.identity.device_access import DeviceCertificates
 from wayside_server.identity.enrolment import Enrolments, EnrolmentStore, RevocationList
 from wayside_server.identity.issuing import Issuer
-from wayside_server.identity.refusing import RefusalDesk, Refusals
+from wayside_server.identity.refusing import Refusal, RefusalDesk, Refusals
 from wayside_server.identity.tokens import Tokens, TokenStore
 from wayside_server.identity.waiting import ClaimStore
 
@@ -41,6 +43,15 @@ class EnrolmentOffice:
     devices: DeviceCertificates
     desk: RefusalDesk
     now: Callable[[], datetime]
+
+    async def claim(self, code: str, group: str | None, name: str | None, caller: Caller) -> str:
+        """As `Claims.claim`; a code that no device shows is noted."""
+        try:
+            return await self.claims.claim(code, group, name, caller)
+        except NotFoundError as error:
+            subject, who = "code", (caller.address, caller.actor, caller.tenant_id)
+            await self.desk.refuse(Refusal("claim_code", str(error), "enrolment.claim", subject, *who))
+            raise
 
 
 def open_office(

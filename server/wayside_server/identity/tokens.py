@@ -241,16 +241,6 @@ def check_order(order: TokenOrder) -> TokenOrder:
     return order
 
 
-def install_line(base: str, token: EnrolmentToken) -> str:
-    """What to type on a device to install the agent and enrol it.
-
-    Args:
-        base: address of the server, as in https://server.example:8443.
-        token: a new token.
-    """
-    return f"curl -fsS {base}/install.sh | sudo sh -s -- --server {base} --token {token}"
-
-
 def name_taken(name: str) -> str:
     """What is said of a name that the tenant cannot have; not whose it is."""
     return f"device name {name!r} may not be used; choose another"
