@@ -11,18 +11,21 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import wayside_server
 from wayside_server.api.audit import audit_router
-from wayside_server.api.enrolment import enrolment_router
 from wayside_server.api.service import DESCRIPTION, create_app
 from wayside_server.api.tenants import tenants_router
+from wayside_server.app.enrolment import enrolment_routers
+from wayside_server.config import ServerSettings
 from wayside_server.domain.refusals import MEANINGS
 
 _STATUS_FIXES = {
     "400": "Begin again without `cursor`; for an enrolment, make the request anew.",
     "401": "Send a good key, or a good token.",
-    "403": "Send the request from a program, or from a page of the server itself.",
+    "403": "Send it from a program or a page of the server, with a key that may do this, or a good certificate.",
     "404": "Look it up in the listing above it.",
     "409": "Choose another name.",
+    "410": "Start the enrolment again.",
     "413": "Send less.",
+    "415": "Name the form of the body in `Content-Type`.",
     "422": "The detail names the parameter and what it takes.",
     "429": "Wait as long as `Retry-After` says.",
     "500": "Report it with the lines of the log.",
@@ -39,8 +42,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 def openapi() -> dict[str, Any]:
     """The OpenAPI document of the whole service; what answers the questions is not needed for it."""
     nothing: Any = None
-    router = enrolment_router(nothing, nothing, nothing, nothing, nothing)
-    routers = [router, audit_router(nothing), tenants_router(nothing)]
+    routers = [*enrolment_routers(nothing, ServerSettings()), audit_router(nothing), tenants_router(nothing)]
     return create_app(reading=nothing, access=nothing, live=nothing, routers=routers).openapi()
 
 

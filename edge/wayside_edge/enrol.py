@@ -9,10 +9,11 @@ import json
 import os
 import ssl
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -26,7 +27,14 @@ from wayside_edge.config import sample
 from wayside_edge.errors import ConfigError, TransientError
 from wayside_edge.uplink.placement import place_uplink
 from wayside_edge.uplink.settings import UplinkSettings
-from wayside_shared.enrolment import CACERTS_PATH, ENROLMENTS_PATH, MAX_ANSWER_BYTES, EnrolmentToken, parse_token
+from wayside_shared.enrolment import (
+    BROKER_HEADER,
+    CACERTS_PATH,
+    MAX_ANSWER_BYTES,
+    SIMPLEENROLL_PATH,
+    EnrolmentToken,
+    parse_token,
+)
 from wayside_shared.identifiers import is_device_id
 
 TIMEOUT_S = 30.0
@@ -66,7 +74,7 @@ def enrol(url: str, token: str, config: Path, directory: Path) -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     root = _trusted_root(server, parsed)
     answer = server.enrol(root, token.strip(), key)
-    device, chain, broker = _checked(answer, key, root)
+    device, chain, broker = _checked(*answer, key, root)
     files = {name: (directory / name).absolute() for name in ("ca.pem", "device.pem", "device.key")}
     uplink = UplinkSettings(
         host=broker[0],
@@ -117,7 +125,7 @@ class _Server:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        status, body = self._request(context, "GET", CACERTS_PATH, None)
+        status, body, _ = self._request(context, "GET", CACERTS_PATH)
         if status != 200:
             raise ConfigError(f"{self._name} answers {status} where its CA certificates should be; is this the server?")
         try:
@@ -125,20 +133,28 @@ class _Server:
         except ValueError as error:
             raise ConfigError(f"{self._name} does not answer as a Wayside server does") from error
 
-    def enrol(self, root: x509.Certificate, token: str, key: ec.EllipticCurvePrivateKey) -> Any:
-        """The server's answer to a certificate request, as JSON gives it."""
+    def enrol(
+        self, root: x509.Certificate, token: str, key: ec.EllipticCurvePrivateKey
+    ) -> tuple[list[x509.Certificate], str]:
+        """The server's answer to a certificate request: certificates in any order, and where the broker is."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=root.public_bytes(serialization.Encoding.PEM).decode())
         request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-        csr = base64.b64encode(request.public_bytes(serialization.Encoding.DER)).decode()
-        body = json.dumps({"token": token, "csr": csr}).encode()
-        status, answer = self._request(context, "POST", ENROLMENTS_PATH, body)
+        csr = base64.b64encode(request.public_bytes(serialization.Encoding.DER))
+        headers = {
+            "Content-Type": "application/pkcs10",
+            "Authorization": "Basic " + base64.b64encode(f":{token}".encode()).decode(),
+        }
+        status, answer, broker = self._request(context, "POST", SIMPLEENROLL_PATH, csr, headers)
+        if status == 200:
+            try:
+                return pkcs7.load_der_pkcs7_certificates(base64.b64decode(answer)), broker
+            except ValueError as error:
+                raise ConfigError(f"{self._name} does not answer as a Wayside server does") from error
         try:
             content = json.loads(answer)
         except (ValueError, RecursionError) as error:
             raise TransientError(f"{self._name} answers {status} without saying why") from error
-        if status == 201:
-            return content
         detail = str(content.get("detail") if isinstance(content, dict) else None)[:300]
         message = f"{self._name} refuses: {detail}"
         raise ConfigError(message) if 400 <= status < 500 and status != 429 else TransientError(message)
@@ -147,8 +163,15 @@ class _Server:
     def _name(self) -> str:
         return f"{self.host}:{self._port}"
 
-    def _request(self, context: ssl.SSLContext, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        headers = {"Content-Type": "application/json"} if body else {}
+    def _request(
+        self,
+        context: ssl.SSLContext,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[int, bytes, str]:
+        """Status, body, and where the answer says that the broker is."""
         connection = HTTPSConnection(self.host, self._port, timeout=TIMEOUT_S, context=context)
         try:
             connection.request(method, path, body, headers)
@@ -162,7 +185,7 @@ class _Server:
             connection.close()
         if len(content) > MAX_ANSWER_BYTES:
             raise ConfigError(f"{self._name} does not answer as a Wayside server does")
-        return response.status, content
+        return response.status, content, response.headers.get(BROKER_HEADER, "")
 
     def _certificate_fault(self, error: ssl.SSLCertVerificationError) -> str:
         if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
@@ -187,22 +210,20 @@ def _trusted_root(server: _Server, token: EnrolmentToken) -> x509.Certificate:
 
 
 def _checked(
-    answer: Any, key: ec.EllipticCurvePrivateKey, root: x509.Certificate
+    certificates: list[x509.Certificate], place: str, key: ec.EllipticCurvePrivateKey, root: x509.Certificate
 ) -> tuple[str, list[x509.Certificate], tuple[str, int]]:
     """Device name, chain and broker in the server's answer, once they are what they should be."""
     try:
-        device, broker = answer["device"], answer["broker"]
-        host, port = broker["host"], broker["port"]
-        chain = x509.load_pem_x509_certificates(answer["certificate"].encode())
-        leaf, issuer = chain
+        leaf, issuer = sorted(certificates, key=lambda each: each.public_key() != key.public_key())
         leaf.verify_directly_issued_by(issuer)
         issuer.verify_directly_issued_by(root)
-    except (KeyError, TypeError, AttributeError, ValueError, InvalidSignature) as error:
+    except (TypeError, ValueError, InvalidSignature) as error:
         raise ConfigError("the server's answer is not an enrolment, or its certificates do not fit together") from error
-    names = [attribute.value for attribute in leaf.subject]
-    if leaf.public_key() != key.public_key() or names != [device] or not is_device_id(device):
+    names = [str(attribute.value) for attribute in leaf.subject]
+    if leaf.public_key() != key.public_key() or len(names) != 1 or not is_device_id(names[0]):
         raise ConfigError("the server's answer holds a certificate for another key or name")
-    if type(host) is not str or not host or type(port) is not int or not 0 < port < 65536:
+    host, _, port = place.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise ConfigError("the server's answer does not say where the broker is")
     for certificate in (leaf, issuer, root):
         if not certificate.not_valid_before_utc <= _now() < certificate.not_valid_after_utc:
@@ -210,7 +231,7 @@ def _checked(
                 f"the certificate is good from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC, but this "
                 f"device's clock says {_now():%Y-%m-%d %H:%M} UTC: set the clock"
             )
-    return device, chain, (host, port)
+    return names[0], [leaf, issuer], (host.strip("[]"), int(port))
 
 
 def _try_folder(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import getpass
 import logging
 import sys
 from collections.abc import Callable, Coroutine
@@ -14,8 +13,12 @@ import structlog
 import uvloop
 
 from wayside_server import app, config
+from wayside_server.commands.audit import add_audit
+from wayside_server.commands.devices import add_devices
+from wayside_server.commands.storage import with_storage
+from wayside_server.commands.tenants import add_tenants
+from wayside_server.commands.token import add_token
 from wayside_server.config import ServerSettings
-from wayside_server.domain.tenants import MOST, Quota, shares
 from wayside_server.errors import ConfigError, NotFoundError, TransientError
 from wayside_server.identity import installation
 from wayside_server.identity.home import DEFAULT_HOME, Home
@@ -58,21 +61,12 @@ def _init(options: argparse.Namespace) -> None:
     print(f"start the server:  wayside-server run --home {home.path}")
 
 
-def _token(options: argparse.Namespace) -> None:
-    async def create(storage: app.Storage, settings: ServerSettings) -> None:
-        hours = options.hours or settings.enrolment.token_hours
-        enrolments = storage.enrolments(Home(options.home), settings)
-        print(await enrolments.create_token(options.name, timedelta(hours=hours)))
-
-    _with_storage(options, create)
-
-
 def _create_key(options: argparse.Namespace) -> None:
     async def create(storage: app.Storage, _: ServerSettings) -> None:
         life = None if options.days is None else timedelta(days=options.days)
         print(await storage.keys().create(options.label, life))
 
-    _with_storage(options, create)
+    with_storage(options, create)
 
 
 def _list_keys(options: argparse.Namespace) -> None:
@@ -82,14 +76,14 @@ def _list_keys(options: argparse.Namespace) -> None:
             used = f"{key.last_used:%Y-%m-%d %H:%M}" if key.last_used else "never used"
             print(f"{key.prefix}  {state:8}{key.created_at:%Y-%m-%d %H:%M}  {used:16}  {key.label}")
 
-    _with_storage(options, show)
+    with_storage(options, show)
 
 
 def _revoke_key(options: argparse.Namespace) -> None:
     async def revoke(storage: app.Storage, _: ServerSettings) -> None:
         await storage.keys().revoke(options.key)
 
-    _with_storage(options, revoke)
+    with_storage(options, revoke)
 
 
 def _login_link(options: argparse.Namespace) -> None:
@@ -98,73 +92,7 @@ def _login_link(options: argparse.Namespace) -> None:
         print(f"https://{settings.api.public_host}:{settings.api.port}/login/{token}")
         print(f"good once, for {LINK_LIFE.total_seconds() / 60:.0f} minutes", file=sys.stderr)
 
-    _with_storage(options, create)
-
-
-def _verify_audit(options: argparse.Namespace) -> None:
-    async def verify(storage: app.Storage, _: ServerSettings) -> None:
-        from wayside_server.app.audit import verify as go_through
-
-        verdict = await go_through(Home(options.home), storage, options.heads, options.public_key, _progress)
-        print("\n".join(verdict.lines()))
-        if verdict.faults:
-            sys.exit(1)
-
-    _with_storage(options, verify)
-
-
-def _progress(done: int, of: int) -> None:
-    if sys.stderr.isatty():
-        end = "\n" if done == of else ""
-        print(f"\r{done:,} of {of:,} ({100 * done // max(of, 1)} %)", end=end, file=sys.stderr, flush=True)
-
-
-def _create_tenant(options: argparse.Namespace) -> None:
-    async def create(storage: app.Storage, _: ServerSettings) -> None:
-        title = options.title or options.name
-        await storage.tenants().create(options.name, title, _quota(options), actor=_actor())
-
-    _with_storage(options, create)
-
-
-def _limit_tenant(options: argparse.Namespace) -> None:
-    async def limit(storage: app.Storage, _: ServerSettings) -> None:
-        await storage.tenants().limit(options.name, _quota(options), actor=_actor())
-
-    _with_storage(options, limit)
-
-
-def _list_tenants(options: argparse.Namespace) -> None:
-    async def show(storage: app.Storage, _: ServerSettings) -> None:
-        for tenant in await storage.tenants().every():
-            had = [
-                f"{name} {count:,}" + ("" if most is None else f" of {most:,}") for name, count, most in shares(tenant)
-            ]
-            state = "" if tenant.closed_at is None else "  being deleted"
-            print(f"{tenant.name}  {tenant.title}  {', '.join(had)}{state}")
-
-    _with_storage(options, show)
-
-
-def _delete_tenant(options: argparse.Namespace) -> None:
-    async def delete(storage: app.Storage, _: ServerSettings) -> None:
-        rows: dict[str, int] = {}
-        steps = storage.tenants().delete(options.name, actor=_actor(), force=options.force)
-        async for step in steps:
-            rows[step.table] = step.rows
-            print(f"\r{step.table}: {step.rows:,} rows", end="\x1b[K", file=sys.stderr, flush=True)
-        print(file=sys.stderr)
-        print(f"tenant {options.name} is deleted, {sum(rows.values()):,} rows; none is left")
-
-    _with_storage(options, delete)
-
-
-def _quota(options: argparse.Namespace) -> Quota:
-    return Quota(options.max_devices, options.max_series, options.max_samples)
-
-
-def _actor() -> str:
-    return f"command line:{getpass.getuser()}"
+    with_storage(options, create)
 
 
 def _migrate(options: argparse.Namespace) -> None:
@@ -183,18 +111,6 @@ def _role(
         uvloop.run(until_stopped(work(home, settings, options), supervised=options.supervised))
 
     return run
-
-
-def _with_storage(
-    options: argparse.Namespace, work: Callable[[app.Storage, ServerSettings], Coroutine[Any, Any, None]]
-) -> None:
-    async def run() -> None:
-        home = Home(options.home)
-        settings = config.load(home)
-        async with app.open_storage(home, settings) as storage:
-            await work(storage, settings)
-
-    asyncio.run(run())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -218,7 +134,7 @@ def parser() -> argparse.ArgumentParser:
     init.set_defaults(command=_init)
 
     _add_identity(commands, shared)
-    _add_audit(commands, shared)
+    add_audit(commands, shared)
     migrate = commands.add_parser("migrate", parents=[shared], help="bring the database to this version's schema")
     migrate.set_defaults(command=_migrate)
     _add_roles(commands, shared)
@@ -226,14 +142,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_identity(commands: Any, shared: argparse.ArgumentParser) -> None:
-    tokens = commands.add_parser("token", help="one-time enrolment tokens").add_subparsers(required=True)
-    token = tokens.add_parser("create", parents=[shared], help="print a new token")
-    token.add_argument("--name", metavar="DEVICE", help="the device's name; made up when not given")
-    token.add_argument(
-        "--hours", type=_positive, metavar="H", help="how long it is good (24, or enrolment.token_hours)"
-    )
-    token.set_defaults(command=_token)
-
+    add_token(commands, shared)
+    add_devices(commands, shared)
     keys = commands.add_parser("api-key", help="API keys").add_subparsers(required=True)
     create = keys.add_parser("create", parents=[shared], help="print a new key; it is shown once")
     create.add_argument("label", metavar="LABEL", help="what it is for")
@@ -244,40 +154,9 @@ def _add_identity(commands: Any, shared: argparse.ArgumentParser) -> None:
     revoke.add_argument("key", metavar="PREFIX", help="the key's prefix")
     revoke.set_defaults(command=_revoke_key)
 
-    _add_tenants(commands, shared)
+    add_tenants(commands, shared)
     link = commands.add_parser("login-link", parents=[shared], help="print a one-time link into the console")
     link.set_defaults(command=_login_link)
-
-
-def _add_audit(commands: Any, shared: argparse.ArgumentParser) -> None:
-    parts = commands.add_parser("audit", help="the audit log").add_subparsers(required=True)
-    verify = parts.add_parser("verify", parents=[shared], help="check that no entry was changed, moved or removed")
-    verify.add_argument(
-        "--heads", type=Path, action="append", default=[], metavar="FILE", help="heads that were kept elsewhere"
-    )
-    verify.add_argument("--public-key", type=Path, metavar="FILE", help="whose signature they bear (audit/public.pem)")
-    verify.set_defaults(command=_verify_audit)
-
-
-def _add_tenants(commands: Any, shared: argparse.ArgumentParser) -> None:
-    quota = argparse.ArgumentParser(add_help=False)
-    for name in ("devices", "series", "samples"):
-        quota.add_argument(
-            f"--max-{name}", type=_count, metavar="N", help=f"most {name} it may have; without, any number"
-        )
-    tenants = commands.add_parser("tenant", help="tenants").add_subparsers(required=True)
-    create = tenants.add_parser("create", parents=[shared, quota], help="make one, without people, keys or devices")
-    create.add_argument("name", metavar="NAME", help="by which programs name it; never changed")
-    create.add_argument("--title", help="what people call it (its name)")
-    create.set_defaults(command=_create_tenant)
-    limit = tenants.add_parser("limit", parents=[shared, quota], help="set what one may have, in place of all before")
-    limit.add_argument("name", metavar="NAME", help="the tenant's")
-    limit.set_defaults(command=_limit_tenant)
-    tenants.add_parser("list", parents=[shared], help="all, with what they have").set_defaults(command=_list_tenants)
-    delete = tenants.add_parser("delete", parents=[shared], help="delete one with all it has, for good")
-    delete.add_argument("name", metavar="NAME", help="the tenant's")
-    delete.add_argument("--force", action="store_true", help="even if its devices could still send")
-    delete.set_defaults(command=_delete_tenant)
 
 
 def _add_roles(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -295,13 +174,6 @@ def _add_roles(commands: Any, shared: argparse.ArgumentParser) -> None:
     api.set_defaults(command=_role(lambda home, settings, _: app.run_api(home, settings)))
     jobs = commands.add_parser("jobs", parents=[shared], help="periodic work")
     jobs.set_defaults(command=_role(lambda home, settings, _: app.run_jobs(home, settings)))
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= MOST:
-        raise argparse.ArgumentTypeError(f"must be between 0 and {MOST}")
-    return value
 
 
 def _positive(text: str) -> float:

@@ -63,7 +63,9 @@ class EnrolmentSettings:
     """`[enrolment]`."""
 
     certificate_days: int = setting("Life of a device's certificate, in days.", 90, minimum=1, maximum=3650)
-    token_hours: float = setting("Life of an enrolment token, in hours.", 24.0, minimum=0.01, maximum=8760.0)
+    token_hours: float = setting(
+        "Life of an enrolment token when nothing else is asked for, in hours.", 24.0, minimum=0.01, maximum=720.0
+    )
 
 
 @dataclass(frozen=True, slots=True)

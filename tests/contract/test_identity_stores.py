@@ -1,18 +1,12 @@
 """Identity stores: in memory and in PostgreSQL."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 
-from wayside_server.errors import ConfigError, NotFoundError, UnauthorizedError
-from wayside_server.identity.authority import Authority, CertificateRequestError, create_authority, new_key
-from wayside_server.identity.enrolment import Enrolled, Enrolments, TokenFault, TokenRefusedError
+from wayside_server.errors import NotFoundError, UnauthorizedError
 from wayside_server.identity.keys import LINK_LIFE, SESSION_LIFE, Keys
 from wayside_server.storage.database import open_pool
 from wayside_server.storage.identity import PostgresIdentity
@@ -53,80 +47,8 @@ async def store(conninfo: str | None) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-def enrolments(store: Store, clock: Clock) -> Enrolments:
-    root, intermediate = create_authority(clock())
-    return Enrolments(Authority(root.certificate, intermediate), store, 90, clock)
-
-
-@pytest.fixture
 def keys(store: Store, clock: Clock) -> Keys:
     return Keys(store, clock)
-
-
-def certificate_request() -> bytes:
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    return builder.sign(new_key(), hashes.SHA256()).public_bytes(serialization.Encoding.DER)
-
-
-async def test_a_token_gives_its_name_once(enrolments: Enrolments) -> None:
-    token = await enrolments.create_token("boiler-7", HOUR)
-    assert (await enrolments.enrol(token.digest, certificate_request())).device == "boiler-7"
-    with pytest.raises(TokenRefusedError) as refusal:
-        await enrolments.enrol(token.digest, certificate_request())
-    assert refusal.value.fault is TokenFault.USED
-
-
-async def test_a_race_gives_one_certificate(enrolments: Enrolments) -> None:
-    token = await enrolments.create_token(None, HOUR)
-    requests = [certificate_request() for _ in range(100)]
-    outcomes = await asyncio.gather(*(enrolments.enrol(token.digest, r) for r in requests), return_exceptions=True)
-    assert len([o for o in outcomes if isinstance(o, Enrolled)]) == 1
-    assert len([o for o in outcomes if isinstance(o, TokenRefusedError) and o.fault is TokenFault.USED]) == 99
-
-
-async def test_unknown_and_expired_tokens_are_told_apart(enrolments: Enrolments, clock: Clock) -> None:
-    with pytest.raises(TokenRefusedError) as refusal:
-        await enrolments.enrol(bytes(32), certificate_request())
-    assert refusal.value.fault is TokenFault.UNKNOWN
-    token = await enrolments.create_token(None, HOUR)
-    clock.time += HOUR
-    with pytest.raises(TokenRefusedError) as refusal:
-        await enrolments.enrol(token.digest, certificate_request())
-    assert refusal.value.fault is TokenFault.EXPIRED
-
-
-async def test_a_bad_request_burns_nothing(enrolments: Enrolments) -> None:
-    token = await enrolments.create_token(None, HOUR)
-    with pytest.raises(CertificateRequestError):
-        await enrolments.enrol(token.digest, b"garbage")
-    assert (await enrolments.enrol(token.digest, certificate_request())).device.startswith("device-")
-
-
-async def test_what_fails_after_the_claim_burns_nothing(enrolments: Enrolments, store: Store) -> None:
-    token = await enrolments.create_token("boiler-7", HOUR)
-    with suppress(ZeroDivisionError):
-        async with store.enrolment() as transaction:
-            found = await transaction.token(token.digest)
-            assert found is not None
-            root, _ = create_authority(datetime.now(UTC))
-            device_id = await transaction.device("boiler-7")
-            await transaction.issued(found.token_id, device_id, root.certificate, datetime.now(UTC))
-            raise ZeroDivisionError
-    assert (await enrolments.enrol(token.digest, certificate_request())).device == "boiler-7"
-
-
-async def test_a_device_can_be_enrolled_again_under_its_name(enrolments: Enrolments) -> None:
-    for _ in range(2):
-        token = await enrolments.create_token("boiler-7", HOUR)
-        assert (await enrolments.enrol(token.digest, certificate_request())).device == "boiler-7"
-
-
-@pytest.mark.parametrize(
-    "name", ["wayside-server-1", "wayside-", "Boiler", "a", "boiler/up", "+", "#", "$SYS", "é" * 5]
-)
-async def test_names_that_break_the_rules_get_no_token(enrolments: Enrolments, name: str) -> None:
-    with pytest.raises(ConfigError):
-        await enrolments.create_token(name, HOUR)
 
 
 async def test_a_key_opens_until_it_is_revoked(keys: Keys) -> None:

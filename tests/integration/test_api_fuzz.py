@@ -24,16 +24,20 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from wayside_server.api.enrolment import BrokerAddress, enrolment_router
 from wayside_server.api.service import create_app
+from wayside_server.app.enrolment import enrolment_routers
+from wayside_server.config import ServerSettings
 from wayside_server.domain.rates import RateLimits, Rates
-from wayside_server.identity.enrolment import Enrolments
 from wayside_server.identity.keys import Keys
+from wayside_server.identity.office import open_office
 from wayside_server.storage.database import Pool, connection
+from wayside_server.storage.enrolment import PostgresEnrolment
 from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
 from wayside_testkit.credentials import CredentialsFactory
+from wayside_testkit.enrolment import MemoryTrail, RevokedSerials
+from wayside_testkit.identity import ManagingKeys
 from wayside_testkit.telemetry import (
     add_dead_letter,
     add_device,
@@ -94,13 +98,20 @@ async def service(pool: Pool, database: str, credentials: CredentialsFactory) ->
         await add_refusals(pool, "api_key", at(number * 86_400), 2, "x")
     identity = PostgresIdentity(pool)
     keys = Keys(identity, now)
-    enrolments = Enrolments(credentials.authority, identity, 90, now)
-    broker = BrokerAddress(host="localhost", port=8883)
+    office = open_office(
+        credentials.authority,
+        PostgresEnrolment(pool),
+        refusals=identity,
+        revocations=RevokedSerials(),
+        trail=MemoryTrail(),
+        certificate_days=90,
+        now=now,
+    )
     app = create_app(
         reading=PostgresReading(pool, database),
-        access=keys,
+        access=ManagingKeys(identity, now),
         live=PostgresLive(database),
-        routers=[enrolment_router(enrolments, credentials.authority, identity, broker, now)],
+        routers=enrolment_routers(office, ServerSettings()),
         rates=Rates(RateLimits(address=1e6, key=1e6, tenant=1e6), time.monotonic),
     )
     async with serve(app) as url:

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import http.client
 import json
 import os
 import re
@@ -12,114 +11,39 @@ import subprocess
 import tomllib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-import psycopg
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from wayside_edge.__main__ import main
 from wayside_edge.config import load as load_agent
 from wayside_edge.enrol import enrol
 from wayside_server import app, config
-from wayside_server.config import ServerSettings
 from wayside_server.errors import ConfigError, TransientError
-from wayside_server.identity.authority import new_key
-from wayside_server.identity.enrolment import Enrolments
-from wayside_server.identity.home import Home
-from wayside_server.identity.installation import install
 from wayside_shared.enrolment import (
     CACERTS_PATH,
-    ENROLMENTS_PATH,
     MAX_REQUEST_BYTES,
     SIMPLEENROLL_PATH,
+    SIMPLEREENROLL_PATH,
     new_token,
     parse_token,
 )
 from wayside_testkit.broker import free_port
-
-HOUR = timedelta(hours=1)
-
-
-@dataclass(frozen=True)
-class Site:
-    """A running server."""
-
-    home: Home
-    settings: ServerSettings
-    enrolments: Enrolments
-    url: str
-    database: str
-
-    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-        context = ssl.create_default_context(cafile=str(self.home.ca_file))
-        connection = http.client.HTTPSConnection("127.0.0.1", self.settings.api.port, timeout=30, context=context)
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        return answer.status, content
-
-    def count(self, table: str) -> int:
-        with psycopg.connect(self.database) as connection:
-            row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[arg-type]
-        assert row is not None
-        return int(row[0])
-
-    def refusals(self) -> dict[str, int]:
-        with psycopg.connect(self.database) as connection:
-            return dict(connection.execute("SELECT kind, count FROM refusal").fetchall())
-
-
-@asynccontextmanager
-async def serving(home: Home, settings: ServerSettings) -> AsyncIterator[None]:
-    """The api role runs within the block."""
-    role = asyncio.create_task(app.run_api(home, settings))
-    try:
-        async with asyncio.timeout(20):
-            while True:
-                assert not role.done(), role.exception()
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", settings.api.port)
-                    writer.close()
-                    break
-                except ConnectionRefusedError:
-                    await asyncio.sleep(0.01)
-        yield
-    finally:
-        role.cancel()
-        await asyncio.wait([role])
+from wayside_testkit.enrolment import certificate_request
+from wayside_testkit.site import Site, basic, open_site
 
 
 @pytest.fixture
 async def site(tmp_path: Path, database: str) -> AsyncIterator[Site]:
-    home = Home(tmp_path / "home")
-    install(home, ["127.0.0.1"], datetime.now(UTC))
-    config.ensure(home, public_host="broker.example", listen="127.0.0.1", broker_port=8884, api_port=free_port())
-    with home.settings_file.open("a") as file:
-        file.write(f'\n[database]\nurl = "{database}"\n')
-    settings = config.load(home)
-    async with serving(home, settings), app.open_storage(home, settings) as storage:
-        url = f"https://127.0.0.1:{settings.api.port}"
-        yield Site(home, settings, storage.enrolments(home, settings), url, database)
-
-
-def certificate_request() -> bytes:
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    return builder.sign(new_key(), hashes.SHA256()).public_bytes(serialization.Encoding.DER)
-
-
-def basic(token: str) -> str:
-    return "Basic " + base64.b64encode(f"device:{token}".encode()).decode()
+    async with open_site(tmp_path / "home", database) as opened:
+        yield opened
 
 
 async def test_a_device_enrols(site: Site, tmp_path: Path) -> None:
-    token = str(await site.enrolments.create_token("boiler-7", HOUR))
+    token = str(await site.token("boiler-7"))
     file, directory = tmp_path / "edge.toml", tmp_path / "device"
     assert await asyncio.to_thread(enrol, site.url, token, file, directory) == "boiler-7"
     settings = load_agent(file)
@@ -135,7 +59,7 @@ async def test_a_device_enrols(site: Site, tmp_path: Path) -> None:
 async def test_the_server_makes_a_name_and_the_command_says_it(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    token = str(await site.enrolments.create_token(None, HOUR))
+    token = str(await site.token())
     arguments = ["enroll", site.url, token, "--config", str(tmp_path / "edge.toml"), "--dir", str(tmp_path / "device")]
     assert await asyncio.to_thread(main, arguments) == 0
     assert "enrolled as device-" in capsys.readouterr().out
@@ -145,7 +69,7 @@ async def test_enrolling_again_keeps_what_people_wrote(site: Site, tmp_path: Pat
     file = tmp_path / "edge.toml"
     file.write_text('# mine\n[uplink] # here\nwindow = 7 # few\nhost = "old"\n\n[[sensor]] # last\nkind = "host"\n')
     for _ in range(2):
-        token = str(await site.enrolments.create_token("boiler-7", HOUR))
+        token = str(await site.token("boiler-7"))
         await asyncio.to_thread(enrol, site.url, token, file, tmp_path / "device")
     text = file.read_text()
     assert all(part in text for part in ("# mine", "# here", "window = 7 # few", "[[sensor]] # last"))
@@ -156,34 +80,35 @@ async def test_enrolling_again_keeps_what_people_wrote(site: Site, tmp_path: Pat
 
 async def test_a_folder_of_another_device_is_left_alone(site: Site, tmp_path: Path) -> None:
     file, folder = tmp_path / "edge.toml", tmp_path / "device"
-    await asyncio.to_thread(enrol, site.url, str(await site.enrolments.create_token("boiler-7", HOUR)), file, folder)
+    await asyncio.to_thread(enrol, site.url, str(await site.token("boiler-7")), file, folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    other = str(await site.enrolments.create_token("boiler-8", HOUR))
+    other = str(await site.token("boiler-8"))
     with pytest.raises(ConfigError, match="is of device boiler-7, the token was for boiler-8"):
         await asyncio.to_thread(enrol, site.url, other, file, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 async def test_a_race_of_a_hundred_threads_gives_one_certificate(site: Site) -> None:
-    token = str(await site.enrolments.create_token(None, HOUR))
+    """Row 3: raced by 100 threads over real connections."""
+    token = str(await site.token())
 
     def attempt(_: int) -> int:
-        body = json.dumps({"token": token, "csr": base64.b64encode(certificate_request()).decode()}).encode()
-        return site.request("POST", ENROLMENTS_PATH, body)[0]
+        body = base64.b64encode(certificate_request())
+        return site.request("POST", SIMPLEENROLL_PATH, body, Authorization=basic(token))[0]
 
     def race() -> list[int]:
         with ThreadPoolExecutor(100) as pool:
             return list(pool.map(attempt, range(100)))
 
     statuses = await asyncio.to_thread(race)
-    assert sorted(statuses) == [201] + [401] * 99
+    assert sorted(statuses) == [200] + [401] * 99
     assert site.count("certificate") == 1
     assert site.refusals() == {"enrolment_token_used": 99}
 
 
 async def test_est_gives_the_same(site: Site) -> None:
     status, body = await asyncio.to_thread(site.request, "GET", CACERTS_PATH)
-    token = await site.enrolments.create_token("boiler-7", HOUR)
+    token = await site.token("boiler-7")
     roots = pkcs7.load_der_pkcs7_certificates(base64.b64decode(body))
     assert status == 200
     assert token.fingerprint in [root.fingerprint(hashes.SHA256()) for root in roots]
@@ -203,12 +128,11 @@ async def test_est_gives_the_same(site: Site) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "headers", "status"),
     [
-        (ENROLMENTS_PATH, b"", {}, 422),
-        (ENROLMENTS_PATH, b"[" * 10_000, {}, 422),
-        (ENROLMENTS_PATH, b'{"token": "\\ud800", "csr": "x"}', {}, 422),
-        (ENROLMENTS_PATH, b'{"token": "wst1.x.y", "csr": "x"}', {}, 401),
-        (ENROLMENTS_PATH, b"x" * (MAX_REQUEST_BYTES + 1), {}, 413),
-        (SIMPLEENROLL_PATH, b"", {}, 401),
+        (SIMPLEENROLL_PATH, b"", {}, 400),
+        (SIMPLEENROLL_PATH, b"garbage", {}, 400),
+        (SIMPLEENROLL_PATH, b"x" * (MAX_REQUEST_BYTES + 1), {}, 413),
+        (SIMPLEREENROLL_PATH, b"", {}, 403),
+        (SIMPLEREENROLL_PATH, b"", {"Authorization": basic("x"), "X-SSL-Client-Cert": "boiler-7"}, 403),
         (SIMPLEENROLL_PATH, b"", {"Authorization": "Basic !"}, 401),
         (SIMPLEENROLL_PATH, b"", {"Authorization": "Bearer x"}, 401),
         (SIMPLEENROLL_PATH, b"", {"Authorization": basic("x")}, 401),
@@ -238,9 +162,9 @@ async def refused(site: Site, token: str, tmp_path: Path, url: str | None = None
 
 
 async def test_wrong_used_and_expired_tokens_are_told(site: Site, tmp_path: Path) -> None:
-    good = await site.enrolments.create_token(None, HOUR)
+    good = await site.token()
     assert "not known" in await refused(site, str(new_token(good.fingerprint)), tmp_path)
-    assert "expired" in await refused(site, str(await site.enrolments.create_token(None, -HOUR)), tmp_path)
+    assert "expired" in await refused(site, str(await site.expired_token()), tmp_path)
     await asyncio.to_thread(enrol, site.url, str(good), tmp_path / "other.toml", tmp_path / "other")
     assert "used before" in await refused(site, str(good), tmp_path)
     assert site.refusals() == {
@@ -256,7 +180,7 @@ async def test_another_ca_is_told_and_gets_no_token(site: Site, tmp_path: Path) 
 
 
 async def test_a_name_that_the_certificate_lacks_is_told(site: Site, tmp_path: Path) -> None:
-    token = await site.enrolments.create_token(None, HOUR)
+    token = await site.token()
     settings = config.ServerSettings(
         database=site.settings.database,
         broker=site.settings.broker,
@@ -275,28 +199,20 @@ async def test_a_name_that_the_certificate_lacks_is_told(site: Site, tmp_path: P
 
 
 async def test_no_server_is_told(site: Site, tmp_path: Path) -> None:
-    token = await site.enrolments.create_token(None, HOUR)
+    token = await site.token()
     said = await refused(site, str(token), tmp_path, f"https://127.0.0.1:{free_port()}")
     assert said.startswith("cannot reach 127.0.0.1")
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "127.0.0.1", "https://", "https://x:99999"])
 async def test_a_wrong_address_is_told(site: Site, tmp_path: Path, url: str) -> None:
-    token = await site.enrolments.create_token(None, HOUR)
+    token = await site.token()
     await refused(site, str(token), tmp_path, url)
 
 
 async def test_a_server_certificate_from_the_future_means_a_wrong_clock(tmp_path: Path, database: str) -> None:
-    home = Home(tmp_path / "home")
-    install(home, ["127.0.0.1"], datetime.now(UTC) + timedelta(days=3))
-    config.ensure(home, public_host="127.0.0.1", listen="127.0.0.1", broker_port=8884, api_port=free_port())
-    with home.settings_file.open("a") as file:
-        file.write(f'\n[database]\nurl = "{database}"\n')
-    settings = config.load(home)
-    async with serving(home, settings), app.open_storage(home, settings) as storage:
-        enrolments = storage.enrolments(home, settings)
-        token = await enrolments.create_token(None, HOUR)
-        site = Site(home, settings, enrolments, f"https://127.0.0.1:{settings.api.port}", database)
+    async with open_site(tmp_path / "home", database, timedelta(days=3)) as site:
+        token = await site.token()
         assert "set the clock" in await refused(site, str(token), tmp_path)
 
 
@@ -304,7 +220,7 @@ async def test_a_server_certificate_from_the_future_means_a_wrong_clock(tmp_path
 async def test_a_file_that_cannot_be_edited_costs_no_token(site: Site, tmp_path: Path, text: str) -> None:
     file = tmp_path / "edge.toml"
     file.write_text(text)
-    token = await site.enrolments.create_token(None, HOUR)
+    token = await site.token()
     with pytest.raises(ConfigError):
         await asyncio.to_thread(enrol, site.url, str(token), file, tmp_path / "device")
     assert file.read_text() == text
@@ -347,18 +263,22 @@ def recipe(url: str, token: str) -> str:
 
 
 async def test_a_device_without_the_agent_enrols_as_the_page_says(site: Site, tmp_path: Path) -> None:
-    token = str(await site.enrolments.create_token("boiler-7", HOUR))
+    token = str(await site.token("boiler-7"))
     words = ["sh", "-c", recipe(site.url, token)]
     for status in (0, 1):
         done = await asyncio.to_thread(subprocess.run, words, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == status, done.stderr
         if status == 0:
-            told = json.loads(done.stdout)
-            assert (told["device"], told["broker"]) == ("boiler-7", {"host": "broker.example", "port": 8884})
+            assert "boiler-7" in done.stdout
+            assert "broker.example:8884" in done.stdout
         context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
         context.load_cert_chain(tmp_path / "device.pem", tmp_path / "device.key")  # raises when they do not match
         assert stat.S_IMODE((tmp_path / "device.key").stat().st_mode) == 0o600
     assert "was used before" in json.loads(done.stdout)["detail"]
+    renew = re.findall(r"```sh\n(openssl req -new -key.*?)```", PLAIN_PAGE.read_text(), re.DOTALL)[0]
+    words = ["sh", "-c", f"URL={site.url}\n{renew}"]
+    done = await asyncio.to_thread(subprocess.run, words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, site.count("certificate")) == (0, 2), done.stdout + done.stderr
 
 
 async def test_the_page_trusts_no_ca_but_that_of_the_token(site: Site, tmp_path: Path) -> None:

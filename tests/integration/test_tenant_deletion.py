@@ -45,6 +45,12 @@ async def _inhabited(pool: Pool, tenants: Tenants, name: str) -> Inhabited:
             [name, own.device_id, made.id],
         )
         await conn.execute(
+            "INSERT INTO pending_enrolment (kind, key_sha256, csr, codes, address, network, first_seen, last_seen,"
+            " expires_at, tenant_id)"
+            " VALUES ('new', sha256(%s::text::bytea), '', '{}', '', '', now(), now(), now(), %s)",
+            [name, made.id],
+        )
+        await conn.execute(
             "INSERT INTO api_key (prefix, digest, label, tenant_id) VALUES (%s, sha256(%s::text::bytea), 'k', %s)",
             [name, name, made.id],
         )

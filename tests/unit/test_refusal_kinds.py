@@ -1,7 +1,9 @@
 import pytest
 
 from wayside_server.domain.refusals import MEANINGS
-from wayside_server.identity.enrolment import TokenFault
+from wayside_server.identity.enrolment import FIXES
+from wayside_server.identity.tokens import TokenFault
+from wayside_server.identity.waiting import WaitRefused
 from wayside_server.ingest.refusals import MOST_DEVICES, RefusalTally, kind_of
 
 LINES = {
@@ -58,6 +60,9 @@ def test_a_storm_of_devices_is_bounded_and_loses_no_count() -> None:
 def test_every_kind_has_its_meaning() -> None:
     written = {kind for kind in LINES.values() if kind is not None}
     written |= {f"enrolment_token_{fault.name.lower()}" for fault in TokenFault}
-    written |= {"enrolment_token_missing", "enrolment_token_malformed", "certificate_request"}
+    written |= {"enrolment_token_malformed", "certificate_request", "certificate_key_shared", "certificate_too_many"}
+    written |= (
+        set(FIXES) | {why.value for why in WaitRefused} | {"enrolment_displaced", "enrolment_tenant_full", "claim_code"}
+    )
     written |= {"api_key", "sign_in_link"}
     assert written == set(MEANINGS)

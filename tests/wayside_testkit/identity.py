@@ -1,47 +1,37 @@
 """Identity stores in memory; they pass the same contract suite as PostgreSQL's."""
 
-import asyncio
-import copy
 import dataclasses
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from cryptography import x509
+from wayside_server.domain.access import Principal, Role, permissions_of
+from wayside_server.identity.keys import KeyRecord, Keys
 
-from wayside_server.identity.enrolment import EnrolmentTransaction, StoredToken
-from wayside_server.identity.keys import KeyRecord
+
+class ManagingKeys(Keys):
+    """Keys that may all that an engineer of their tenant may."""
+
+    async def authenticate(self, bearer: str) -> Principal:
+        """As `Keys`."""
+        return _engineer(await super().authenticate(bearer))
+
+    async def resume(self, session: str) -> Principal:
+        """As `Keys`."""
+        return _engineer(await super().resume(session))
+
+
+def _engineer(principal: Principal) -> Principal:
+    return dataclasses.replace(principal, permissions=principal.permissions | permissions_of(Role.ENGINEER))
 
 
 class MemoryIdentity:
-    """`EnrolmentStore` and `KeyStore` in memory.
-
-    `refusals` counts by kind; `serials` lists the certificates recorded, `devices` the devices made.
-    """
+    """`KeyStore` in memory; `refusals` counts by kind."""
 
     def __init__(self) -> None:
         self.refusals: Counter[str] = Counter()
-        self.serials: list[int] = []
-        self.devices: list[str] = []
-        self._tokens: dict[bytes, StoredToken] = {}
         self._keys: list[KeyRecord] = []
         self._sessions: dict[bytes, tuple[int, datetime]] = {}
         self._links: dict[bytes, tuple[int, datetime]] = {}
-        self._lock = asyncio.Lock()
-
-    async def add_token(self, digest: bytes, device_name: str | None, expires_at: datetime) -> None:
-        self._tokens[digest] = StoredToken(len(self._tokens), device_name, expires_at, used=False)
-
-    @asynccontextmanager
-    async def enrolment(self) -> AsyncIterator[EnrolmentTransaction]:
-        async with self._lock:
-            before = copy.copy(self._tokens), copy.copy(self.serials), copy.copy(self.devices)
-            try:
-                yield _MemoryEnrolment(self)
-            except BaseException:
-                self._tokens, self.serials, self.devices = before
-                raise
 
     async def count_refusal(self, kind: str, detail: str, now: datetime, tenant_id: int | None = None) -> None:
         assert now.tzinfo is UTC
@@ -87,30 +77,3 @@ class MemoryIdentity:
     async def spend_link(self, digest: bytes, now: datetime) -> KeyRecord | None:
         key_id, expires_at = self._links.pop(digest, (0, now))
         return self._keys[key_id] if expires_at > now else None
-
-    def _token(self, digest: bytes) -> StoredToken | None:
-        return self._tokens.get(digest)
-
-    def _burn(self, token_id: int) -> None:
-        self._tokens = {
-            digest: dataclasses.replace(token, used=True) if token.token_id == token_id else token
-            for digest, token in self._tokens.items()
-        }
-
-
-class _MemoryEnrolment:
-    def __init__(self, store: MemoryIdentity) -> None:
-        self._store = store
-
-    async def token(self, digest: bytes) -> StoredToken | None:
-        await asyncio.sleep(0)
-        return self._store._token(digest)
-
-    async def device(self, name: str) -> int:
-        if name not in self._store.devices:
-            self._store.devices.append(name)
-        return self._store.devices.index(name)
-
-    async def issued(self, token_id: int, device_id: int, certificate: x509.Certificate, now: datetime) -> None:
-        self._store._burn(token_id)
-        self._store.serials.append(certificate.serial_number)

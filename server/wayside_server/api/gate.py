@@ -1,6 +1,7 @@
 """Lets a request through when its route's declared permission is met."""
 
 import difflib
+import ssl
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from math import ceil
 from urllib.parse import urlsplit
@@ -8,9 +9,10 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.routing import APIRoute
 from prometheus_client import Counter
+from starlette.types import Scope
 
 from wayside_server.api.schema import query_parameters
-from wayside_server.domain.access import SESSION_COOKIE, Access, Permission, Principal, required
+from wayside_server.domain.access import SESSION_COOKIE, Access, DeviceAccess, Permission, Principal, required
 from wayside_server.domain.rates import Rates, Share
 from wayside_server.errors import UnauthorizedError
 
@@ -19,13 +21,16 @@ LIMITED = Counter("wayside_api_limited", "Requests refused because too many came
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-def make_gate(access: Access, metrics_hosts: Collection[str], rates: Rates) -> Callable[[Request], Awaitable[None]]:
+def make_gate(
+    access: Access, metrics_hosts: Collection[str], rates: Rates, devices: DeviceAccess | None = None
+) -> Callable[[Request], Awaitable[None]]:
     """A dependency for every route: it leaves the caller in `request.state.principal`, None on public routes.
 
     Args:
         access: establishes who asks.
         metrics_hosts: addresses that may read the metrics without a key.
         rates: how often each may ask.
+        devices: establishes devices; None lets none in.
     """
 
     async def gate(request: Request) -> None:
@@ -41,6 +46,9 @@ def make_gate(access: Access, metrics_hosts: Collection[str], rates: Rates) -> C
         if permission is Permission.PUBLIC:
             return
         if permission is Permission.METRICS and request.client and request.client.host in metrics_hosts:
+            return
+        if permission is Permission.DEVICE:
+            request.state.principal = await _establish_device(devices, request)
             return
         principal = request.state.principal = await _establish(access, request)
         if permission not in principal.permissions:
@@ -83,6 +91,24 @@ def undeclared_routes(routers: Iterable[APIRouter]) -> list[str]:
         for route in router.routes
         if not isinstance(route, APIRoute) or required(route.endpoint) is None
     ]
+
+
+async def _establish_device(devices: DeviceAccess | None, request: Request) -> Principal:
+    """By the certificate on the connection alone: no header, key or session makes anybody a device."""
+    certificate = client_certificate(request.scope)
+    if certificate is None or devices is None:
+        raise HTTPException(403, "this needs the device's own certificate on the TLS connection, and there is none")
+    request.state.client_certificate = certificate
+    return await devices.establish(certificate, request.client.host if request.client else None)
+
+
+def client_certificate(scope: Scope) -> bytes | None:
+    """The client's certificate (DER) on the connection of `scope`, which TLS has verified; None without one.
+
+    The server's protocol class puts it there, as the ASGI extension `tls` has it.
+    """
+    chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain", ())
+    return ssl.PEM_cert_to_DER_cert(chain[0]) if chain else None
 
 
 async def _establish(access: Access, request: Request) -> Principal:

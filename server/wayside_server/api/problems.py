@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from wayside_server.api.schema import MEDIA_TYPE
+from wayside_server.domain.access import DeviceRefusedError
 from wayside_server.errors import NotFoundError, StorageError, UnauthorizedError
 
 RETRY_AFTER_S = 5
@@ -37,6 +38,7 @@ def install_problems(app: FastAPI, error_page: ErrorPage | None = None) -> None:
     app.add_exception_handler(NotFoundError, _handler(404))
     app.add_exception_handler(StorageError, _handler(503, retry_after=True))
     app.add_exception_handler(UnauthorizedError, _unauthorized)
+    app.add_exception_handler(DeviceRefusedError, _handler(403))
 
 
 def _handler(status: int, *, retry_after: bool = False) -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -54,7 +54,10 @@ class DocumentedApp(FastAPI):
         if self.openapi_schema is None:
             schema = super().openapi()
             components = schema.setdefault("components", {})
-            components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            components["securitySchemes"] = {
+                "key": {"type": "http", "scheme": "bearer"},
+                "device": {"type": "mutualTLS"},
+            }
             models = components.setdefault("schemas", {})
             for left_over in ("HTTPValidationError", "ValidationError"):
                 models.pop(left_over, None)
@@ -70,6 +73,8 @@ def _complete(route: APIRoute, operation: dict[str, Any]) -> None:
     """Adds to `operation` what follows from the declaration of `route`."""
     if required(route.endpoint) is Permission.PUBLIC:
         operation["security"] = []
+    if required(route.endpoint) is Permission.DEVICE:
+        operation["security"] = [{"device": []}]
     answers = operation["responses"]
     for status, answer in problems(dict(_common(route, operation))).items():
         if str(status) not in answers or status == 422:
@@ -80,7 +85,9 @@ def _common(route: APIRoute, operation: Mapping[str, Any]) -> Iterator[tuple[int
     places = [(parameter["in"], parameter["name"]) for parameter in operation.get("parameters", [])]
     if ("query", "cursor") in places:
         yield 400, "The cursor was made for another listing or other filters."
-    if required(route.endpoint) is not Permission.PUBLIC:
+    if "application/json" in operation.get("requestBody", {}).get("content", {}):
+        yield 400, "The body is no text in UTF-8."
+    if required(route.endpoint) not in (Permission.PUBLIC, Permission.DEVICE):
         yield 401, "The API key or session is missing, unknown, expired or revoked."
         yield 403, "The caller lacks the permission, or the request comes from a page of another site."
     elif route.methods != {"GET"}:

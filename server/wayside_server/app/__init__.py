@@ -25,14 +25,15 @@ import structlog
 
 from wayside_server.config import ServerSettings
 from wayside_server.errors import ConfigError, StorageError
-from wayside_server.identity.audit import LoggedTrail
-from wayside_server.identity.enrolment import Enrolments
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
 from wayside_server.identity.keys import Keys
 from wayside_server.identity.tenants import Tenants
+from wayside_server.identity.tokens import Tokens
+from wayside_server.storage.audit import PostgresAudit
 from wayside_server.storage.database import Pool, connection, new_pool, open_pool
 from wayside_server.storage.embedded import EmbeddedPostgres
+from wayside_server.storage.enrolment import PostgresEnrolment
 from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.partitions import ensure_near_partitions
 from wayside_server.storage.schema import migrate, pending
@@ -58,20 +59,30 @@ class Storage:
     Args:
         conninfo: how to connect to it.
         pool: open connections.
-        identity: tokens, keys, sessions.
+        identity: keys, sessions.
     """
 
     conninfo: str
     pool: Pool
     identity: PostgresIdentity
 
-    def enrolments(self, home: Home, settings: ServerSettings) -> Enrolments:
-        """Enrolment on this database.
+    @property
+    def enrolment(self) -> PostgresEnrolment:
+        """Tokens, certificates, devices that wait."""
+        return PostgresEnrolment(self.pool)
+
+    @property
+    def audit(self) -> PostgresAudit:
+        """The audit log."""
+        return PostgresAudit(self.pool, utc_now)
+
+    def tokens(self, home: Home) -> Tokens:
+        """Enrolment tokens on this database.
 
         Raises:
             ConfigError: the authority's files are missing or broken.
         """
-        return Enrolments(load_authority(home), self.identity, settings.enrolment.certificate_days, utc_now)
+        return Tokens(load_authority(home).fingerprint, self.enrolment, self.audit, utc_now)
 
     def keys(self) -> Keys:
         """API keys and sessions on this database."""
@@ -79,7 +90,7 @@ class Storage:
 
     def tenants(self) -> Tenants:
         """Tenants on this database."""
-        return Tenants(PostgresTenants(self.pool), LoggedTrail())
+        return Tenants(PostgresTenants(self.pool), self.audit)
 
 
 def utc_now() -> datetime:

@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import socket
+import ssl
 import sys
 from functools import partial
 
@@ -43,6 +44,8 @@ class BoundedHttp(HttpToolsProtocol):
     _head_bytes = 0
     _deadline: asyncio.TimerHandle | None = None
     _reader_deadline: asyncio.TimerHandle | None = None
+    _tls: dict[object, object] | None = None
+    """What the ASGI extension `tls` says of a client with a certificate."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -53,6 +56,7 @@ class BoundedHttp(HttpToolsProtocol):
                 log.warning("no more connections are taken", open=self.max_connections)
             transport.abort()
             return
+        self._tls = tls_of(transport)
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -64,6 +68,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        if self._tls is not None:
+            self.scope["extensions"] = {"tls": dict(self._tls)}
         self._await_head()
 
     def on_headers_complete(self) -> None:
@@ -110,6 +116,25 @@ class BoundedHttp(HttpToolsProtocol):
     def _give_up(self) -> None:
         self._head_arrived()
         self.transport.abort()
+
+
+def tls_of(transport: asyncio.BaseTransport) -> dict[object, object] | None:
+    """What the ASGI extension `tls` says of the connection; None when the client showed no certificate.
+
+    A certificate that does not verify has ended the handshake before.
+    """
+    link = transport.get_extra_info("ssl_object")
+    certificate = None if link is None else link.getpeercert(True)
+    if certificate is None:
+        return None
+    return {
+        "server_cert": None,
+        "client_cert_chain": (ssl.DER_cert_to_PEM_cert(certificate),),
+        "client_cert_name": None,
+        "client_cert_error": None,
+        "tls_version": None,
+        "cipher_suite": None,
+    }
 
 
 def bounded(settings: ApiSettings) -> type[BoundedHttp]:

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 import uvicorn
@@ -14,20 +15,25 @@ from fastapi import FastAPI
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from wayside_server.api import enrolment
 from wayside_server.api.audit import audit_router
 from wayside_server.api.service import create_app
 from wayside_server.api.tenants import tenants_router
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
+from wayside_server.app.client_names import ask_for_certificates
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
+from wayside_server.app.enrolment import enrolment_routers, install_line
 from wayside_server.config import ServerSettings
 from wayside_server.console.audit import audit_pages
+from wayside_server.console.enrolling import enrolling_router
 from wayside_server.console.pages import STATIC, console_router
 from wayside_server.console.render import error_page
 from wayside_server.domain.rates import Rates
 from wayside_server.errors import ConfigError
+from wayside_server.identity.audit import DampedTrail
+from wayside_server.identity.authority import Authority
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
+from wayside_server.identity.office import open_office
 from wayside_server.storage.audit import PostgresAudit
 from wayside_server.storage.database import new_pool
 from wayside_server.storage.live import PostgresLive
@@ -36,6 +42,8 @@ from wayside_server.storage.roles import AS_APP
 
 log = structlog.get_logger(__name__)
 
+AUDIT_CONNECTIONS = 2
+"""Entries stand in line for one lock anyway; the other connection reads."""
 GRACE_S = 5
 """A stop waits this long for open answers; streams to browsers never end by themselves."""
 TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -45,28 +53,56 @@ TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
     """Answer until cancelled; 503 while the database is away."""
     authority = load_authority(home)
-    broker = enrolment.BrokerAddress(host=settings.broker.public_host, port=settings.broker.port)
-    router = enrolment.enrolment_router(
-        storage.enrolments(home, settings), authority, storage.identity, broker, utc_now
+    # What is done holds one connection while it is entered: out of one pool, all of them could wait for one more.
+    async with new_pool(storage.conninfo, max_size=AUDIT_CONNECTIONS) as auditing:
+        await _serve_audited(home, settings, storage, authority, PostgresAudit(auditing, utc_now))
+
+
+async def _serve_audited(
+    home: Home, settings: ServerSettings, storage: Storage, authority: Authority, audit: PostgresAudit
+) -> None:
+    office = open_office(
+        authority,
+        storage.enrolment,
+        refusals=storage.identity,
+        revocations=NothingRevoked(),
+        trail=DampedTrail(audit, utc_now),
+        certificate_days=settings.enrolment.certificate_days,
+        now=utc_now,
     )
     keys = storage.keys()
     # Who asks is established before it is known for which tenant, so identity has connections of its own.
     async with new_pool(storage.conninfo, options=AS_APP) as answering:
         reading = PostgresReading(answering, storage.conninfo, storage.pool)
-        audit = PostgresAudit(storage.pool, utc_now)
-        routers = [router, tenants_router(storage.tenants()), audit_router(audit), audit_pages(audit)]
+        routers = [
+            *enrolment_routers(office, settings),
+            tenants_router(storage.tenants()),
+            audit_router(audit),
+            audit_pages(audit),
+            enrolling_router(office, partial(install_line, settings)),
+            console_router(reading, keys),
+        ]
         web = create_app(
             reading=reading,
             access=keys,
             live=PostgresLive(storage.conninfo),
-            routers=[*routers, console_router(reading, keys)],
+            routers=routers,
             static=STATIC,
             metrics_hosts=settings.api.metrics_from,
             registry=_every_role(),
             error_page=error_page,
             rates=Rates(settings.rates, time.monotonic),
+            devices=office.devices,
         )
         await _serve(web, home, settings)
+
+
+class NothingRevoked:
+    """A `RevocationList` without entries."""
+
+    async def is_revoked(self, serial: int) -> bool:
+        """As `RevocationList`."""
+        return False
 
 
 def _every_role() -> CollectorRegistry:
@@ -95,6 +131,7 @@ async def _serve(web: FastAPI, home: Home, settings: ServerSettings) -> None:
     # TLS 1.2 as well as 1.3: some managed desktops and older boards' HTTP stacks have no 1.3, and 1.2 with the ciphers
     # above is sound. The broker, whose clients are all ours, takes 1.3 only.
     config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    ask_for_certificates(config.ssl, home.ca_file)
     try:
         listening = socket.create_server((settings.api.host, settings.api.port), backlog=512)
     except OSError as error:

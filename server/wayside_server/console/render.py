@@ -23,7 +23,7 @@ from wayside_server.console.view import (
     utc_text,
     value_text,
 )
-from wayside_server.domain.access import SESSION_COOKIE
+from wayside_server.domain.access import SESSION_COOKIE, Principal
 from wayside_server.domain.refusals import MEANINGS
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -62,11 +62,17 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         **values,
         # No route, no gate: nobody has asked who that is.
         principal=getattr(request.state, "principal", None),
+        may=_may(request),
         csrf=csrf_token(session),
         ago=lambda moment: ago(moment, now),
         lasting=lambda moment: lasting(moment, now),
     )
     return HTMLResponse(text, status)
+
+
+def _may(request: Request) -> frozenset[str]:
+    principal: Principal | None = getattr(request.state, "principal", None)
+    return frozenset() if principal is None else frozenset(one.value for one in principal.permissions)
 
 
 def error_page(request: Request, status: int, reason: str) -> HTMLResponse:

@@ -7,6 +7,8 @@ from enum import Enum, IntEnum
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
+from wayside_server.errors import WaysideError
+
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 SESSION_COOKIE = "__Host-wayside"
 """The prefix makes browsers insist on Secure, on this host alone and on the whole path (RFC 6265bis, 4.1.3.2)."""
@@ -130,6 +132,21 @@ class Access(Protocol):
 
     async def sign_out(self, session: str) -> None:
         """Ends the session; one that is not known is no error."""
+
+
+class DeviceRefusedError(WaysideError):
+    """A device's certificate counts no more; one line with the fix."""
+
+
+class DeviceAccess(Protocol):
+    """Establishes devices, for routes that declare Permission.DEVICE."""
+
+    async def establish(self, certificate: bytes, address: str | None) -> Principal:
+        """The device whose certificate (DER) TLS has verified on the connection.
+
+        Raises:
+            DeviceRefusedError: it was revoked or replaced, or the device is gone.
+        """
 
 
 def requires(permission: Permission) -> Callable[[Endpoint], Endpoint]:

@@ -7,12 +7,36 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
     {
         "api_key": "A request or a sign-in with an API key that is unknown, expired or revoked.",
         "sign_in_link": "A sign-in link that was used before, has expired or never was.",
-        "enrolment_token_missing": "An enrolment without a token.",
         "enrolment_token_malformed": "An enrolment with something that is no token: mistyped, or cut off when copied.",
         "enrolment_token_unknown": "An enrolment with a token that this server did not make.",
         "enrolment_token_used": "An enrolment with a token that was spent. Two boards may share one, or it leaked.",
         "enrolment_token_expired": "An enrolment with a token that came too late; make a new one.",
-        "certificate_request": "An enrolment with a good token and a certificate request that cannot be signed.",
+        "enrolment_token_revoked": "An enrolment with a token that somebody has ended; see who has it still.",
+        "enrolment_token_name": (
+            "An enrolment with a token whose name another tenant's device has got since; make one with another name."
+        ),
+        "certificate_request": "An enrolment or renewal with a certificate request that cannot be signed.",
+        "certificate_key_shared": (
+            "An enrolment or renewal with the key of another device: a copied card or image. Each board makes its own."
+        ),
+        "certificate_too_many": "A device that had too many certificates in a day: an agent that starts over and over.",
+        "certificate_unknown": "A certificate of this authority that belongs to no device here: it was removed.",
+        "certificate_revoked": "A device with a certificate that was revoked.",
+        "certificate_replaced": (
+            "A device whose name was given to another board since: the old board is running still, or its card."
+        ),
+        "certificate_superseded": (
+            "A device with a certificate that was superseded long ago: a restored card, or a copy that somebody kept."
+        ),
+        "enrolment_refused": "A device without a token that an operator has refused, and that asks still.",
+        "enrolment_tenant_full": "An enrolment into a tenant that may have no more devices.",
+        "enrolment_displaced": (
+            "A device without a token that had to make room for another: more ask than may wait. Somebody floods the "
+            "server, or more than 256 devices behind one address are being installed."
+        ),
+        "renewal_unknown": "A device that asks to renew with a key that is not known as its own: a new key.",
+        "renewal_refused": "A device that asks to renew with a key that was revoked, or whose name another board has.",
+        "claim_code": "A claim with a code that no waiting device shows: mistyped, or somebody stands in between.",
         "broker: untrusted certificate": "A client whose certificate is expired or from another authority.",
         "broker: no certificate": "A client without a certificate: a scanner, or a device that was never enrolled.",
         "broker: TLS older than 1.3": "A client that speaks nothing newer than TLS 1.2.",

@@ -6,24 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-import structlog
-
 from wayside_server.domain.audit import Act, AuditTrail, Outcome
-
-log = structlog.get_logger(__name__)
 
 DAMPED_FOR: Final = timedelta(minutes=1)
 MAX_DAMPED: Final = 1_000
 """Kinds of refusals that are held back at a time; the oldest makes room, and is entered."""
-
-
-class LoggedTrail:
-    """Says acts in the server's own log, and keeps nothing."""
-
-    async def record(self, act: Act) -> None:
-        """As `AuditTrail`."""
-        said = {"actor": act.actor, "action": act.action, "subject": act.subject, "tenant_id": act.tenant_id}
-        log.info("audit", **said, address=act.address, outcome=act.outcome.value, **act.detail)
 
 
 @dataclass(slots=True)

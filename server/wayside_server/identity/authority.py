@@ -95,11 +95,15 @@ class Authority:
     Args:
         root: certificate that devices and server trust.
         intermediate: the CA that signs, with its key.
+        more_roots: what is to be trusted beside `root` while one root takes the place of another.
     """
 
-    def __init__(self, root: x509.Certificate, intermediate: Signer) -> None:
+    def __init__(
+        self, root: x509.Certificate, intermediate: Signer, more_roots: Sequence[x509.Certificate] = ()
+    ) -> None:
         self._root = root
         self._intermediate = intermediate
+        self._roots = [root, *(other for other in more_roots if other != root)]
 
     @property
     def root_pem(self) -> bytes:
@@ -110,6 +114,11 @@ class Authority:
     def fingerprint(self) -> bytes:
         """SHA-256 of the root's DER, as enrolment tokens carry it."""
         return self._root.fingerprint(hashes.SHA256())
+
+    @property
+    def fingerprints(self) -> list[bytes]:
+        """SHA-256 of the DER of each root that is to be trusted; the first is `fingerprint`."""
+        return [root.fingerprint(hashes.SHA256()) for root in self._roots]
 
     def issue_device(self, name: str, key: PublicKey, *, now: datetime, days: int) -> x509.Certificate:
         """A client certificate for the device `name`.
@@ -136,9 +145,9 @@ class Authority:
         return b"".join(c.public_bytes(serialization.Encoding.PEM) for c in (leaf, self._intermediate.certificate))
 
     def cacerts_pkcs7(self) -> bytes:
-        """Root and intermediate as a certs-only PKCS#7 in DER (RFC 7030 section 4.1.3)."""
-        both = [self._root, self._intermediate.certificate]
-        return pkcs7.serialize_certificates(both, serialization.Encoding.DER)
+        """Every root and the intermediate as a certs-only PKCS#7 in DER (RFC 7030 section 4.1.3)."""
+        every = [*self._roots, self._intermediate.certificate]
+        return pkcs7.serialize_certificates(every, serialization.Encoding.DER)
 
     def chain_pkcs7(self, leaf: x509.Certificate) -> bytes:
         """`leaf` and the intermediate as a certs-only PKCS#7 in DER (RFC 7030 section 4.2.3)."""

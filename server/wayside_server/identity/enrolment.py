@@ -1,184 +1,201 @@
-"""Enrolment: a one-time token and a certificate request become a device with a certificate."""
+"""Enrolment: a token and a certificate request become a device with a certificate, and the certificate a newer one."""
 
-import secrets
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Protocol
 
-from cryptography import x509
+from wayside_server.domain.audit import Act, AuditTrail
+from wayside_server.errors import WaysideError
+from wayside_server.identity.authority import PublicKey, read_request
+from wayside_server.identity.issuing import (
+    Enrolled,
+    Issuer,
+    IssueTransaction,
+    KnownCertificate,
+    Origin,
+    SharedKeyError,
+    key_sha256,
+)
+from wayside_server.identity.names import make_device_name
+from wayside_server.identity.tokens import StoredToken, TokenFault, TokenRefusedError, usable
 
-from wayside_server.errors import ConfigError, WaysideError
-from wayside_server.identity.authority import RESERVED_PREFIX, Authority, read_request
-from wayside_shared.enrolment import EnrolmentToken, new_token
-from wayside_shared.identifiers import DEVICE_ID_PATTERN, is_device_id
-
-_NAME_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
-_NAME_LETTERS = 10
-"""32^10 names: with 100,000 devices the chance that the next one collides is 1 in 10^10, and then it is refused."""
-
-
-class TokenFault(Enum):
-    """Why a token was not taken. Whoever asks holds a secret of 256 bits, so telling gives nothing away."""
-
-    UNKNOWN = "the enrolment token is not known to this server; make one with wayside-server token create"
-    USED = "the enrolment token was used before; make a new one with wayside-server token create"
-    EXPIRED = "the enrolment token has expired; make a new one with wayside-server token create"
-
-
-class TokenRefusedError(WaysideError):
-    """The enrolment token is not good; `fault` says why."""
-
-    def __init__(self, fault: TokenFault) -> None:
-        self.fault = fault
-        super().__init__(fault.value)
+OVERLAP = timedelta(days=14)
+"""For so long a superseded certificate renews still, counted from its last renewal: an answer may be lost, and an
+agent that cannot connect with the new one goes back. A copy that lay in a drawer renews nothing after that."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredToken:
-    """A token as the store has it.
-
-    Args:
-        token_id: the store's own number for it.
-        device_name: the name it gives; None lets the server make one.
-        expires_at: UTC.
-        used: whether a certificate was issued for it.
-    """
-
-    token_id: int
-    device_name: str | None
-    expires_at: datetime
-    used: bool
-
-
-class EnrolmentTransaction(Protocol):
-    """What happens within it happens as a whole, or not at all when its block raises."""
+class EnrolmentTransaction(IssueTransaction, Protocol):
+    """With what a token is spent."""
 
     async def token(self, digest: bytes) -> StoredToken | None:
         """The token with this SHA-256; no other transaction gets it until this one has ended."""
 
-    async def device(self, name: str) -> int:
-        """The number of the device `name`, which is made when missing."""
-
-    async def issued(self, token_id: int, device_id: int, certificate: x509.Certificate, now: datetime) -> None:
-        """Burns the token and records the certificate."""
+    async def use_token(self, token_id: int, device_id: int, now: datetime) -> None:
+        """One use more, for this device."""
 
 
 class EnrolmentStore(Protocol):
     """Where tokens, devices and issued certificates are kept."""
 
-    async def add_token(self, digest: bytes, device_name: str | None, expires_at: datetime) -> None:
-        """Keeps a new token by its SHA-256."""
-
     def enrolment(self) -> AbstractAsyncContextManager[EnrolmentTransaction]:
         """Begins a transaction; leaving the block commits it."""
 
 
-class Refusals(Protocol):
-    """Counts what was refused, for operators."""
+class RevocationList(Protocol):
+    """Which certificates count no more."""
 
-    async def count_refusal(self, kind: str, detail: str, now: datetime, tenant_id: int | None = None) -> None:
-        """One more refusal of `kind` on this day; `detail` is one line without secrets, the latest is kept.
-
-        Without a tenant it is the installation's, and no tenant sees it.
-        """
+    async def is_revoked(self, serial: int) -> bool:
+        """Whether the certificate with this serial number was revoked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Enrolled:
-    """What a device gets.
+class CertificateRefusedError(WaysideError):
+    """The certificate counts no more.
 
     Args:
-        device: its name.
-        certificate: its certificate, to be sent with the intermediate.
+        kind: as in `domain.refusals.MEANINGS`.
+        known: the certificate; None when this server did not issue it.
     """
 
-    device: str
-    certificate: x509.Certificate
+    def __init__(self, kind: str, known: KnownCertificate | None = None) -> None:
+        self.kind = kind
+        self.known = known
+        super().__init__(FIXES[kind])
+
+
+FIXES = {
+    "certificate_unknown": "the certificate is of no device here; enrol the device with a new token",
+    "certificate_revoked": "the certificate is not good any more; enrol the device with a new token",
+    "certificate_replaced": "another board was enrolled under this name since; enrol this one with a new token",
+    "certificate_superseded": "a newer certificate has taken the place of this one; use that, or a new token",
+}
 
 
 class Enrolments:
-    """Hands out tokens and takes them back against certificates.
+    """Takes tokens, and certificates in use, against new certificates.
 
     Args:
-        authority: who signs.
-        store: where tokens are kept.
-        certificate_days: life of a device's certificate.
+        issuer: who signs.
+        store: where tokens, devices and certificates are kept.
+        revocations: which certificates count no more.
+        trail: the audit trail.
         now: the time, aware.
     """
 
     def __init__(
-        self, authority: Authority, store: EnrolmentStore, certificate_days: int, now: Callable[[], datetime]
+        self,
+        issuer: Issuer,
+        store: EnrolmentStore,
+        revocations: RevocationList,
+        trail: AuditTrail,
+        now: Callable[[], datetime],
     ) -> None:
-        self._authority = authority
+        self._issuer = issuer
         self._store = store
-        self._days = certificate_days
+        self._revocations = revocations
+        self._trail = trail
         self._now = now
 
-    async def create_token(self, device_name: str | None, life: timedelta) -> EnrolmentToken:
-        """A new token; its text is shown once and cannot be had again.
-
-        Args:
-            device_name: the device's name; None lets the server make one.
-            life: how long it can be used.
-
-        Raises:
-            ConfigError: the name breaks the rules or is reserved.
-        """
-        if device_name is not None:
-            check_device_name(device_name)
-        token = new_token(self._authority.fingerprint)
-        await self._store.add_token(token.digest, device_name, self._now() + life)
-        return token
-
-    async def enrol(self, digest: bytes, request: bytes) -> Enrolled:
-        """Issues the certificate; the token is burned only if that succeeds.
+    async def enrol(self, digest: bytes, request: bytes, address: str | None) -> Enrolled:
+        """Issues a certificate for a token; the token is used only if that succeeds.
 
         Args:
             digest: SHA-256 of the token's secret.
-            request: PKCS#10 in DER.
+            request: PKCS#10 in DER; of it only the key is taken.
+            address: from where.
 
         Raises:
             CertificateRequestError: the request is not taken; the token stays good.
             TokenRefusedError: the token is not good.
+            TenantFullError: the tenant may have no more devices; the token stays good.
+            TooManyCertificatesError: the device has had too many.
             StorageError: nothing happened.
         """
         key = read_request(request)
         now = self._now()
         async with self._store.enrolment() as transaction:
-            token = _usable(await transaction.token(digest), now)
-            name = token.device_name or make_device_name()
-            device_id = await transaction.device(name)
-            certificate = self._authority.issue_device(name, key, now=now, days=self._days)
-            await transaction.issued(token.token_id, device_id, certificate, now)
-        return Enrolled(name, certificate)
+            token = usable(await transaction.token(digest), now)
+            await self._refuse_known(transaction, key, token)
+            device = await _device_for(transaction, token)
+            enrolled = await self._issuer.issue(transaction, device, key, Origin.TOKEN, now, token)
+            await transaction.use_token(token.token_id, device[0], now)
+            await self._trail.record(_issued(f"token:{token.token_id}", enrolled, token.tenant_id, address))
+        return enrolled
+
+    async def reenrol(self, serial: int, request: bytes, address: str | None) -> Enrolled:
+        """Issues a certificate to the device that has the one with this serial number; both are good in the overlap.
+
+        Args:
+            serial: of the certificate on the connection, which TLS has verified.
+            request: PKCS#10 in DER, with the same key or a new one.
+            address: from where.
+
+        Raises:
+            CertificateRequestError: the request is not taken.
+            CertificateRefusedError: the certificate counts no more.
+            TooManyCertificatesError: the device has had too many.
+            StorageError: nothing happened.
+        """
+        key = read_request(request)
+        now = self._now()
+        async with self._store.enrolment() as transaction:
+            known = await self.in_force(transaction, serial, now)
+            device = known.device_id, known.device
+            enrolled = await self._issuer.issue(transaction, device, key, Origin.REENROLMENT, now)
+            await transaction.still_renews(serial, now)
+            await self._trail.record(_issued(f"device:{known.device}", enrolled, known.tenant_id, address))
+        return enrolled
+
+    async def in_force(self, transaction: IssueTransaction, serial: int, now: datetime) -> KnownCertificate:
+        """The certificate with this serial number, if it counts.
+
+        Raises:
+            CertificateRefusedError: it does not.
+        """
+        known = await transaction.by_serial(serial)
+        if known is None:
+            raise CertificateRefusedError("certificate_unknown")
+        if await self._revocations.is_revoked(serial):
+            raise CertificateRefusedError("certificate_revoked", known)
+        if known.replaced:
+            raise CertificateRefusedError("certificate_replaced", known)
+        if known.superseded_at is not None and known.superseded_at + OVERLAP <= now:
+            raise CertificateRefusedError("certificate_superseded", known)
+        return known
+
+    async def _refuse_known(self, transaction: IssueTransaction, key: PublicKey, token: StoredToken) -> None:
+        """Before a name is made up: the key of a device gets no second one."""
+        known = await transaction.by_key(key_sha256(key))
+        if any(one.device != token.device_name for one in known):
+            raise SharedKeyError
 
 
-def check_device_name(name: str) -> str:
-    """`name` itself.
+async def _device_for(transaction: IssueTransaction, token: StoredToken) -> tuple[int, str]:
+    if token.device_name is not None:
+        number = await transaction.join_device(token.device_name, token.tenant_id, token.group_id)
+        if number is None:
+            raise TokenRefusedError(TokenFault.NAME, token)
+        return number, token.device_name
+    if token.name_prefix is None:
+        return await fresh_device(transaction, token.tenant_id, token.group_id)
+    count = token.uses + 1
+    while True:
+        name = f"{token.name_prefix}{count}"
+        made = await transaction.new_device(name, token.tenant_id, token.group_id)
+        if made is not None:
+            return made, name
+        count = await transaction.last_number(token.name_prefix) + 1
 
-    Raises:
-        ConfigError: it breaks the rules for device names, or is one of the server's own.
-    """
-    if not is_device_id(name):
-        raise ConfigError(f"device name {name[:80]!r} does not match {DEVICE_ID_PATTERN}")
-    if name.startswith(RESERVED_PREFIX):
-        raise ConfigError(f"device name {name!r}: names that start with {RESERVED_PREFIX!r} are the server's own")
-    return name
+
+async def fresh_device(transaction: IssueTransaction, tenant_id: int, group_id: int | None) -> tuple[int, str]:
+    """Number and made-up name of a new device."""
+    while True:
+        name = make_device_name()
+        made = await transaction.new_device(name, tenant_id, group_id)
+        if made is not None:
+            return made, name
 
 
-def make_device_name() -> str:
-    """A fresh name such as `device-k3v9x2m4qa`, without letters that are easily misread."""
-    return "device-" + "".join(secrets.choice(_NAME_ALPHABET) for _ in range(_NAME_LETTERS))
-
-
-def _usable(token: StoredToken | None, now: datetime) -> StoredToken:
-    if token is None:
-        raise TokenRefusedError(TokenFault.UNKNOWN)
-    if token.used:
-        raise TokenRefusedError(TokenFault.USED)
-    if token.expires_at <= now:
-        raise TokenRefusedError(TokenFault.EXPIRED)
-    return token
+def _issued(actor: str, enrolled: Enrolled, tenant_id: int, address: str | None) -> Act:
+    serial = f"{enrolled.certificate.serial_number:x}"
+    return Act(actor, "certificate.issue", f"device:{enrolled.device}", tenant_id, address, detail={"serial": serial})

@@ -100,9 +100,10 @@ def load_authority(home: Home) -> Authority:
     try:
         root = x509.load_pem_x509_certificate(read_whole(home.ca / "root.pem"))
         certificate = x509.load_pem_x509_certificate(read_whole(home.ca / "intermediate.pem"))
+        trusted = x509.load_pem_x509_certificates(read_whole(home.ca_file)) if home.ca_file.exists() else []
     except ValueError as error:
         raise ConfigError(f"a certificate in {home.ca} is broken; restore it from a backup") from error
-    return Authority(root, Signer(certificate, _load_key(home.ca / "intermediate.key")))
+    return Authority(root, Signer(certificate, _load_key(home.ca / "intermediate.key")), trusted)
 
 
 def _make_authority(home: Home, now: datetime) -> None:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from wayside_server.domain.access import Permission, Principal, Role, Session, permissions_of
 from wayside_server.errors import NotFoundError, UnauthorizedError
-from wayside_server.identity.enrolment import Refusals
+from wayside_server.identity.refusing import Refusals
 
 KEY_KIND = "wsk"
 SECRET_BYTES = 32

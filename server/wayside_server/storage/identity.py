@@ -1,15 +1,11 @@
-"""Enrolment tokens, API keys and sessions in PostgreSQL: adapters for identity's Protocols."""
+"""API keys and sessions in PostgreSQL: adapters for identity's Protocols."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from cryptography import x509
 from psycopg.rows import class_row
 
-from wayside_server.identity.enrolment import EnrolmentTransaction, StoredToken
 from wayside_server.identity.keys import KeyRecord
-from wayside_server.storage.database import Connection, Pool, connection
+from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.statements import load_statements
 
 _SQL = load_statements("identity")
@@ -26,16 +22,6 @@ class PostgresIdentity:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-
-    async def add_token(self, digest: bytes, device_name: str | None, expires_at: datetime) -> None:
-        """As `EnrolmentStore`."""
-        await self._run("add_token", {"digest": digest, "device_name": device_name, "expires_at": expires_at})
-
-    @asynccontextmanager
-    async def enrolment(self) -> AsyncIterator[EnrolmentTransaction]:
-        """As `EnrolmentStore`."""
-        async with connection(self._pool) as conn, conn.transaction():
-            yield _Enrolment(conn)
 
     async def count_refusal(self, kind: str, detail: str, now: datetime, tenant_id: int | None = None) -> None:
         """As `Refusals`."""
@@ -99,29 +85,3 @@ class PostgresIdentity:
         async with connection(self._pool) as conn:
             cursor = conn.cursor(row_factory=class_row(KeyRecord))
             return await (await cursor.execute(_SQL[name], values)).fetchall()
-
-
-class _Enrolment:
-    def __init__(self, conn: Connection) -> None:
-        self._conn = conn
-
-    async def token(self, digest: bytes) -> StoredToken | None:
-        cursor = self._conn.cursor(row_factory=class_row(StoredToken))
-        return await (await cursor.execute(_SQL["lock_token"], {"digest": digest})).fetchone()
-
-    async def device(self, name: str) -> int:
-        await self._conn.execute(_SQL["add_device"], {"name": name})
-        row = await (await self._conn.execute(_SQL["device_id"], {"name": name})).fetchone()
-        assert row is not None, "the device was inserted or found in this transaction"
-        assert isinstance(row[0], int), "device.id is an integer"
-        return row[0]
-
-    async def issued(self, token_id: int, device_id: int, certificate: x509.Certificate, now: datetime) -> None:
-        await self._conn.execute(_SQL["burn_token"], {"token_id": token_id, "device_id": device_id, "now": now})
-        values = {
-            "serial": certificate.serial_number,
-            "device_id": device_id,
-            "not_before": certificate.not_valid_before_utc,
-            "not_after": certificate.not_valid_after_utc,
-        }
-        await self._conn.execute(_SQL["add_certificate"], values)

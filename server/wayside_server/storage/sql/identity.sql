@@ -1,24 +1,4 @@
--- Enrolment tokens, certificates, API keys, console sessions, refusals.
-
--- name: add_token
-INSERT INTO enrolment_token (digest, device_name, expires_at) VALUES (%(digest)s, %(device_name)s, %(expires_at)s);
-
--- name: lock_token
-SELECT id AS token_id, device_name, expires_at, used_at IS NOT NULL AS used
-FROM enrolment_token WHERE digest = %(digest)s FOR UPDATE;
-
--- name: add_device
-INSERT INTO device (name) VALUES (%(name)s) ON CONFLICT (name) DO NOTHING;
-
--- name: device_id
-SELECT id FROM device WHERE name = %(name)s;
-
--- name: burn_token
-UPDATE enrolment_token SET used_at = %(now)s, device_id = %(device_id)s WHERE id = %(token_id)s;
-
--- name: add_certificate
-INSERT INTO certificate (serial, device_id, not_before, not_after)
-VALUES (%(serial)s, %(device_id)s, %(not_before)s, %(not_after)s);
+-- API keys, console sessions, refusals.
 
 -- name: count_refusal
 INSERT INTO refusal (kind, day, count, last_at, last_detail)
