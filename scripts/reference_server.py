@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client.metrics import MetricWrapperBase
 
 import wayside_server
+from wayside_server.api.audit import audit_router
 from wayside_server.api.enrolment import enrolment_router
 from wayside_server.api.service import DESCRIPTION, create_app
 from wayside_server.api.tenants import tenants_router
@@ -39,9 +40,8 @@ def openapi() -> dict[str, Any]:
     """The OpenAPI document of the whole service; what answers the questions is not needed for it."""
     nothing: Any = None
     router = enrolment_router(nothing, nothing, nothing, nothing, nothing)
-    return create_app(
-        reading=nothing, access=nothing, live=nothing, routers=[router, tenants_router(nothing)]
-    ).openapi()
+    routers = [router, tenants_router(nothing), audit_router(nothing)]
+    return create_app(reading=nothing, access=nothing, live=nothing, routers=routers).openapi()
 
 
 def rest(note: str) -> str:

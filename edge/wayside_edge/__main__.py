@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +42,8 @@ def _sample_config(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    # Until the agent takes it, it would end the process: a reload that comes while it starts has nothing to do.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = config.load(options.config)
     app = importlib.import_module("wayside_edge.app")  # a command that only checks need not load what runs
     return int(app.run(settings, options.config) or 0)

@@ -22,7 +22,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from random import SystemRandom
 
@@ -31,6 +30,7 @@ from wayside_edge.config import OWN_SENSOR, AgentSettings, load
 from wayside_edge.errors import ConfigError, OutboxError
 from wayside_edge.hal.buses import Buses
 from wayside_edge.hal.clock import FLOOR_NS, SystemClock
+from wayside_edge.hal.memory import share_one_heap
 from wayside_edge.health.body import Health, Parts
 from wayside_edge.health.copy import LogCopy
 from wayside_edge.health.events import (
@@ -44,6 +44,7 @@ from wayside_edge.health.events import (
     OutboxSalvaged,
     RecordingResumed,
     Reloaded,
+    ReloadedInPart,
     ReloadRefused,
 )
 from wayside_edge.health.life import Life
@@ -55,6 +56,7 @@ from wayside_edge.outbox.store import DurableOutbox
 from wayside_edge.ports import Appended, ClosedBatch, LinkState, Reading, Status
 from wayside_edge.uplink.mqtt import MqttTransport
 from wayside_edge.uplink.session import Uplink
+from wayside_shared import VERSION
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
 from wayside_shared.rejects import DropReason
 
@@ -77,6 +79,7 @@ def run(settings: AgentSettings, file: Path) -> int:
         settings: what to do.
         file: where they were read, and are read anew upon SIGHUP.
     """
+    share_one_heap()
     logs = Logs(settings.log)
     logs.start()
     agent = _Agent(settings, file, logs)
@@ -221,13 +224,17 @@ class _Agent:
             asked.clear()
             try:
                 settings = await asyncio.to_thread(load, self._file)
-                swapped = await self._acquisition.swap_stages(settings.stage)
+                swaps = await self._acquisition.swap_stages(settings.stage)
             except (ConfigError, ValueError) as error:
                 self._journal.emit(ReloadRefused(str(error)))
                 continue
             rest = replace(settings, stage=self._settings.stage) != self._settings
             self._settings = replace(self._settings, stage=settings.stage)
-            self._journal.emit(Reloaded(swapped, "; restart the agent for what else changed" if rest else ""))
+            also = "; restart the agent for what else changed" if rest else ""
+            if swaps.refused:
+                self._journal.emit(ReloadedInPart(", ".join(swaps.refused), swaps.changed, also))
+            else:
+                self._journal.emit(Reloaded(swaps.changed, also))
 
     async def _tell(self, pulse: Pulse) -> None:
         pulse.rest()  # it waits for clients as long as they like to stay away
@@ -247,6 +254,7 @@ class _Agent:
                 copy=self._copy,
                 intake=lambda: self._acquisition.intake,
                 sensors=lambda: self._acquisition.sensors,
+                stages=lambda: self._acquisition.stages,
                 link=lambda: LinkState() if self._accepting.uplink is None else self._accepting.uplink.state,
                 account=self._store.account,
                 add=partial(self._acquisition.add_own, OWN_SENSOR),
@@ -330,7 +338,7 @@ class _Agent:
 
 def agent_name() -> str:
     """Software and version, as the server is told."""
-    return f"wayside-edge {version('wayside')}"
+    return f"wayside-edge {VERSION}"
 
 
 def _first(group: BaseExceptionGroup[ConfigError]) -> ConfigError:

@@ -1,5 +1,7 @@
 """The agent's configuration: one TOML file, read whole and checked before anything starts."""
 
+import os
+import stat
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -100,7 +102,11 @@ def load_board(path: Path) -> BoardSettings:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        # A pipe in the place of the file would hold up whoever opens it.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ConfigError("the configuration must be a file", source=str(path))
+            return file.read()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"cannot read the configuration: {reason}", source=str(path)) from error

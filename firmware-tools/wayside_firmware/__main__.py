@@ -19,6 +19,7 @@ from wayside_firmware.models.options import add_model
 from wayside_firmware.modules.arguments import add_module
 from wayside_shared.commands import with_version
 from wayside_shared.errors import EXIT_CONFIG, ConfigError, WaysideError
+from wayside_shared.runtimes import MODULES, missing_text
 
 EXIT_INTERRUPTED = 130
 
@@ -84,6 +85,11 @@ def _run(name: str, parser: argparse.ArgumentParser) -> int:
     except WaysideError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return EXIT_CONFIG if isinstance(error, ConfigError) else 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in MODULES:
+            raise
+        print(f"{name}: {missing_text(error.name or '')}", file=sys.stderr)
+        return EXIT_CONFIG
     except BrokenPipeError:
         # Whoever read the output has read enough; the interpreter must not try to flush the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

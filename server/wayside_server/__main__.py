@@ -149,6 +149,24 @@ def _actor() -> str:
     return f"command line:{getpass.getuser()}"
 
 
+def _verify_audit(options: argparse.Namespace) -> None:
+    async def verify(storage: app.Storage, _: ServerSettings) -> None:
+        from wayside_server.app.audit import verify as go_through
+
+        verdict = await go_through(Home(options.home), storage, options.heads, options.public_key, _progress)
+        print("\n".join(verdict.lines()))
+        if verdict.faults:
+            sys.exit(1)
+
+    _with_storage(options, verify)
+
+
+def _progress(done: int, of: int) -> None:
+    if sys.stderr.isatty():
+        end = "\n" if done == of else ""
+        print(f"\r{done:,} of {of:,} ({100 * done // max(of, 1)} %)", end=end, file=sys.stderr, flush=True)
+
+
 def _migrate(options: argparse.Namespace) -> None:
     home = Home(options.home)
     for name in asyncio.run(app.run_migrate(home, config.load(home))):
@@ -200,6 +218,7 @@ def parser() -> argparse.ArgumentParser:
     init.set_defaults(command=_init)
 
     _add_identity(commands, shared)
+    _add_audit(commands, shared)
     migrate = commands.add_parser("migrate", parents=[shared], help="bring the database to this version's schema")
     migrate.set_defaults(command=_migrate)
     _add_roles(commands, shared)
@@ -249,6 +268,16 @@ def _add_tenants(commands: Any, shared: argparse.ArgumentParser) -> None:
     delete.add_argument("name", metavar="NAME", help="the tenant's")
     delete.add_argument("--force", action="store_true", help="even if its devices could still send")
     delete.set_defaults(command=_delete_tenant)
+
+
+def _add_audit(commands: Any, shared: argparse.ArgumentParser) -> None:
+    parts = commands.add_parser("audit", help="the audit log").add_subparsers(required=True)
+    verify = parts.add_parser("verify", parents=[shared], help="check that no entry was changed, moved or removed")
+    verify.add_argument(
+        "--heads", type=Path, action="append", default=[], metavar="FILE", help="heads that were kept elsewhere"
+    )
+    verify.add_argument("--public-key", type=Path, metavar="FILE", help="whose signature they bear (audit/public.pem)")
+    verify.set_defaults(command=_verify_audit)
 
 
 def _add_roles(commands: Any, shared: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from wayside_server.domain.limits import DeviceLimits
+from wayside_server.domain.rates import RateLimits
 from wayside_server.errors import ConfigError
 from wayside_server.identity.home import Home, read_whole, write_whole
 from wayside_shared.settings import from_toml, setting
@@ -82,6 +83,7 @@ class ServerSettings:
     enrolment: EnrolmentSettings = setting("Tokens and certificates.", factory=EnrolmentSettings)
     ingest: IngestSettings = setting("From the broker to the database.", factory=IngestSettings)
     limits: DeviceLimits = setting("What one device may take up.", factory=DeviceLimits)
+    rates: RateLimits = setting("How often somebody may ask the API and the console.", factory=RateLimits)
 
 
 def load(home: Home) -> ServerSettings:

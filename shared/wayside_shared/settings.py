@@ -36,9 +36,10 @@ class Table:
     """
 
     values: Mapping[str, Any]
-    path: tuple[str | int, ...] = ()
-    lines: Mapping[tuple[str | int, ...], int] = dataclasses.field(default_factory=dict)
-    source: str | None = None
+    # Where it stood is no part of what it says: a file that got a comment more says the same.
+    path: tuple[str | int, ...] = dataclasses.field(default=(), compare=False)
+    lines: Mapping[tuple[str | int, ...], int] = dataclasses.field(default_factory=dict, compare=False)
+    source: str | None = dataclasses.field(default=None, compare=False)
 
     def error(self, message: str, key: str | None = None) -> ConfigError:
         """A ConfigError about `key`, or about the table itself, that names file and line."""
@@ -92,6 +93,12 @@ def remainder(doc: str) -> Any:
     return dataclasses.field(default_factory=lambda: Table({}), metadata={"doc": doc, "remainder": True}, kw_only=True)
 
 
+def whereabouts() -> Any:
+    """A field of type `Table` that takes the table itself, for what is found wrong with it later."""
+    metadata = {"doc": "", "remainder": False}
+    return dataclasses.field(default_factory=lambda: Table({}), metadata=metadata, kw_only=True, compare=False)
+
+
 def from_toml(cls: type[T], text: str, source: str) -> T:
     """The settings `cls` in the TOML `text`.
 
@@ -128,8 +135,11 @@ def from_table(cls: type[T], table: Table) -> T:
     foreign = {key: value for key, value in table.values.items() if key not in fields}
     values: dict[str, Any] = {}
     for rest in (field for field in every if field.name not in fields):
-        values[rest.name] = Table(foreign, table.path, table.lines, table.source)
-        foreign = {}
+        if rest.metadata["remainder"]:
+            values[rest.name] = Table(foreign, table.path, table.lines, table.source)
+            foreign = {}
+        else:
+            values[rest.name] = table
     for key in foreign:
         raise table.error(f"unknown key {key!r}{suggestion(key, list(fields))}", key)
     for name, field in fields.items():

@@ -54,7 +54,7 @@ _MEANINGS = {
     Failure.DEADLINE: "it did not finish within its deadline",
     Failure.MEMORY: "it wanted more memory than it may have",
     Failure.OUTPUT: "what it gave is no block of readings, or over its limits",
-    Failure.REFUSED: "it said itself that it could not work on what it was given",
+    Failure.REFUSED: "it cannot work with what it was given",
     Failure.CRASH: "its process ended",
 }
 

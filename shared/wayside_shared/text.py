@@ -55,6 +55,13 @@ def check_texts(columns: Iterable[tuple[bool, Sequence[Any]]]) -> None:
         )
 
 
+def printable(text: str) -> str:
+    """`text` with what moves a terminal's cursor, changes colours or turns the direction written out, as `\\x1b`."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def to_json(value: object) -> str:
     """`value` as compact JSON text."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -17,6 +17,7 @@ from wayside_server.api.service import create_app
 from wayside_server.api.telemetry import MAX_EXPORTS
 from wayside_server.app.connections import CUT
 from wayside_server.config import ApiSettings
+from wayside_server.domain.rates import RateLimits, Rates
 from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.identity import PostgresIdentity
@@ -243,8 +244,42 @@ async def test_metrics_are_shown_with_a_key_and_the_schema_names_every_route(cli
     assert "wayside_something_total 1.0" in (await client.get("/metrics")).text
     paths = (await client.get("/openapi.json")).json()["paths"]
     assert "/api/v1/devices/{device}/telemetry/export" in paths
-    assert sorted(paths["/healthz"]["get"]["responses"]) == ["200", "422", "500"]
-    assert sorted(paths["/api/v1/devices"]["get"]["responses"]) == ["200", "400", "401", "422", "500", "503"]
+    assert sorted(paths["/healthz"]["get"]["responses"]) == ["200", "422", "429", "500"]
+    assert sorted(paths["/api/v1/devices"]["get"]["responses"]) == [
+        "200",
+        "400",
+        "401",
+        "403",
+        "422",
+        "429",
+        "500",
+        "503",
+    ]
+
+
+async def test_who_asks_too_often_waits_and_costs_the_others_nothing(pool: Pool, database: str, keys: Keys) -> None:
+    """Row 19: limits by key, tenant and address, with 429 and Retry-After."""
+    times = [0.0]
+    app = create_app(
+        reading=PostgresReading(pool, database),
+        access=keys,
+        live=PostgresLive(database),
+        rates=Rates(RateLimits(key=1.0, tenant=1.5, address=1000.0), lambda: times[0]),
+    )
+    hasty, patient = [{"Authorization": f"Bearer {await keys.create(name)}"} for name in ("hasty", "patient")]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://wayside") as client:
+        statuses = [(await client.get("/api/v1/devices", headers=hasty)).status_code for _ in range(11)]
+        assert statuses == [200] * 10 + [429]
+        refused = await client.get("/api/v1/devices", headers=hasty)
+        assert refused.headers["retry-after"] == "1"
+        assert "too many requests of this key; try again in 1 s" in refused.json()["detail"]
+        # The tenant has five left, for its other keys too.
+        statuses = [(await client.get("/api/v1/devices", headers=patient)).status_code for _ in range(6)]
+        assert statuses == [200] * 5 + [429]
+        times[0] += 2.0
+        limits = (await client.get("/api/v1/limits", headers=hasty)).json()["limits"]
+        assert {one["share"]: one["left"] for one in limits} == {"address": 9999, "key": 1, "tenant": 2}
+        assert "client" not in str(limits)
 
 
 async def test_a_wrong_method_is_told_the_right_one(client: httpx.AsyncClient) -> None:

@@ -1,6 +1,7 @@
 """Requests that nobody thought of, on the real service with a real database: answers are as documented."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from schemathesis.specs.openapi.checks import (
 
 from wayside_server.api.enrolment import BrokerAddress, enrolment_router
 from wayside_server.api.service import create_app
+from wayside_server.domain.rates import RateLimits, Rates
 from wayside_server.identity.enrolment import Enrolments
 from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool, connection
@@ -99,6 +101,7 @@ async def service(pool: Pool, database: str, credentials: CredentialsFactory) ->
         access=keys,
         live=PostgresLive(database),
         routers=[enrolment_router(enrolments, credentials.authority, identity, broker, now)],
+        rates=Rates(RateLimits(address=1e6, key=1e6, tenant=1e6), time.monotonic),
     )
     async with serve(app) as url:
         yield Service(url, {"Authorization": f"Bearer {await keys.create('fuzz')}"})

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import re
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -67,8 +70,19 @@ async def test_the_agent_tells_how_it_is_and_says_more_when_asked(
         assert "link       up for" in out
         assert "\nhost " in out
         status, out, _ = await typed("log-level", "wayside_edge.uplink", "debug", "--for", "5", "--config", str(config))
-        assert out == "all modules: info\nwayside_edge.uplink: debug\n"
+        held = "all modules: info\nwayside_edge.uplink: debug\ncopied to the server: nothing\n"
+        assert out == held
         await agent.says("the log of wayside_edge.uplink is at debug for 5 minutes")
+        await typed("log-level", "wayside_edge.acquisition", "debug", "--config", str(config))
+        await agent.says("read host: ")
+        await typed("log-level", "wayside_edge.acquisition", "default", "--config", str(config))
+        assert (await typed("log-level", "--config", str(config)))[1] == held
+        status, out, _ = await typed("log-level", "wayside_edge.uplink", "default", "--config", str(config))
+        assert out == "all modules: info\ncopied to the server: nothing\n"
+        status, _, err = await typed("log-level", "wayside_edge.uplnk", "debug", "--config", str(config))
+        assert "no part of the agent logs as 'wayside_edge.uplnk'; did you mean 'wayside_edge.uplink" in err
+        status, _, err = await typed("log-level", "a", "b", "c", "--config", str(config))
+        assert "type: wayside-edge log-level [MODULE] LEVEL [--for MINUTES]" in err
         status, _, err = await typed("log-level", "loud", "--config", str(config))
         assert (status, err) == (
             1,
@@ -105,6 +119,8 @@ async def test_what_the_agent_measures_of_itself_is_stored_like_any_series_and_s
         account = (await told(config))["account"]
     assert stored >= {f"agent.{name}" for name in ("cpu", "pending_samples", "link_up", "clock_synced", "accepted")}
     assert "\nwayside_agent_link_up 1.0\n" in text
+    metrics = re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
+    assert re.findall(r"^# HELP (\S+) \S", text, re.MULTILINE) == metrics
     assert "\n# TYPE wayside_agent_accepted_total counter\n" in text
     assert 'wayside_reading{series="host.disk_used",unit="%"}' in text
     assert account["refused"] == {}
@@ -123,3 +139,33 @@ async def test_a_sensor_may_not_take_the_name_of_the_agents_own(
         tmp_path, broker.port, credentials.device("boiler-7"), more="[health]\ninterval_s = 0", sensor=sensor
     )
     assert (await typed("check-config", "--config", str(config)))[0] == 0
+
+
+def ignores_hangup(pid: int) -> bool:
+    (mask,) = re.findall(r"SigIgn:\s*(\S+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(mask, 16) & 1 << (signal.SIGHUP - 1))
+
+
+async def test_a_reload_that_comes_while_the_agent_starts_ends_nothing(
+    tmp_path: Path, broker: Broker, credentials: CredentialsFactory
+) -> None:
+    config = agent_config(tmp_path, broker.port, credentials.device("boiler-7"), more=TRUSTED)
+    async with agent_process(config) as agent:
+        while not ignores_hangup(agent.pid):
+            pass
+        while "uplink up" not in str(agent.lines):
+            os.kill(agent.pid, signal.SIGHUP)
+            await asyncio.sleep(0.02)
+        assert await agent.stop() == 0
+
+
+async def test_a_pipe_is_no_configuration(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "edge.toml")
+    status, _, err = await typed("check-config", "--config", str(tmp_path / "edge.toml"))
+    assert status == 78
+    assert "must be a file" in err
+    config = tmp_path / "open.toml"
+    config.write_text('[[sensor]]\nname = "pi"\nkind = "host"\n[health]\nprometheus = "0.0.0.0:9469"\n')
+    status, _, err = await typed("check-config", "--config", str(config))
+    assert status == 78
+    assert "must be of this machine" in err

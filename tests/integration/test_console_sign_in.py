@@ -10,11 +10,11 @@ from wayside_server.console.pages import STATIC, console_router
 from wayside_server.console.render import error_page
 from wayside_server.domain.access import SESSION_COOKIE
 from wayside_server.identity.keys import Keys
-from wayside_server.storage.database import Pool
+from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
-from wayside_testkit.telemetry import add_device
+from wayside_testkit.telemetry import add_device, add_series
 
 HTML = {"Accept": "text/html"}
 
@@ -140,3 +140,19 @@ async def test_what_people_wrote_is_shown_as_text(pool: Pool, browser: httpx.Asy
         assert "<script>alert" not in text
         assert "<img src=x>" not in text
         assert "<b>x" not in text
+
+
+async def test_what_a_board_tells_of_itself_comes_behind_what_it_measures(
+    browser: httpx.AsyncClient, keys: Keys, pool: Pool
+) -> None:
+    device = await add_device(pool, "boiler-7")
+    names = ["agent.cpu", "agent.memory", "air.temperature", "water.level"]
+    for name in names:
+        await add_series(pool, device, name, "1", [])
+    async with connection(pool) as conn:
+        await conn.execute("INSERT INTO latest SELECT id, now(), 1.5 FROM series")
+    await _sign_in(browser, keys)
+    text = (await browser.get("/devices/boiler-7")).text
+    places = [text.index(f'title="{name}"') for name in ("air.temperature", "water.level", "agent.cpu", "agent.memory")]
+    assert places == sorted(places)
+    assert places[1] < text.index("Board and agent") < places[2]

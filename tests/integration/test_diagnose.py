@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import stat
 import sys
 import tarfile
@@ -74,4 +75,31 @@ async def test_a_board_without_an_agent_and_with_a_wrong_file_is_bundled_too(tmp
     config.write_text(f'[uplink]\nhots = "x"\npassword = "{CANARY}"\n')
     found, _ = await bundled(config, tmp_path / "bundle.tar.gz")
     assert "hots" in found["status.json"]
+    assert CANARY not in "\n".join(found.values())
+
+
+async def test_what_another_has_put_beside_the_log_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    config, log, foreign = tmp_path / "edge.toml", folder / "agent.log", tmp_path / "shadow"
+    config.write_text(f'[[sensor]]\nname = "pi"\nkind = "host"\n[log]\nfile = "{log}"\n')
+    log.write_text("a line\n")
+    (folder / "agent.log.1").write_text("an older line\n")
+    foreign.write_text("another's")
+    (folder / "agent.log.2").symlink_to(foreign)
+    os.mkfifo(folder / "agent.log.3")
+    (folder / "agent.log.old").write_text("not ours")
+    found, _ = await bundled(config, tmp_path / "bundle.tar.gz")
+    logs = {name: text for name, text in found.items() if name.startswith("log/")}
+    assert logs["log/agent.log"] == "a line\n"
+    assert logs["log/agent.log.1"] == "an older line\n"
+    assert set(logs) == {"log/agent.log", "log/agent.log.1", "log/agent.log.2.missing", "log/agent.log.3.missing"}
+    assert "another's" not in "".join(found.values())
+
+
+async def test_a_value_without_its_closing_quote_is_hidden_too(tmp_path: Path) -> None:
+    config = tmp_path / "edge.toml"
+    lines = [f'password = "{CANARY}', f"api_key = first {CANARY}", f'url = "mqtt://me:a@b/{CANARY}@host"']
+    config.write_text("\n".join(["[uplink]", *lines]))
+    found, _ = await bundled(config, tmp_path / "bundle.tar.gz")
     assert CANARY not in "\n".join(found.values())

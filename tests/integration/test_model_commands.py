@@ -12,7 +12,7 @@ import pytest
 from bench.compute_tflite import MACHINE_RECIPE, machine_result, occupancy_result
 from wayside_firmware.models.training import Precision
 from wayside_shared.model_file import read_model
-from wayside_testkit.models import recordings
+from wayside_testkit.models import autoencoder, recordings
 
 HELD = "2026-05-08"
 
@@ -66,11 +66,20 @@ def test_from_an_export_to_a_signed_model(tmp_path: Path, export: Path) -> None:
     assert [line for line in given.splitlines() if "window" in line][:2] == [
         line for line in said.splitlines() if "window" in line
     ][:2]
-    assert scores.read_text().startswith("time,score,anomaly\n")
+    rows = scores.read_text().splitlines()
+    assert rows[0] == "time,score,anomaly"
+    assert rows[1].startswith(f"{HELD} ")  # what lies before --from was not asked for
+    assert len(rows) - 1 == int(given.split(" windows")[0])
+    assert "learned from" not in given
+    assert "largest score over what it learned from" in said
+    picture = out.with_suffix(".svg").read_text()
+    assert all(
+        each in picture for each in ("flow.tflite: score", "labelled anomaly", "alarm", "threshold", ">2026-05-0")
+    )
     key = tmp_path / "key.pem"
     wayside_fw("sign", str(out), "--key", str(key))
     shown = wayside_fw("inspect", str(out), "--key", f"{key}.pub")
-    assert "the signature is good" in shown
+    assert shown.splitlines()[0] == "the signature is good"
     assert "input pump.flow in m3/h" in shown
     out.write_bytes(out.read_bytes() + b"\0")
     assert "NOT OF THIS FILE" in wayside_fw("inspect", str(out), "--key", f"{key}.pub", status=1)
@@ -93,6 +102,9 @@ def test_a_classifier_says_how_right_it_was_on_what_it_has_not_seen(tmp_path: Pa
         accuracy = next(line for line in each.splitlines() if line.startswith("accuracy"))
         assert float(accuracy.split()[1]) > 0.95
         assert accuracy.endswith("over 480 windows")
+    drawn = out.with_suffix(".svg").read_text()
+    assert ">occupied<" in drawn
+    assert "light.svg" in out.with_suffix(".md").read_text()
     assert "labels empty, occupied" in wayside_fw("inspect", str(out))
     assert "all of this is what it learned from" in wayside_fw("train", *options, *train)
 
@@ -102,6 +114,27 @@ def test_a_classifier_says_how_right_it_was_on_what_it_has_not_seen(tmp_path: Pa
     [
         (["inspect", "{export}"], "no model"),
         (["inspect", "/nowhere.tflite"], "No such file"),
+        (["inspect", "{model}", "--key", "{export}"], "not signed: there is no {model}.sig; wayside-fw model sign"),
+        (
+            ["train", "--data", "{export}", "--series", "pump.flo", "--period", "3600", "--out", "x"],
+            "no values of 'pump.flo' in it; did you mean pump.flow? It has pump.flow",
+        ),
+        (
+            ["train", "--data", "{export}", "--series", "pump.flow", "--period", "3600", "--out", "nodir/x.tflite"],
+            "nodir/x.tflite: its folder is not there; type: mkdir -p nodir",
+        ),
+        (
+            ["train", "--data", "{export}", "--series", "pump.flow", "--period", "3600", "--out", "x.md"],
+            "let it end in .tflite",
+        ),
+        (
+            ["evaluate", "{model}", "--data", "{export}", "--series", "pump.flow", "--scores", "nodir/x"],
+            "type: mkdir -p nodir",
+        ),
+        (
+            ["train", "--data", "{export}", "--series", "pump.flow", "--period", "36000", "--out", "x"],
+            "it takes 50: give more data, or take a shorter --period than 36000 s or a smaller --window than 24",
+        ),
         (["train", "--data", "{export}", "--series", "pump.flow", "--period", "86400", "--out", "x"], "takes 50"),
         (
             ["train", "--kind", "classifier", "--data", "{export}", "--series", "pump.flow", "--period", "60",
@@ -111,7 +144,23 @@ def test_a_classifier_says_how_right_it_was_on_what_it_has_not_seen(tmp_path: Pa
     ],
 )  # fmt: skip
 def test_what_does_not_work_says_why(export: Path, arguments: Sequence[str], said: str) -> None:
-    assert said in wayside_fw(*(each.replace("{export}", str(export)) for each in arguments), status=78)
+    model = export.with_name("some.tflite")
+    model.write_bytes(autoencoder())
+    given = [each.replace("{export}", str(export)).replace("{model}", str(model)) for each in arguments]
+    assert said.replace("{model}", str(model)) in wayside_fw(*given, status=78)
+
+
+def test_periods_without_a_reading_are_told_of(tmp_path: Path) -> None:
+    table, out = tmp_path / "slow.csv", tmp_path / "slow.tflite"
+    lines = [f"2026-05-{1 + at // 1440:02d} {at // 60 % 24:02d}:{at % 60:02d}:00,{at % 97}" for at in range(0, 3000, 2)]
+    table.write_text("\n".join(["time,level", *lines]) + "\n")
+    options = ["--data", str(table), "--series", "level=m"]
+    said = wayside_fw("train", *options, "--period", "60", "--window", "1", "--epochs", "1", "--out", str(out))
+    line = "1,499 of 2,999 periods lack a reading of an input; readings come every 120 s, a period has 60 s"
+    assert line in said
+    assert "all of this is what it learned from" in out.with_suffix(".md").read_text()
+    assert line in wayside_fw("evaluate", str(out), *options)
+    assert "lack a reading" not in wayside_fw("train", *options, "--period", "120", "--epochs", "1", "--out", str(out))
 
 
 def test_the_failures_of_a_machine_are_found_in_a_real_recording(tmp_path: Path) -> None:

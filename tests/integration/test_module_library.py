@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,9 @@ from statistics import fmean, pstdev
 
 import pytest
 
+from wayside_edge import config
+from wayside_edge.compute.settings import StageKind
+from wayside_edge.config import parse
 from wayside_firmware.modules import library
 from wayside_firmware.modules.toolchain import build
 from wayside_shared.cbor import dumps, loads_map
@@ -261,3 +265,24 @@ def test_bad_readings_of_a_burst_show_in_its_quality() -> None:
         assert rows["pump.acceleration_x.peak m/s2"] == [(given.readings[2].time_ns, 2.0, Quality.CLIPPED)]
         rows = _series(processed(worker, Block(series, given.readings[:1]))[1])
         assert rows["pump.acceleration_x.rms m/s2"] == [(0, None, Quality.INVALID)]
+
+
+def test_the_stage_of_the_sample_configuration_works_with_the_module_that_it_names() -> None:
+    sample = config.sample()
+    # Settings that the sample shows with their defaults are comments in a comment.
+    shown = re.sub(r"(?m)^(# )+(?=\[\[stage|\w+ = )", "", sample[sample.index("# [[stage]]") :])
+    (stage,) = parse(sample[: sample.index("# [[stage]]")] + shown, "sample").stage
+    assert stage.kind is StageKind.WASM
+    given = Block(
+        [BlockSeries(name, unit) for name, unit in zip(stage.inputs, ("Cel", "%"), strict=True)],
+        [BlockReading(NS, 20.0, 0, 0), BlockReading(NS, 50.0, 1, 0)],
+    )
+    with _stage(stage.file.stem, stage.settings.values) as worker:
+        assert len(processed(worker, given)[1].readings) == 2
+
+
+def test_the_settings_that_the_sample_configuration_names_are_taken() -> None:
+    named = re.search(r"(\w+) takes \{(\w+) = (\d+)\}", config.sample())
+    assert named is not None
+    with _stage(named[1], {named[2]: int(named[3])}):
+        pass

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from wayside_edge.acquisition.computing import Computing
+from wayside_edge.acquisition.computing import Computing, Swaps
 from wayside_edge.acquisition.stage import QUARANTINE_AFTER, Stage
 from wayside_edge.compute.feed import MAX_WAITING
 from wayside_edge.compute.settings import OnSwap, StageKind, StageSettings
@@ -28,6 +28,7 @@ from wayside_edge.pipeline.schedule import Backoff
 from wayside_edge.ports import Reading
 from wayside_shared.clock import NS_PER_S
 from wayside_shared.quality import Quality
+from wayside_shared.runtimes import install_command
 from wayside_shared.settings import Table
 from wayside_testkit import stage_program
 from wayside_testkit.stage_program import MISDEEDS
@@ -206,7 +207,7 @@ async def test_a_missing_runtime_is_named_with_what_to_type(tmp_path: Path) -> N
             failures = rig.stage.counters.failures.total()
             rig.offer(1.0)
             await rig.until(lambda failures=failures: rig.stage.counters.failures.total() > failures)
-    assert "pip install 'wayside[compute]'" in rig.stage.quarantined
+    assert f"wasmtime is not installed; type: {install_command()}" in rig.stage.quarantined
 
 
 async def test_a_mistake_of_ours_is_begun_anew_alone_and_loses_no_state(tmp_path: Path) -> None:
@@ -232,11 +233,14 @@ async def test_a_mistake_of_ours_is_begun_anew_alone_and_loses_no_state(tmp_path
     assert struct.unpack("<d", rig.store.load(rig.stage.settings)) == (3.0,)
 
 
-async def test_a_hot_swap_loses_no_reading_and_keeps_the_state_or_not(tmp_path: Path) -> None:
+async def test_a_hot_swap_loses_no_reading_and_keeps_the_state_or_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     before = settings(samples=3)
     rig = Rig(tmp_path, before)
     async with rig.running():
-        swapping: asyncio.Task[int] | None = None
+        swapping: asyncio.Task[Swaps] | None = None
         for count in range(60):
             rig.offer(float(count))
             if count == 30:
@@ -244,9 +248,11 @@ async def test_a_hot_swap_loses_no_reading_and_keeps_the_state_or_not(tmp_path: 
                 swapping = asyncio.create_task(rig.computing.swap([after]))
             await asyncio.sleep(0.002)  # readings come while it is swapped
         assert swapping is not None
-        assert await swapping == 1
+        assert await swapping == Swaps(1, [])
         await rig.until(lambda: len(rig.values()) == 60)
     assert rig.values() == [2.0 * count for count in range(60)]
+    told = next(line for line in caplog.messages if "goes on" in line)
+    assert told == "stage twice goes on with /m (SHA-256 111111111111…) and its new settings; its state is kept"
     names = [reading.name for _, reading, _ in rig.given]
     assert names == sorted(names)
     assert {"temperature", "temperature_new"} == set(names)
@@ -264,7 +270,9 @@ async def test_a_new_file_that_does_not_work_changes_nothing(tmp_path: Path) -> 
         rig.offer(1.0)
         await rig.until(lambda: rig.given)
         pid = rig.stage.pid
-        assert await rig.computing.swap([settings(sha256="1" * 64, settings={"on_load": "refuse"})]) == 0
+        assert await rig.computing.swap([settings(sha256="1" * 64, settings={"on_load": "refuse"})]) == Swaps(
+            0, ["twice"]
+        )
         rig.offer(2.0)
         await rig.until(lambda: len(rig.given) == 2)
         assert rig.stage.pid == pid

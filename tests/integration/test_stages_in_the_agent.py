@@ -124,17 +124,21 @@ async def test_a_swap_while_it_runs_leaves_no_reading_out(tmp_path: Path, creden
     file = config(tmp_path, credentials, [stage("copy", first)])
     async with agent_process(file) as agent:
         await agent.says("trying again")
-        for which, line in ((second, "state begun anew"), (first, "state begun anew")):
+        for which, line in ((second, "it had and has no state"), (first, "it had and has no state")):
             config(tmp_path, credentials, [stage("copy", which)])
             os.kill(agent.pid, signal.SIGHUP)
             await agent.says(line, times=1 if which is second else 2)
         config(tmp_path, credentials, [stage("copy", third, 'settings = {x = "y"}\n')])
         third.write_bytes(b"not a module")
         os.kill(agent.pid, signal.SIGHUP)
-        await agent.says("stays as it was")
+        await agent.says(f"stays as it was, because {third} with its new settings does not work")
+        await agent.says("stage copy refused it; 0 stages changed")
         file.write_text("nonsense")
         os.kill(agent.pid, signal.SIGHUP)
         await agent.says("was not read anew")
+        config(tmp_path, credentials, [stage("copy", first), stage("more", first)])
+        os.kill(agent.pid, signal.SIGHUP)
+        await agent.says("stages were added, removed or moved, which takes a restart of the agent; all stays as it was")
         assert await agent.stop() == 0
     found = await accepted(tmp_path)
     raw = {name: values for name, values in found.items() if name.startswith("host.")}

@@ -16,7 +16,7 @@ from wayside_testkit.audit import MemoryTrail
 from wayside_testkit.telemetry import add_device, add_series, at, reading_of
 from wayside_testkit.tenants import Inhabited, inhabit
 
-INSTALLATIONS_OWN = {"refusal", "schema_migration"}
+INSTALLATIONS_OWN = {"refusal", "schema_migration", "audit_head"}
 """Tables that have nothing of any tenant."""
 
 

@@ -76,7 +76,7 @@ def test_settings_arrive_as_lines_beside_those_of_the_host(tmp_path: Path) -> No
 def test_settings_that_nobody_reads_are_refused(tmp_path: Path) -> None:
     with Worker() as worker:
         answer = worker.ask(load(write_wat(tmp_path, module()), settings={"factor": 2}))
-    assert answer == Failed(Failure.REFUSED, "it has no settings, but is given factor")
+    assert answer == Failed(Failure.REFUSED, "the module has no settings, but is given factor")
     for settings in ({"wayside.clock": "utc"}, {"a": "b\nc"}):
         with Worker() as worker:
             answer = worker.ask(load(write_wat(tmp_path, TELLING), settings=settings))

@@ -33,6 +33,10 @@ def test_the_sample_is_right() -> None:
     assert [sensor.kind for sensor in settings.sensor] == ["host"]
 
 
+def test_a_comment_more_changes_nothing() -> None:
+    assert parse(config.sample(), "sample") == parse(f"# a line more\n{config.sample()}", "edge.toml")
+
+
 @pytest.mark.parametrize("kind", sorted(registry.DRIVERS))
 def test_the_sample_is_right_with_all_comments_taken_away(kind: str) -> None:
     text = re.sub(r"(?m)^# (?=\[\[|# |\w+ = )", "", config.sample([kind]))

@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 
 from wayside_edge.health import events
-from wayside_edge.health.events import Event, Journal, SensorFailing
+from wayside_edge.health.events import Event, Journal, SensorFailing, SensorRecovered
 
 
 def test_an_event_is_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
@@ -15,6 +15,13 @@ def test_an_event_is_logged_and_counted(caplog: pytest.LogCaptureFixture) -> Non
         journal.emit(SensorFailing("roof", "no chip answers at 0x76 {odd}"))
     assert caplog.messages == ["sensor roof began to fail: no chip answers at 0x76 {odd}"]
     assert journal.counts == {"SensorFailing": 1}
+
+
+def test_what_is_counted_has_its_plural() -> None:
+    assert [SensorRecovered("roof", count).text().split(" after ")[1] for count in (1, 2)] == [
+        "1 failure",
+        "2 failures",
+    ]
 
 
 def test_every_event_has_a_line_that_names_only_its_fields() -> None:

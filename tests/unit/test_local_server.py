@@ -16,7 +16,7 @@ from wayside_edge.hal import local_socket
 from wayside_edge.health import local_server, prometheus
 from wayside_edge.health.local_server import LocalServer
 from wayside_edge.health.prometheus import MetricsServer, exposition
-from wayside_edge.ports import Reading, SensorState
+from wayside_edge.ports import Reading
 
 
 async def echo(question: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -65,8 +65,11 @@ async def test_garbage_is_told_off(server: LocalServer, garbage: bytes) -> None:
 async def test_slow_clients_are_thrown_out_and_crowds_told_to_wait(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_server, "DEADLINE_S", 0.3)
-    links = [await asyncio.to_thread(local_socket.connect, server.path, 10.0) for _ in range(local_server.CLIENTS)]
+    monkeypatch.setattr(local_server, "DEADLINE_S", 0.5)
+    monkeypatch.setattr(local_server, "WAITING", 20)
+    links = [await asyncio.to_thread(local_socket.connect, server.path, 10.0) for _ in range(19)]
+    assert await asked(server, b'{"ask": 1}\n') == {"asked": {"ask": 1}}, "who asks nothing takes nobody's place"
+    links.append(await asyncio.to_thread(local_socket.connect, server.path, 10.0))
     assert await asked(server, b'{"ask": 1}\n') == {"error": "too many ask at once"}
     for link in links:
         assert await asyncio.to_thread(link.recv, 1) == b""
@@ -101,16 +104,26 @@ def test_the_text_for_prometheus() -> None:
         Reading("reads_failed", 3, "{count}"),
         Reading("link_up", 1, "1"),
         Reading("reads_failed.roof", 3, "{count}"),
+        Reading("stage_time.watch", 0.25, "s"),
     ]
     last = [Reading("temperature", 21.5, "Cel"), Reading("state", "open", "1"), Reading("gone", None, "Cel")]
-    assert exposition(own, [SensorState('a"b\n', last=last)]) == (
+    assert exposition(own, [('a"b\n', last)]) == (
+        "# HELP wayside_agent_cpu_percent The agent's share of one core since it last measured itself.\n"
         "# TYPE wayside_agent_cpu_percent gauge\n"
         "wayside_agent_cpu_percent 1.25\n"
+        "# HELP wayside_agent_reads_failed_total Reads of all sensors that failed.\n"
         "# TYPE wayside_agent_reads_failed_total counter\n"
         "wayside_agent_reads_failed_total 3.0\n"
-        'wayside_agent_reads_failed_total{of="roof"} 3.0\n'
+        "# HELP wayside_agent_link_up 1 while a session with the broker stands.\n"
         "# TYPE wayside_agent_link_up gauge\n"
         "wayside_agent_link_up 1.0\n"
+        "# HELP wayside_agent_sensor_reads_failed_total Reads of one sensor that failed.\n"
+        "# TYPE wayside_agent_sensor_reads_failed_total counter\n"
+        'wayside_agent_sensor_reads_failed_total{of="roof"} 3.0\n'
+        "# HELP wayside_agent_stage_time_seconds_total Time that a stage's module or interpreter took.\n"
+        "# TYPE wayside_agent_stage_time_seconds_total counter\n"
+        'wayside_agent_stage_time_seconds_total{of="watch"} 0.25\n'
+        "# HELP wayside_reading The last value of a series that is a number.\n"
         "# TYPE wayside_reading gauge\n"
         'wayside_reading{series="a\\"b\\n.temperature",unit="Cel"} 21.5\n'
     )

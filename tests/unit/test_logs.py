@@ -73,7 +73,7 @@ def test_an_event_carries_its_fields_into_json(stream: io.StringIO) -> None:
     assert line["event"] == "SensorFailing"
     assert line["data"] == {"sensor": "roof", "cause": "password=[hidden]"}
     assert line["level"] == "warning"
-    assert line["module"] == "wayside"
+    assert line["module"] == "wayside_edge.acquisition"
     assert CANARY not in stream.getvalue()
 
 
@@ -129,8 +129,54 @@ def test_a_record_that_cannot_be_formatted_is_a_line(stream: io.StringIO) -> Non
     logs.handle(logging.LogRecord(log.name, logging.WARNING, __file__, 1, "%d", ("text",), None))
     log.warning("x" * 100_000)
     logs.stop()
-    assert kept.lines[0].text == "%d ('text',)"
+    assert "%d (" in kept.lines[0].text
+    assert "cannot be put in: TypeError" in kept.lines[0].text
     assert len(kept.lines[1].text) < module.MAX_TEXT + 20
+
+
+class Bad:
+    """Something of another package that cannot be logged."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def test_whoever_logs_what_cannot_be_logged_goes_on(stream: io.StringIO) -> None:
+    logs, kept = started(LogSettings(), stream)
+    for text, arguments in (("%s", (Bad(),)), (Bad(), None), ("%(a)s", ({"b": 1},))):
+        logs.handle(logging.LogRecord(log.name, logging.WARNING, __file__, 1, text, arguments, None))
+    logs.stop()
+    assert [each.text.rpartition(": ")[2] for each in kept.lines] == ["RuntimeError)", "RuntimeError)", "KeyError)"]
+
+
+def test_a_module_that_floods_with_texts_of_its_own_making_is_held_back(stream: io.StringIO) -> None:
+    logs, kept = started(LogSettings(), stream)
+    for number in range(3 * module.SAME_MODULE):
+        log.warning(f"text {number}")  # noqa: G004
+    assert len(kept.lines) <= module.SAME_MODULE
+    logs.stop()
+    assert len(kept.lines) < module.SAME_MODULE + 2 * MAX_KNOWN
+
+
+def test_a_text_cannot_pose_as_another_line() -> None:
+    forged = line("one\n2026-01-01 00:00:00,000 CRITICAL all is lost\r\x1b[2J\x85\u2028\u202e\x07")
+    first, second = as_console(forged).split("\n")
+    assert first.endswith("WARNING one")
+    assert second == r"    2026-01-01 00:00:00,000 CRITICAL all is lost\r\x1b[2J\x85\u2028\u202e\x07"
+    assert as_journal(forged).split("\n")[1] == r"<4>" + second.strip()
+
+
+def test_a_disk_with_room_for_half_a_line_holds_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = RotatingFile(tmp_path / "agent.log", 10_000, 20_000, lambda each: each.text)
+    file.write(line("whole"))
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr(module.os, "write", lambda handle, data: write(handle, data[:3]))
+        with pytest.raises(OSError, match="No space left"):
+            file.write(line("torn"))
+    file.write(line("again"))
+    file.close()
+    assert (tmp_path / "agent.log").read_text() == "whole\nagain\n"
 
 
 def line(text: str, level: int = 30) -> Line:

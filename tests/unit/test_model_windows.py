@@ -9,7 +9,7 @@ import pytest
 from wayside_edge.compute.inference import Inference, Result, Rule
 from wayside_edge.compute.interpreter import described, load_runtimes, open_model
 from wayside_edge.compute.periods import Periods, Row
-from wayside_firmware.models.recording import Recorded
+from wayside_firmware.models.recording import Recorded, span_text
 from wayside_firmware.models.windows import windows_of
 from wayside_shared.cbor import dumps, loads_map
 from wayside_shared.model_metadata import ModelMetadata, Scoring, Window
@@ -159,3 +159,8 @@ def test_the_trainer_sees_the_windows_that_the_worker_sees() -> None:
     assert ours.ends_ns[seen].tolist() == [result.time_ns for result in results]
     scores = ((ours.values[seen] - 20.0) / 2.0).var(axis=1)
     assert [result.values[0] for result in results] == pytest.approx(scores.tolist(), rel=1e-4, abs=1e-5)
+
+
+def test_how_long_a_recording_is_has_a_unit_that_says_it() -> None:
+    spans = [span_text(0, seconds * 10**9).partition("(")[2] for seconds in (60, 180, 7200, 3 * 86_400)]
+    assert spans == ["60 s)", "3.0 minutes)", "2.0 hours)", "3.0 days)"]

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from wayside_edge.acquisition.computing import Computing
+from wayside_edge.acquisition.computing import Computing, Swaps
 from wayside_edge.acquisition.course import Outcome
 from wayside_edge.acquisition.lanes import Lanes
 from wayside_edge.acquisition.tally import Tallies
@@ -35,7 +35,7 @@ from wayside_edge.health.supervisor import LOOK_S, Supervisor
 from wayside_edge.pipeline.batcher import Batcher
 from wayside_edge.pipeline.conditioning import Conditioner
 from wayside_edge.pipeline.schedule import Backoff, Lateness
-from wayside_edge.ports import BusProvider, Clock, ClosedBatch, IntakeState, Outbox, Reading, SensorState
+from wayside_edge.ports import BusProvider, Clock, ClosedBatch, IntakeState, Outbox, Reading, SensorState, StageState
 from wayside_edge.registry import SensorSettings
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
 from wayside_shared.quality import Quality
@@ -158,12 +158,17 @@ class Acquisition:
         """Sensors that are not read now because they hung or crashed."""
         return self._lanes.set_aside
 
+    @property
+    def stages(self) -> Sequence[StageState]:
+        """How the stages fare."""
+        return self._computing.states
+
     def stage_measures(self) -> Iterable[Reading]:
         """How the stages fare, as readings of the agent itself."""
         return self._computing.measures()
 
-    async def swap_stages(self, settings: Sequence[StageSettings]) -> int:
-        """Go on with other settings of the same stages; how many took them.
+    async def swap_stages(self, settings: Sequence[StageSettings]) -> Swaps:
+        """Go on with other settings of the same stages.
 
         Raises:
             ValueError: they are not the same stages in the same order.

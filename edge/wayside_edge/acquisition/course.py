@@ -225,6 +225,7 @@ class Course:
         self._known.update(_units(readings))
         ended_ns = self._clock.boottime_ns()
         sent = self._conditioner.apply(readings, self._began_ns, ended_ns)
+        log.debug("read %s: %d readings, %d of them sent", self.name, len(readings), len(sent))
         outcome = Outcome(self.name, self._began_ns, ended_ns, sent, self._missed(), self._backoff.failures)
         self._backoff.succeeded()
         self._schedule()

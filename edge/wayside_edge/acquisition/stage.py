@@ -21,13 +21,14 @@ from wayside_edge.health.stage_events import (
     StageHappened,
     StageQuarantined,
     StageRecovered,
+    StageStarted,
     StageStateRefused,
     StageSwapped,
     StageSwapRefused,
 )
 from wayside_edge.health.supervisor import Pulse
 from wayside_edge.pipeline.schedule import Backoff
-from wayside_edge.ports import Clock, Reading
+from wayside_edge.ports import Clock, Reading, StageState
 from wayside_shared.clock import NS_PER_S
 from wayside_shared.stage_worker import Done, Failure, Load
 
@@ -49,6 +50,9 @@ MAX_SERIES: Final = 256
 
 STATE_S: Final = 60.0
 """How often a state that changed is written to the disk; flash wears."""
+
+SHOWN: Final = 12
+"""Digits of a SHA-256 in a log line: as many as people compare."""
 
 END_S: Final = 2.0
 """How long a stop waits for a stage that is at work."""
@@ -122,6 +126,9 @@ class Stage:
         self._saved_ns = 0
         self._known: dict[str, str] = {}
         self._said = ""
+        self._trouble: str | None = None
+        self._last: dict[str, Reading] = {}
+        self._last_ns = 0
         self._behind = False
         self._idle_until_ns = 0
         self._loaded = False
@@ -132,6 +139,28 @@ class Stage:
     def name(self) -> str:
         """Its name."""
         return self.settings.name
+
+    @property
+    def state(self) -> StageState:
+        """How it fares."""
+        counters = self.counters
+        return StageState(
+            self.name,
+            self.settings.kind.value,
+            str(self.settings.file),
+            self.settings.sha256,
+            self.pid,
+            counters.blocks,
+            counters.failures.total(),
+            self.feed.given_up,
+            self.feed.waiting,
+            counters.used_us / 1e6,
+            bool(self.quarantined),
+            self._trouble,
+            self.feed.unfed,
+            list(self._last.values()),
+            self._last_ns,
+        )
 
     def offer(self, items: Sequence[Item]) -> None:
         """Let it have those of `items` that it wants."""
@@ -193,19 +222,20 @@ class Stage:
                     self.name, self._command(settings.kind), _load(settings, state, self._store)
                 )
             except StageError as error:
-                self._journal.emit(StageSwapRefused(self.name, str(error)))
+                self._journal.emit(StageSwapRefused(self.name, str(settings.file), str(error)))
                 return False
             await self._stop()
             self._worker, self.pid = worker, worker.pid
+            became = _became(self._state, state, done)
             self._state = done.state or b""
             if settings.sha256 != self.settings.sha256:
-                self._known = {}
+                self._known, self._last = {}, {}
             self.feed = self.feed.moved(settings.inputs, settings.samples, settings.every_s)
             self.settings = settings
         self._recovered()
         self._idle_until_ns = 0
         self._changed.set()
-        self._journal.emit(StageSwapped(self.name, "kept" if state else "begun anew"))
+        self._journal.emit(StageSwapped(self.name, str(settings.file), settings.sha256[:SHOWN], became))
         return True
 
     async def _next_due(self) -> None:
@@ -265,7 +295,7 @@ class Stage:
                 raise StageError(Failure.OUTPUT, f"it gives more than {MAX_SERIES} series")
             self._known, self._state = known, done.state or b""
         self._note(done, ready)
-        self._sink(self.name, *made(block, done.events, ready, self._clock.boottime_ns()))
+        self._give(*made(block, done.events, ready, self._clock.boottime_ns()))
 
     async def _begin(self) -> Worker:
         """A worker that goes on from the state that was kept; without it, where the module refuses that."""
@@ -282,9 +312,12 @@ class Stage:
         return worker
 
     def _note(self, done: Done, ready: Ready) -> None:
+        if not self.counters.blocks:
+            self._journal.emit(StageStarted(self.name, str(self.settings.file), self.settings.sha256[:12]))
         self.counters.blocks += 1
         self.counters.readings += ready.n
         self.counters.events += len(done.events)
+        log.debug("stage %s worked on %d readings in %d µs", self.name, ready.n, done.used_us)
         if not self.feed.waiting:
             self._behind = False
         self.counters.used_us += done.used_us
@@ -300,11 +333,17 @@ class Stage:
 
     def _tell_absence(self, ready: Ready) -> None:
         """For the series that it gave before: there is none, and why."""
-        self._sink(self.name, *absent(list(self._known.items()), ready, self._clock.boottime_ns()))
+        self._give(*absent(list(self._known.items()), ready, self._clock.boottime_ns()))
+
+    def _give(self, readings: Sequence[Reading], ended_ns: int) -> None:
+        self._last |= {reading.name: reading for reading in readings}
+        self._last_ns = ended_ns
+        self._sink(self.name, readings, ended_ns)
 
     def _failed(self, error: StageError) -> float:
         """Note a failure; how long to wait before the next try, in seconds."""
         self.counters.failures[error.failure.value] += 1
+        self._trouble = str(error)
         if self._said != error.failure.value:
             self._said = error.failure.value
             self._journal.emit(StageFailing(self.name, str(error)))
@@ -321,7 +360,7 @@ class Stage:
             self._journal.emit(StageRecovered(self.name, self._pause.failures))
         self._pause.succeeded()
         self._long_pause.succeeded()
-        self.quarantined, self._said = "", ""
+        self.quarantined, self._said, self._trouble = "", "", None
 
     async def _save(self, every_s: float) -> None:
         """Write the state down if it changed, at most every `every_s` seconds."""
@@ -347,6 +386,15 @@ class Stage:
         worker, self._worker, self.pid = self._worker, None, None
         if worker is not None:
             await worker.close()
+
+
+def _became(before: bytes, given_on: bytes, done: Done) -> str:
+    """What became of the state `before`, of which `given_on` was given to the worker that answered `done`."""
+    if given_on:
+        return "its state is kept" if done.state else "it keeps no state, and what was kept before is gone"
+    if before or done.state:
+        return "its state begins anew"
+    return "it had and has no state"
 
 
 def _load(settings: StageSettings, state: bytes, store: StateStore) -> Load:

@@ -109,9 +109,12 @@ def add_status(command: argparse.ArgumentParser) -> None:
 def add_log_level(command: argparse.ArgumentParser) -> None:
     """`wayside-edge log-level`, besides its configuration."""
     command.add_argument(
-        "module", nargs="?", metavar="MODULE", help="part of the agent, as wayside_edge.uplink; without it, all"
+        "what",
+        nargs="*",
+        metavar="[MODULE] LEVEL",
+        help="part of the agent as wayside_edge.uplink, or all; debug, info, warning, error, or default for what the"
+        " configuration says; with --send also off; nothing shows what holds",
     )
-    command.add_argument("level", metavar="LEVEL", help="debug, info, warning or error; with --send also off")
     command.add_argument(
         *("--for",),
         dest="minutes",

@@ -1,11 +1,14 @@
 """`wayside-edge diagnose`: what tells what is wrong with a board, in one file, without secrets."""
 
 import argparse
+import errno
+import glob
 import io
 import json
 import os
 import platform
 import socket
+import stat
 import subprocess
 import sys
 import tarfile
@@ -121,7 +124,7 @@ def _status(board: _Board) -> str:
         return json.dumps({"configuration": board.trouble})
     outbox = board.settings.outbox.path
     try:
-        return json.dumps(ask(board.settings.health, outbox, {"ask": "status"}), indent=2)
+        return json.dumps(ask(board.settings.health, outbox, {"ask": "status"}, board.file), indent=2)
     except TransientError as error:
         told: dict[str, Any] = {"agent": str(error)}
     try:
@@ -146,12 +149,20 @@ def _findings(board: _Board) -> str:
 
 def _log_files(board: _Board) -> Sequence[Path]:
     file = None if board.settings is None else board.settings.log.file
-    return [] if file is None else sorted(file.parent.glob(f"{file.name}*"))
+    if file is None:
+        return []
+    aside = [each for each in file.parent.glob(f"{glob.escape(file.name)}.*") if each.suffix[1:].isdigit()]
+    return [file, *sorted(aside)]
 
 
 def _tail(file: Path) -> str:
-    with file.open("rb") as opened:
-        opened.seek(max(file.stat().st_size - MAX_BYTES, 0))
+    """The end of a log file. The folder is the agent's, so what it has there may be another's file under a name of its
+    own, or nothing that ends."""
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        found = os.fstat(opened.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != file.parent.stat().st_uid:
+            raise PermissionError(errno.EPERM, "no file of the folder's owner")
+        opened.seek(max(found.st_size - MAX_BYTES, 0))
         return opened.read(MAX_BYTES).decode(errors="replace")
 
 

@@ -21,8 +21,14 @@ class NotRunningError(TransientError):
     """No agent answers."""
 
 
-def ask(health: HealthSettings, outbox: Path, question: Mapping[str, Any]) -> dict[str, Any]:
+def ask(health: HealthSettings, outbox: Path, question: Mapping[str, Any], config: Path) -> dict[str, Any]:
     """The answer of the agent that has `outbox`.
+
+    Args:
+        health: `[health]` of its configuration.
+        outbox: its outbox.
+        question: what it is asked.
+        config: its configuration's file, for the message that says how to start it.
 
     Raises:
         NotRunningError: there is none; one line with what to type.
@@ -47,6 +53,5 @@ def ask(health: HealthSettings, outbox: Path, question: Mapping[str, Any]) -> di
             return dict(answer)
     if denied is not None:
         raise NotRunningError(f"{denied} is not this user's; type: sudo wayside-edge …")
-    raise NotRunningError(
-        f"no agent runs with {outbox}; start it: sudo systemctl start wayside-edge, or: wayside-edge run"
-    )
+    start = f"sudo systemctl start wayside-edge, or: wayside-edge run --config {config}"
+    raise NotRunningError(f"no agent runs with {outbox}; start it: {start}")

@@ -13,6 +13,7 @@ from wayside_edge import config
 from wayside_edge.commands.running import NotRunningError, ask
 from wayside_edge.config import AgentSettings, UnenrolledSettings
 from wayside_edge.errors import ConfigError
+from wayside_shared.text import printable
 
 WATCH_S: Final = 2.0
 SHOWN_EVENTS: Final = 8
@@ -30,14 +31,15 @@ def run(options: argparse.Namespace) -> int:
     settings = config.load_as_far_as_enrolled(options.config)
     while True:
         try:
-            told = ask(settings.health, settings.outbox.path, {"ask": "status"})
+            told = ask(settings.health, settings.outbox.path, {"ask": "status"}, options.config)
         except NotRunningError as error:
             if not options.watch:
                 raise
             text = str(error)
         else:
             told["certificate"] = _certificate(settings)
-            text = json.dumps(told) if options.json else "\n".join(table(told))
+            # What modules and models say stands among it, and is not to move the cursor.
+            text = json.dumps(told) if options.json else "\n".join(map(printable, table(told)))
         if not options.watch:
             print(text)
             return 0
@@ -53,6 +55,9 @@ def table(told: dict[str, Any]) -> Iterator[str]:
     yield from _rest(told)
     yield ""
     yield from _sensors(told["sensors"])
+    if told["stages"]:
+        yield ""
+        yield from _stages(told["stages"])
     events = told["events"][-SHOWN_EVENTS:]
     if events:
         yield ""
@@ -99,6 +104,27 @@ def _sensors(sensors: Sequence[dict[str, Any]]) -> Iterator[str]:
         counts = (f"{each['reads']:,}", f"{each['failed']:,}", f"{each['missed']:,}")
         rows.append((each["name"], age, *counts, f"{each['late_ms']:.1f} ms", each["trouble"] or _values(each["last"])))
     yield from columns(rows)
+
+
+def _stages(stages: Sequence[dict[str, Any]]) -> Iterator[str]:
+    rows: list[tuple[str, ...]] = [("STAGE", "AGE", "STATE", "BLOCKS", "FAILED", "GIVEN UP", "TIME", "LAST")]
+    for each in stages:
+        age = "-" if each["ago_s"] is None else lasting(each["ago_s"])
+        counts = (f"{each['blocks']:,}", f"{each['failures']:,}", f"{each['given_up']:,}")
+        took = f"{1e3 * each['used_s'] / each['blocks']:.2f} ms" if each["blocks"] else "-"
+        rows.append((each["name"], age, _stage_state(each), *counts, took, each["trouble"] or _values(each["last"])))
+    yield from columns(rows)
+    for each in stages:
+        if each["unfed"]:
+            yield f"stage {each['name']} got nothing for {', '.join(each['unfed'])} so far"
+
+
+def _stage_state(stage: dict[str, Any]) -> str:
+    if stage["quarantined"]:
+        return "QUARANTINED"
+    if stage["trouble"]:
+        return "FAILING"
+    return "at work" if stage["pid"] else "no data yet"
 
 
 def _values(last: Sequence[dict[str, Any]]) -> str:

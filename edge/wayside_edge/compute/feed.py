@@ -74,6 +74,12 @@ class Feed:
         """Readings that the stage will never get, because it was too slow or failed."""
 
     @property
+    def unfed(self) -> list[str]:
+        """The inputs that no series matched so far."""
+        seen = [series for series, wanted in self._wanted.items() if wanted]
+        return [pattern for pattern in self._inputs if not any(fnmatchcase(series, pattern) for series in seen)]
+
+    @property
     def due_ns(self) -> int | None:
         """The boot time at which there is a block to take; None while nothing waits, 0 when one is ready."""
         if self._ready:

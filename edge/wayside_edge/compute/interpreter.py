@@ -16,6 +16,7 @@ from wayside_edge.compute.serving import StageError
 from wayside_shared.errors import RejectedError
 from wayside_shared.model_file import MAX_MODEL_BYTES, ModelFile, Tensor, read_model
 from wayside_shared.model_metadata import ModelMetadata
+from wayside_shared.runtimes import install_command
 from wayside_shared.stage_worker import Failure
 
 RUNTIMES: Final = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
@@ -94,7 +95,7 @@ def load_runtimes() -> Sequence[Any]:
         except ImportError:
             continue
     if not found:
-        raise StageError(Failure.MODEL, "no interpreter is installed: pip install 'wayside[edge,compute]'")
+        raise StageError(Failure.MODEL, f"no interpreter is installed; type: {install_command()}")
     return found
 
 

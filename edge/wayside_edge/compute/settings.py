@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from wayside_shared.settings import Table, setting
+from wayside_shared.settings import Table, setting, whereabouts
 from wayside_shared.stage_worker import Limits
 
 MIB = 1024 * 1024
@@ -62,10 +62,12 @@ class StageSettings:
         "What becomes of its state when the configuration is read anew with another file.", OnSwap.KEEP
     )
     settings: Table = setting(
-        "Settings of the module: texts, numbers, true or false.",
+        "Settings of the module: texts, numbers, true or false. A module without settings, such as humid_air, refuses"
+        " any; energy takes {max_gap_s = 60}.",
         factory=lambda: Table({}),
-        sample=Table({"longest_gap_s": 60}),
     )
+
+    table: Table = whereabouts()
 
     @property
     def limits(self) -> Limits:

@@ -130,7 +130,9 @@ class WasmStage:
         settings = self._load.settings
         if not guest.has(CONFIGURE):
             if settings:
-                raise StageError(Failure.REFUSED, f"it has no settings, but is given {', '.join(sorted(settings))}")
+                raise StageError(
+                    Failure.REFUSED, f"the module has no settings, but is given {', '.join(sorted(settings))}"
+                )
             return
         reserved = sorted(name for name in settings if name.startswith(HOST_SETTINGS))
         if reserved:

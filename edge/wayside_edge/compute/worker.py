@@ -14,6 +14,7 @@ from wayside_edge.compute.serving import StageError
 from wayside_edge.compute.settings import StageKind
 from wayside_shared.errors import RejectedError
 from wayside_shared.rejects import RejectCode
+from wayside_shared.runtimes import missing_in
 from wayside_shared.stage_worker import (
     LENGTH,
     MAX_FRAME_BYTES,
@@ -176,9 +177,9 @@ class Worker:
         await self.kill()
         code = self._process.returncode
         how = f"by signal {-code}" if code is not None and code < 0 else f"with status {code}"
-        missing = next((line for line in self._last if line.startswith("ModuleNotFoundError")), None)
+        missing = missing_in(self._last)
         if missing is not None:
-            return f"{missing}; type: pip install 'wayside[compute]'"
+            return missing
         return f"it ended {how}" + (f": {self._last[-1]}" if self._last else "")
 
 

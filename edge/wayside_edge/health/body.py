@@ -4,7 +4,6 @@ import asyncio
 import errno
 import logging
 import os
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,9 +19,10 @@ from wayside_edge.health.local_server import LocalServer
 from wayside_edge.health.logs import Logs
 from wayside_edge.health.prometheus import MetricsServer, exposition
 from wayside_edge.health.settings import HealthSettings, LogLevel, SendLevel
-from wayside_edge.ports import IntakeState, LinkState, MeasureSource, OutboxAccount, Reading, SensorState
+from wayside_edge.ports import IntakeState, LinkState, MeasureSource, OutboxAccount, Reading, SensorState, StageState
 from wayside_shared.clock import NS_PER_MS, NS_PER_S
 from wayside_shared.quality import Quality, label_of
+from wayside_shared.settings import suggestion
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ OUTBOX_S: Final = 2.0
 """A disk that takes longer is left out of an answer: whoever asks wants to see the rest then all the more."""
 MAX_MINUTES: Final = 7 * 24 * 60
 MAX_LEVELS: Final = 100
-_MODULE: Final = re.compile(r"[A-Za-z0-9_.]{0,100}")
+CONFIGURED: Final = "default"
+"""In the place of a level: what the configuration says."""
 RUNTIME_SOCKET: Final = "agent.sock"
 
 
@@ -52,6 +53,7 @@ class Parts:
         copy: the log's copy for the server.
         intake: says what became of what was read.
         sensors: says how the sensors fare.
+        stages: says how the stages fare.
         link: says how the link is.
         account: says what the outbox holds; raises OutboxError.
         add: takes the agent's own readings, and the seconds between two calls.
@@ -66,6 +68,7 @@ class Parts:
     copy: LogCopy
     intake: Callable[[], IntakeState]
     sensors: Callable[[], Sequence[SensorState]]
+    stages: Callable[[], Sequence[StageState]]
     link: Callable[[], LinkState]
     account: Callable[[], Awaitable[OutboxAccount]]
     add: Callable[[Sequence[Reading], float], None]
@@ -132,7 +135,8 @@ class Health:
         return MetricsServer(*self._settings.address(), self._exposition)
 
     async def _exposition(self) -> str:
-        return exposition(await self.readings(self._board.look), self._parts.sensors())
+        sources: list[SensorState | StageState] = [*self._parts.sensors(), *self._parts.stages()]
+        return exposition(await self.readings(self._board.look), [(each.name, each.last) for each in sources])
 
     async def _open(self, what: str, start: Callable[[], Awaitable[object]]) -> None:
         """Returns once it listens. What fails again and again is said once; a missing folder the outbox tells."""
@@ -142,7 +146,8 @@ class Health:
                 await start()
             except OSError as error:
                 failures += 1
-                if failures == SAID_AFTER and error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+                if failures == SAID_AFTER and not (missing and self._settings.socket is None):
                     self._parts.journal.emit(StatusAway(what, error.strerror or str(error)))
             else:
                 return
@@ -179,6 +184,8 @@ class Health:
         match question:
             case {"ask": "status"}:
                 return await self._status()
+            case {"ask": "log-level"} if "level" not in question:
+                return self._log_state()
             case {"ask": "log-level", "module": str(module), "level": str(level)}:
                 return self._set_level(module, level, question.get("minutes"))
             case {"ask": "log-send", "level": str(level)}:
@@ -189,11 +196,14 @@ class Health:
                 raise ValueError("known questions: status, log-level, log-send")
 
     def _set_level(self, module: str, level: str, minutes: object) -> Mapping[str, Any]:
+        _check_module(module)
+        if level == CONFIGURED:
+            self._parts.logs.forget_level(module)
+            log.info("the log of %s is at its level of the configuration", module or "all modules")
+            return self._log_state()
         wanted = _level(LogLevel, level)
         if minutes is not None and not (isinstance(minutes, int | float) and 0 < minutes <= MAX_MINUTES):
             raise ValueError(f"minutes must be above 0, at most {MAX_MINUTES}")
-        if _MODULE.fullmatch(module) is None:
-            raise ValueError("a module is named as in wayside_edge.uplink")
         if module not in self._parts.logs.levels and len(self._parts.logs.levels) > MAX_LEVELS:
             raise ValueError(f"{MAX_LEVELS} modules have a level of their own already")
         for_s = None if minutes is None else float(minutes) * 60.0
@@ -228,6 +238,7 @@ class Health:
                 "outbox": None if account is None else asdict(account),
             },
             "sensors": [_sensor(state, now_ns) for state in parts.sensors()],
+            "stages": [_stage(state, now_ns) for state in parts.stages()],
             "link": {**asdict(link), "for_s": (now_ns - link.since_ns) / NS_PER_S},
             "clock": {
                 "synced": parts.clock.synced(),
@@ -261,6 +272,12 @@ def _heard(asked: "asyncio.Future[OutboxAccount]") -> None:
         asked.exception()
 
 
+def _check_module(module: str) -> None:
+    known = sorted(name for name in logging.Logger.manager.loggerDict if name.startswith("wayside"))
+    if module and not any(name == module or name.startswith(f"{module}.") for name in known):
+        raise ValueError(f"no part of the agent logs as {module[:100]!r}{suggestion(module, known)}")
+
+
 def _level(kind: type[Any], text: str) -> Any:
     known = [each.value for each in kind]
     if text not in known:
@@ -276,6 +293,17 @@ def _sensor(state: SensorState, now_ns: int) -> dict[str, Any]:
         "missed": state.missed,
         "trouble": state.trouble,
         "late_ms": state.late_ns / NS_PER_MS,
+        **_last(state, now_ns),
+    }
+
+
+def _stage(state: StageState, now_ns: int) -> dict[str, Any]:
+    told = {name: value for name, value in asdict(state).items() if name not in ("last", "last_ns")}
+    return told | _last(state, now_ns)
+
+
+def _last(state: SensorState | StageState, now_ns: int) -> dict[str, Any]:
+    return {
         "ago_s": (now_ns - state.last_ns) / NS_PER_S if state.last_ns else None,
         "last": [
             {

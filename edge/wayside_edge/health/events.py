@@ -15,18 +15,22 @@ class Event:
     """Something worth a log line. Subclasses set the level and the line, and are counted by their class name."""
 
     level: ClassVar[int] = logging.INFO
+    origin: ClassVar[str] = "wayside_edge"
+    """The module whose level in the log it has: where it happens."""
     line: ClassVar[str] = ""
-    """The log line; braces hold names of fields."""
+    """The log line; braces hold names of fields, and `{stages_s}` the s behind a noun that `stages` counts."""
 
     def text(self) -> str:
         """The log line with this event's data."""
-        return self.line.format_map({name: getattr(self, name) for name in (field.name for field in fields(self))})
+        values = {name: getattr(self, name) for name in (field.name for field in fields(self))}
+        return self.line.format_map(values | {f"{name}_s": "" if value == 1 else "s" for name, value in values.items()})
 
 
 @dataclass(frozen=True, slots=True)
 class SensorFailing(Event):
     """Reads of a sensor began to fail."""
 
+    origin = "wayside_edge.acquisition"
     level = logging.WARNING
     line = "sensor {sensor} began to fail: {cause}"
     sensor: str
@@ -37,7 +41,8 @@ class SensorFailing(Event):
 class SensorRecovered(Event):
     """A sensor that failed gives readings again."""
 
-    line = "sensor {sensor} works again after {failures} failures"
+    origin = "wayside_edge.acquisition"
+    line = "sensor {sensor} works again after {failures} failure{failures_s}"
     sensor: str
     failures: int
 
@@ -46,6 +51,7 @@ class SensorRecovered(Event):
 class SensorStalled(Event):
     """A driver did not come back in time; its bus waits with it."""
 
+    origin = "wayside_edge.acquisition"
     level = logging.WARNING
     line = "sensor {sensor} has not answered for {seconds:g} s; the lane of its bus is given up and begun anew"
     sensor: str
@@ -56,6 +62,7 @@ class SensorStalled(Event):
 class LaneCrashed(Event):
     """A mistake ended the lane of a bus, which is begun anew; the sensor that was being read waits."""
 
+    origin = "wayside_edge.acquisition"
     level = logging.ERROR
     line = "the lane of {lane} crashed at sensor {sensor} ({cause}); it is begun anew, the sensor in {seconds:g} s"
     lane: str
@@ -68,6 +75,7 @@ class LaneCrashed(Event):
 class SensorQuarantined(Event):
     """A sensor hung, or crashed repeatedly; it is not read for a while, and its samples say so."""
 
+    origin = "wayside_edge.acquisition"
     level = logging.ERROR
     line = "sensor {sensor} is quarantined for {seconds:g} s: {cause}"
     sensor: str
@@ -79,6 +87,7 @@ class SensorQuarantined(Event):
 class SensorRetried(Event):
     """A quarantined sensor is tried again."""
 
+    origin = "wayside_edge.acquisition"
     line = "sensor {sensor} is tried again"
     sensor: str
 
@@ -87,6 +96,7 @@ class SensorRetried(Event):
 class ReadingRefused(Event):
     """A reading can never be stored; logged for the first of each series and reason."""
 
+    origin = "wayside_edge.acquisition"
     level = logging.WARNING
     line = "readings of {series} are refused: {reason}"
     series: str
@@ -97,7 +107,18 @@ class ReadingRefused(Event):
 class Reloaded(Event):
     """The configuration was read anew."""
 
-    line = "the configuration was read anew; {stages} stages changed{rest}"
+    line = "the configuration was read anew; {stages} stage{stages_s} changed{rest}"
+    stages: int
+    rest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadedInPart(Event):
+    """The configuration was read anew, but some stages do not work with it and stay as they were."""
+
+    level = logging.ERROR
+    line = "the configuration was read anew, but stage {refused} refused it; {stages} stage{stages_s} changed{rest}"
+    refused: str
     stages: int
     rest: str
 
@@ -115,6 +136,7 @@ class ReloadRefused(Event):
 class OutboxRefusing(Event):
     """The outbox began to refuse batches; they are kept in memory and offered again."""
 
+    origin = "wayside_edge.outbox"
     level = logging.ERROR
     line = "the outbox takes no samples: {cause}"
     cause: str
@@ -124,6 +146,7 @@ class OutboxRefusing(Event):
 class OutboxAccepting(Event):
     """The outbox takes batches again."""
 
+    origin = "wayside_edge.outbox"
     line = "the outbox takes samples again; {refused} readings were refused meanwhile"
     refused: int
 
@@ -132,6 +155,7 @@ class OutboxAccepting(Event):
 class MemoryFull(Event):
     """Memory for samples that the outbox does not take is used up: readings are refused until it does."""
 
+    origin = "wayside_edge.outbox"
     level = logging.ERROR
     line = "{samples} samples wait in memory for the outbox; readings are refused until it takes them"
     samples: int
@@ -141,6 +165,7 @@ class MemoryFull(Event):
 class OutboxAway(Event):
     """The outbox cannot be opened; samples wait in memory."""
 
+    origin = "wayside_edge.outbox"
     level = logging.ERROR
     line = "{cause}; measuring goes on, trying again"
     cause: str
@@ -150,6 +175,7 @@ class OutboxAway(Event):
 class OutboxSalvaged(Event):
     """The outbox file was damaged; what was intact went into a new one, the rest is declared dropped."""
 
+    origin = "wayside_edge.outbox"
     level = logging.ERROR
     line = (
         "the outbox was damaged and is now {aside}: {saved} batches saved, {gone} declared lost, a new epoch begins;"
@@ -164,6 +190,7 @@ class OutboxSalvaged(Event):
 class OutboxMended(Event):
     """Something beside the batches no longer matched its hash and was put right; no batch is lost."""
 
+    origin = "wayside_edge.outbox"
     level = logging.WARNING
     line = (
         "the outbox was damaged beside its batches: {unsettled} are sent again, {clocks} clock maps forgotten,"
@@ -178,6 +205,7 @@ class OutboxMended(Event):
 class DropDeclared(Event):
     """Accepted samples were given up; the server is told like of any sample."""
 
+    origin = "wayside_edge.outbox"
     level = logging.ERROR
     line = "{batches} batches with {samples} samples were given up: {reason}"
     batches: int
@@ -189,6 +217,7 @@ class DropDeclared(Event):
 class RecordingResumed(Event):
     """A recording goes on behind what was accepted before this agent started."""
 
+    origin = "wayside_edge.acquisition"
     line = "recording {sensor} goes on after {upto}: what is older was accepted before and is passed over"
     sensor: str
     upto: str
@@ -198,6 +227,7 @@ class RecordingResumed(Event):
 class ClockHeld(Event):
     """The time is not known; samples of this boot are not sent yet."""
 
+    origin = "wayside_edge.hal.clock"
     level = logging.WARNING
     line = (
         "waiting for the time: the clock is not synchronised (it says {said}); measuring and connecting go on, samples"
@@ -211,6 +241,7 @@ class ClockHeld(Event):
 class ClockGivenUp(Event):
     """The time was waited for long enough; samples go out with what the board believes."""
 
+    origin = "wayside_edge.hal.clock"
     level = logging.WARNING
     line = "still without the time after {seconds:g} s; samples are sent with what the clock says, marked as unsynced"
     seconds: float
@@ -220,6 +251,7 @@ class ClockGivenUp(Event):
 class ClockSynced(Event):
     """The time became known; what was measured before is corrected with it."""
 
+    origin = "wayside_edge.hal.clock"
     line = "the clock is synchronised; what was measured before is sent with its corrected time"
 
 
@@ -227,6 +259,7 @@ class ClockSynced(Event):
 class PartFailed(Event):
     """A part of the agent crashed or hung, and is begun anew, alone."""
 
+    origin = "wayside_edge.health"
     level = logging.ERROR
     line = "{part} failed: {cause}; it is begun anew in {seconds:g} s"
     part: str
@@ -238,6 +271,7 @@ class PartFailed(Event):
 class PartQuarantined(Event):
     """A part of the agent failed repeatedly, and is left alone for longer."""
 
+    origin = "wayside_edge.health"
     level = logging.ERROR
     line = "{part} failed repeatedly, and is tried again in {seconds:g} s: {cause}"
     part: str
@@ -249,6 +283,7 @@ class PartQuarantined(Event):
 class PartRestarted(Event):
     """A part of the agent that failed begins anew."""
 
+    origin = "wayside_edge.health"
     line = "{part} begins anew"
     part: str
 
@@ -257,6 +292,7 @@ class PartRestarted(Event):
 class AgentHung(Event):
     """Something that the agent cannot do without hangs: it feeds no watchdog any more, and ends itself."""
 
+    origin = "wayside_edge.health"
     level = logging.CRITICAL
     line = "the agent hangs and is going to end: {cause}; stacks of its threads are in {stacks}"
     cause: str
@@ -267,6 +303,7 @@ class AgentHung(Event):
 class AgentBack(Event):
     """What hung goes on before the agent had ended itself."""
 
+    origin = "wayside_edge.health"
     level = logging.WARNING
     line = "what hung goes on; the agent does not end"
 
@@ -275,6 +312,7 @@ class AgentBack(Event):
 class WatchdogHeld(Event):
     """The agent has the board's watchdog."""
 
+    origin = "wayside_edge.health"
     line = "watchdog {device} resets the board after {seconds:g} s without a sign of life"
     device: str
     seconds: float
@@ -284,6 +322,7 @@ class WatchdogHeld(Event):
 class WatchdogAway(Event):
     """The agent cannot have the board's watchdog, and does without."""
 
+    origin = "wayside_edge.health"
     level = logging.WARNING
     line = "{cause}"
     cause: str
@@ -293,6 +332,7 @@ class WatchdogAway(Event):
 class RunStopped(Event):
     """The run before this one was stopped, by a person or for a reboot."""
 
+    origin = "wayside_edge.health"
     line = "the agent before this one ended as asked: {how}"
     how: str
 
@@ -301,6 +341,7 @@ class RunStopped(Event):
 class RunBroken(Event):
     """The run before this one ended as nobody wanted."""
 
+    origin = "wayside_edge.health"
     level = logging.WARNING
     line = "the agent before this one did not end as asked: {how}"
     how: str
@@ -310,6 +351,7 @@ class RunBroken(Event):
 class RunUnrecorded(Event):
     """How this run ends cannot be written down."""
 
+    origin = "wayside_edge.health"
     level = logging.WARNING
     line = "the next start will not know how this run ended: {cause}"
     cause: str
@@ -319,6 +361,7 @@ class RunUnrecorded(Event):
 class StatusAway(Event):
     """Nobody can ask the agent how it is, or read its measurements; it works all the same."""
 
+    origin = "wayside_edge.health"
     level = logging.WARNING
     line = "{what} cannot be served: {cause}"
     what: str
@@ -326,14 +369,9 @@ class StatusAway(Event):
 
 
 class Journal:
-    """Where events go: one call writes the log line and the counter.
+    """Where events go: one call writes the log line and the counter."""
 
-    Args:
-        logger: takes the lines.
-    """
-
-    def __init__(self, logger: logging.Logger | None = None) -> None:
-        self._logger = logger or logging.getLogger("wayside")
+    def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         """How often each event happened, by class name."""
         self.dropped: Counter[str] = Counter()
@@ -347,4 +385,4 @@ class Journal:
         self.recent.append((time.time(), event))
         if isinstance(event, DropDeclared):
             self.dropped[event.reason] += event.samples
-        self._logger.log(event.level, "%s", event.text(), extra={"event": event})
+        logging.getLogger(event.origin).log(event.level, "%s", event.text(), extra={"event": event})

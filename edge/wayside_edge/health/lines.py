@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wayside_shared.clock import NS_PER_MS, NS_PER_S
+from wayside_shared.text import printable
 
 LEVELS: Mapping[int, str] = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 _SYSLOG = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}
@@ -53,12 +54,19 @@ def as_console(line: Line) -> str:
     """For a terminal, with the local time."""
     local = time.localtime(line.wall_ns // NS_PER_S)
     at = f"{time.strftime('%Y-%m-%d %H:%M:%S', local)},{line.wall_ns // NS_PER_MS % 1000:03d}"
-    return f"{at} {line.level_name} {line.text}"
+    first, *more = rows(line.text)
+    return "\n".join([f"{at} {line.level_name} {first}", *(f"    {row}" for row in more)])
+
+
+def rows(text: str) -> list[str]:
+    """The rows of a text that may have several, each as a terminal may be given it: none looks like a line of its own
+    once it is indented."""
+    return [printable(row.expandtabs()) for row in text.split("\n")]
 
 
 def as_journal(line: Line) -> str:
     """For the journal, which stamps itself; each row of it has its priority."""
-    return "\n".join(f"<{_SYSLOG[line.level]}>{row}" for row in line.text.splitlines() or [""])
+    return "\n".join(f"<{_SYSLOG[line.level]}>{row}" for row in rows(line.text))
 
 
 def as_json(line: Line) -> str:

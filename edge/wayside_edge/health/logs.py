@@ -4,6 +4,8 @@ Each record becomes one `Line`, without secrets and without endless repeats, and
 one is wanted, and to whoever is attached (the copy for the server).
 """
 
+import errno
+import glob
 import logging
 import os
 import sys
@@ -22,10 +24,14 @@ from wayside_edge.health.settings import MIB, LogFormat, LogLevel, LogSettings
 
 SAME_TEXT: Final = 10
 SAME_KIND: Final = 200
-"""Lines that pass in a minute: of one text, and of one place in the program. Ten show a rhythm; two hundred lines
-differ in something, and a place that says more would fill the file of a small card."""
+SAME_MODULE: Final = 2_000
+"""Lines that pass in a minute: of one text, of one place in the program, and of one module. Ten show a rhythm; two
+hundred lines differ in something, and a place that says more would fill the file of a small card. The last one holds a
+package that puts its texts together before it logs them, which makes a place of each."""
 MAX_TEXT: Final = 8 * 1024
 """Characters of a line; a traceback of a deep recursion is longer."""
+ROUGHLY: Final = 4 * MAX_TEXT
+"""Characters that are looked through for secrets: what a cut leaves of one in the middle is cut off in the end."""
 FILE_AGAIN_S: Final = 30.0
 """A file that could not be written is tried again after this."""
 
@@ -60,7 +66,9 @@ class Logs(logging.Handler):
             self._file = RotatingFile(settings.file, settings.file_mb * MIB, settings.total_mb * MIB, plain)
         self._file_again_s = 0.0
         self._sinks: list[Sink] = []
-        self._same_text, self._same_kind = Repeats(SAME_TEXT), Repeats(SAME_KIND)
+        self._same_text, self._same_kind, self._same_module = (
+            Repeats(most) for most in (SAME_TEXT, SAME_KIND, SAME_MODULE)
+        )
         self._number = 0
         self._configured = {"": settings.level, **settings.by_module()}
         self._levels = dict(self._configured)
@@ -108,6 +116,13 @@ class Logs(logging.Handler):
                 self._until_s[module] = time.monotonic() + for_s
         logging.getLogger(module).setLevel(level.number)
 
+    def forget_level(self, module: str) -> None:
+        """Take back what `set_level` said of `module`: the level of the configuration holds again."""
+        with self._locked():
+            if module in self._levels:
+                self._until_s.pop(module, None)
+                self._take_back(module)
+
     def tick(self, *, everything: bool = False) -> None:
         """Say what was held back, and take levels back whose time is over; call it every few seconds."""
         now_s = time.monotonic()
@@ -122,7 +137,7 @@ class Logs(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record (see `logging.Handler`)."""
         event = getattr(record, "event", None)
-        text = _cut(redact(_text(record)))
+        text = _cut(redact(_cut(_text(record), ROUGHLY)))
         level = min(max(record.levelno // 10 * 10, 10), 50)
         now_s = time.monotonic()
         kind = type(event).__name__ if isinstance(event, Event) else (record.msg if type(record.msg) is str else "")
@@ -131,10 +146,12 @@ class Logs(logging.Handler):
             return
         if not self._same_kind.admit((record.name, kind), level, record.name, text, now_s):
             return
+        if not self._same_module.admit(record.name, level, record.name, text, now_s):
+            return
         self._write(self._line(level, record.name, text, event if isinstance(event, Event) else None))
 
-    def _limits(self) -> tuple[Repeats, Repeats]:
-        return self._same_text, self._same_kind
+    def _limits(self) -> tuple[Repeats, Repeats, Repeats]:
+        return self._same_text, self._same_kind, self._same_module
 
     def _line(self, level: int, module: str, text: str, event: Event | None = None) -> Line:
         self._number += 1
@@ -217,10 +234,19 @@ class RotatingFile:
             if self._size + len(data) > self._file_bytes and self._size:
                 self._rotate()
             assert self._handle is not None
-            self._size += os.write(self._handle, data)
+            self._put(data)
         except OSError:
             self.close()
             raise
+
+    def _put(self, data: bytes) -> None:
+        """All of `data` or nothing: on a disk that is full only a part of a line may find room."""
+        assert self._handle is not None
+        written = os.write(self._handle, data)
+        if written < len(data):
+            os.ftruncate(self._handle, self._size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._size += written
 
     def close(self) -> None:
         """Let the file go; the next line opens it anew."""
@@ -230,7 +256,7 @@ class RotatingFile:
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        for aside in self.path.parent.glob(f"{self.path.name}.*"):
+        for aside in self.path.parent.glob(f"{glob.escape(self.path.name)}.*"):
             number = aside.name.removeprefix(f"{self.path.name}.")
             if number.isdigit() and int(number) > self._keep:
                 aside.unlink(missing_ok=True)
@@ -278,19 +304,20 @@ def _is_journal(stream: TextIO) -> bool:
 def _text(record: logging.LogRecord) -> str:
     try:
         text = record.getMessage()
-    except (TypeError, ValueError):
-        text = f"{record.msg} {record.args!r}"
+    except Exception as error:  # noqa: BLE001 - what is logged may do anything when it is asked for its text
+        said = record.msg if type(record.msg) is str else type(record.msg).__name__
+        text = f"{said} ({record.pathname}:{record.lineno}: what it says cannot be put in: {type(error).__name__})"
     if record.exc_info and record.exc_info[0] is not None:
         text += "\n" + logging.Formatter().formatException(record.exc_info)
     return text
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT // 2]}\n[…]\n{text[-MAX_TEXT // 2 :]}"
+def _cut(text: str, most: int = MAX_TEXT) -> str:
+    return text if len(text) <= most else f"{text[: most // 2]}\n[…]\n{text[-most // 2 :]}"
 
 
 def _plain(value: Any) -> Any:
-    return _cut(redact(value)) if isinstance(value, str) else value
+    return _cut(redact(_cut(value, ROUGHLY))) if isinstance(value, str) else value
 
 
 def _summary(held: Held) -> str:

@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from wayside_edge.health.measure import newest
-from wayside_edge.ports import Reading, SensorState
+from wayside_edge.ports import Reading
 
 CLIENTS: Final = 4
 """Prometheus comes alone; whoever else is there at the same time may try again."""
@@ -16,28 +16,75 @@ DEADLINE_S: Final = 5.0
 PREFIX: Final = "wayside_agent_"
 _UNITS: Final = {"By": "_bytes", "s": "_seconds", "%": "_percent", "Cel": "_celsius"}
 _COUNTERS: Final = re.compile(
-    r"accepted|refused|reads|reads_failed|reads_missed|reconnects|batches_delivered|batches_refused|events|dropped"
+    r"accepted|refused|reads|(sensor_)?reads_failed|(sensor_)?reads_missed|reconnects|batches_delivered|batches_refused|events|dropped"
     r"|stage_time|stage_blocks|stage_failures|stage_given_up"
 )
 _TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def exposition(own: Iterable[Reading], sensors: Sequence[SensorState]) -> str:
-    """The readings of the agent itself, and the latest values of its sensors that are numbers.
+MEANINGS: Final[Mapping[str, str]] = {
+    "accepted": "Samples accepted since the start: written to the outbox and synced.",
+    "batches_delivered": "Batches that the server confirmed.",
+    "batches_refused": "Batches that the server refused for good.",
+    "board_temperature": "Temperature of the processor.",
+    "clock_max_error": "Largest error of the clock, as the kernel estimates it.",
+    "clock_offset": "What the kernel still corrects of the clock.",
+    "clock_synced": "1 while the clock is synchronised.",
+    "cpu": "The agent's share of one core since it last measured itself.",
+    "disk_available": "Free on the file system of the outbox.",
+    "dropped": "Samples given up for want of room, which the server is told of.",
+    "events": "How often an event happened.",
+    "flash_pre_eol": "Spare blocks of an eMMC: 1 good, 2 warning, 3 urgent.",
+    "flash_used": "Wear of an eMMC.",
+    "link_up": "1 while a session with the broker stands.",
+    "memory": "Resident memory of the agent.",
+    "outbox_used": "Room that the outbox takes.",
+    "pending_batches": "Batches that the server has not confirmed.",
+    "pending_oldest": "Age of the oldest of them.",
+    "pending_samples": "Samples in them.",
+    "reads": "Reads of all sensors.",
+    "reads_failed": "Reads of all sensors that failed.",
+    "reads_missed": "Reads of all sensors that were left out.",
+    "reconnects": "Sessions with the broker after the first.",
+    "refused": "Readings that no sample can hold, and that were counted instead.",
+    "sensor_reads_failed": "Reads of one sensor that failed.",
+    "sensor_reads_missed": "Reads of one sensor that were left out.",
+    "slowed": "1 while a Raspberry Pi holds its processor back.",
+    "stage_blocks": "Blocks of readings that a stage worked on.",
+    "stage_failures": "Failures of a stage's workers.",
+    "stage_given_up": "Readings that a stage will never get.",
+    "stage_time": "Time that a stage's module or interpreter took.",
+    "stage_waiting": "Readings that wait for a stage.",
+    "under_voltage": "1 while the supply of a Raspberry Pi is too low.",
+    "waiting": "Samples in memory that are not in the outbox yet.",
+}
 
-    A reading `a.b` is the metric `a` with the label `of="b"`; the sum `a` beside it has none.
+
+def exposition(own: Iterable[Reading], latest: Iterable[tuple[str, Sequence[Reading]]]) -> str:
+    """The readings of the agent itself, and the latest values of sensors and stages that are numbers.
+
+    A reading `a.b` is the metric `a` with the label `of="b"`. Where `a` is also the sum over all, the one of a sensor
+    has a name of its own, so that adding up counts nothing twice.
+
+    Args:
+        own: of the agent.
+        latest: names of sensors and stages, and what they gave last.
     """
     by_metric: dict[str, list[str]] = {}
     for reading in own:
         metric, _, label = reading.name.partition(".")
+        if label and metric.startswith("reads_"):
+            metric = f"sensor_{metric}"
         kind = "counter" if _COUNTERS.fullmatch(metric) else "gauge"
-        name = f"{PREFIX}{metric}{'_total' if kind == 'counter' else _UNITS.get(reading.unit, '')}"
+        name = f"{PREFIX}{metric}{_UNITS.get(reading.unit, '')}{'_total' if kind == 'counter' else ''}"
         labels = f"{{of={_quoted(label)}}}" if label else ""
-        by_metric.setdefault(f"# TYPE {name} {kind}", []).extend(_row(name, labels, reading))
-    values = by_metric.setdefault("# TYPE wayside_reading gauge", [])
-    for sensor in sensors:
-        for reading in newest(sensor.last).values():
-            labels = f"{{series={_quoted(f'{sensor.name}.{reading.name}')},unit={_quoted(reading.unit)}}}"
+        help_line = f"# HELP {name} {MEANINGS[metric]}\n" if metric in MEANINGS else ""
+        by_metric.setdefault(f"{help_line}# TYPE {name} {kind}", []).extend(_row(name, labels, reading))
+    head = "# HELP wayside_reading The last value of a series that is a number.\n# TYPE wayside_reading gauge"
+    values = by_metric.setdefault(head, [])
+    for source, last in latest:
+        for reading in newest(last).values():
+            labels = f"{{series={_quoted(f'{source}.{reading.name}')},unit={_quoted(reading.unit)}}}"
             values.extend(_row("wayside_reading", labels, reading))
     return "".join(f"{line}\n" for head, rows in by_metric.items() if rows for line in (head, *rows))
 

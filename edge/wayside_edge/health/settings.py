@@ -1,5 +1,6 @@
 """Settings of the agent's log, of what it measures of itself, and of its watchdogs."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,7 +103,9 @@ class HealthSettings:
         maximum=86_400.0,
     )
     prometheus: str | None = setting(
-        "Address at which Prometheus can read these measurements, such as 127.0.0.1:9469; none serves none.", None
+        "Address of this machine at which Prometheus can read these measurements, such as 127.0.0.1:9469; none serves"
+        " none.",
+        None,
     )
     socket: Path | None = setting(
         "Socket that wayside-edge status asks; none stands for RUNTIME_DIRECTORY/agent.sock under systemd, and else for"
@@ -125,7 +128,20 @@ class HealthSettings:
         match = _ADDRESS.fullmatch(self.prometheus or "")
         if match is None or not 0 <= int(match[2]) <= 65_535:
             raise ValueError(f"prometheus = {self.prometheus!r}: must be HOST:PORT, such as 127.0.0.1:9469")
-        return match[1].strip("[]"), int(match[2])
+        host = match[1].strip("[]")
+        if not _is_own(host):
+            fix = "must be of this machine, such as 127.0.0.1:9469, for it has no password and no TLS"
+            raise ValueError(f"prometheus = {self.prometheus!r}: {fix}; let a proxy with both stand before it")
+        return host, int(match[2])
+
+
+def _is_own(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import logging
 import os
 import shutil
 import sqlite3
@@ -30,6 +31,8 @@ from wayside_shared.clock import NS_PER_S, ClockMap
 from wayside_shared.ranges import Ranges
 from wayside_shared.rejects import DropReason
 from wayside_shared.session import Ack, ServerHello
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -196,6 +199,7 @@ class DurableOutbox:
             return core.append(rows, batch, self._limits, reason=reason if grows else None)
 
         appended = self._in_transaction(step)
+        log.debug("accepted %d samples, %d bytes", batch.n, len(batch.body))
         if appended.dropped:
             self._on_drop(appended.dropped, appended.dropped_samples, reason or DropReason.QUOTA)
         return appended

@@ -19,7 +19,15 @@ from wayside_edge.ports.delivery import (
     Transport,
 )
 from wayside_edge.ports.gpio import Edge, EdgeKind, Edges, GpioBus, GpioInput, GpioOutput, Pull
-from wayside_edge.ports.health import IntakeState, LinkState, MeasureSource, OutboxAccount, SensorState, Spare
+from wayside_edge.ports.health import (
+    IntakeState,
+    LinkState,
+    MeasureSource,
+    OutboxAccount,
+    SensorState,
+    Spare,
+    StageState,
+)
 from wayside_edge.ports.sensing import Burst, Bursts, Driver, DriverKind, Quantity, Reading, Resuming, Steps, Waiting
 
 __all__ = [
@@ -61,6 +69,7 @@ __all__ = [
     "Settled",
     "Spare",
     "SpiDevice",
+    "StageState",
     "Status",
     "Steps",
     "StoredBatch",

@@ -58,6 +58,45 @@ class SensorState:
 
 
 @dataclass(frozen=True, slots=True)
+class StageState:
+    """How one stage fares.
+
+    Args:
+        name: the stage's.
+        kind: what it runs, `wasm` or `tflite`.
+        file: the module or model.
+        sha256: of that file.
+        pid: its worker's process; None while there is none.
+        blocks: that it worked on.
+        failures: of its workers.
+        given_up: readings that it will never get.
+        waiting: readings that wait for it.
+        used_s: time that the module or the interpreter took, in seconds.
+        quarantined: whether it is left alone for now.
+        trouble: why it fails now; None when it does not.
+        unfed: inputs that no series matched so far.
+        last: what it gave last, of each of its series.
+        last_ns: boot time when it gave that; 0 when it gave nothing yet.
+    """
+
+    name: str
+    kind: str
+    file: str
+    sha256: str
+    pid: int | None = None
+    blocks: int = 0
+    failures: int = 0
+    given_up: int = 0
+    waiting: int = 0
+    used_s: float = 0.0
+    quarantined: bool = False
+    trouble: str | None = None
+    unfed: Sequence[str] = ()
+    last: Sequence[Reading] = ()
+    last_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LinkState:
     """How the link to the broker is.
 

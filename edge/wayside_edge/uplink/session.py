@@ -40,6 +40,19 @@ STABLE_S = 20.0
 IDLE_S = 30.0
 
 
+def pause_s(failures: int, longest_s: float, random: Random) -> float:
+    """How long to wait before the next attempt to connect, in seconds: by lot, so that devices that lost a broker
+    together do not come back together ("full jitter").
+
+    Args:
+        failures: attempts and short sessions in a row.
+        longest_s: where the pauses stop to grow.
+        random: source of the lot.
+    """
+    spread_s = min(longest_s, RECONNECT_BASE_S * 2.0 ** min(failures, 30))
+    return RECONNECT_BASE_S * 0.2 + random.uniform(0, spread_s)
+
+
 class Uplink:
     """Delivers what the outbox holds, for as long as it runs.
 
@@ -152,9 +165,8 @@ class Uplink:
                 self._note_link(trouble=connection.ended)
             # A session that falls at once counts as a failure too: two cards with one name would else fight for ever.
             failures = 0 if stable else failures + 1
-            spread = min(self._longest_pause_s, RECONNECT_BASE_S * 2.0**failures)
             self._alive()
-            await asyncio.sleep(RECONNECT_BASE_S * 0.2 + self._random.uniform(0, spread))
+            await asyncio.sleep(pause_s(failures, self._longest_pause_s, self._random))
 
     async def _converse(self, connection: Connection) -> None:
         """One session, from hello to its end."""
@@ -296,6 +308,7 @@ class Uplink:
                 counters=held.counters if batch.epoch == held.current.epoch else None,
             )
             self._send(connection, Channel.UP, encode_message(envelope, batch.body), CONTENT_TYPE)
+            log.debug("sent batch %d: %d samples, %d bytes", batch.seq, batch.n, len(batch.body))
         gone = set(seqs) - {batch.seq for batch in held.rows}
         return [core.Held(waiting), core.Removed(gone), core.Added(held.declared)]
 
@@ -304,6 +317,7 @@ class Uplink:
 
     async def _settle(self, connection: Connection, ack: session.Ack) -> Sequence[core.Event]:
         settled = await self._outbox.settle(ack)
+        log.debug("the server confirms %d batches", len(settled.delivered))
         for reject in settled.refused:
             log.error("the server refuses batch %d for good: %s (%s)", reject.seq, reject.code.meaning, reject.detail)
         self._note_link(

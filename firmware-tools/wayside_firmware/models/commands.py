@@ -4,16 +4,18 @@ import argparse
 import csv
 import hashlib
 import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wayside_firmware.models.card import card, picture, span_text
-from wayside_firmware.models.evaluation import Confusion, alarms, confusion, read_windows
-from wayside_firmware.models.recording import Recorded, Wanted, read, time_ns, time_text
+from wayside_firmware.models.card import card, window_text
+from wayside_firmware.models.evaluation import Span, read_windows
+from wayside_firmware.models.figures import figures, gaps, label_texts, learned_from, since
+from wayside_firmware.models.picture import class_picture, score_picture
+from wayside_firmware.models.recording import Recorded, Wanted, read, span_text, time_ns, time_text
 from wayside_firmware.models.signing import sign, verify
 from wayside_firmware.models.training import (
-    LABEL_VALUES,
     Precision,
     Recipe,
     Trained,
@@ -22,6 +24,7 @@ from wayside_firmware.models.training import (
     train_autoencoder,
     train_classifier,
 )
+from wayside_firmware.models.windows import labels_at
 from wayside_firmware.models.worker import Run, run
 from wayside_shared.errors import ConfigError, RejectedError
 from wayside_shared.model_file import ModelFile, read_model
@@ -40,6 +43,10 @@ def train(options: argparse.Namespace) -> int:
     kind = ModelKind(options.kind)
     if kind is ModelKind.CLASSIFIER and options.labels is None:
         raise ConfigError("a classifier needs --labels")
+    _check_place(options.out)
+    if options.out.suffix in (".md", ".svg"):
+        raise ConfigError("the card and its picture get that name; let it end in .tflite", source=str(options.out))
+    windows = _windows(options)
     series, labels = _series(options)
     until_ns = _time(options.until)
     recipe = _recipe(options)
@@ -49,21 +56,20 @@ def train(options: argparse.Namespace) -> int:
         assert labels is not None
         trained = train_classifier(recipe, series, labels, _names(options, labels), until_ns, _told)
     found = run_file(trained.file, series)
-    figures = _figures(options, trained.metadata, found, labels, until_ns)
-    if kind is ModelKind.CLASSIFIER and until_ns is None:
-        figures = ["all of this is what it learned from; evaluate it on something else", *figures]
-    drawn = None
-    if trained.metadata.scoring:
-        windows = read_windows(options.windows, series[0].name) if options.windows else []
-        drawn = picture(found, trained.metadata.scoring.threshold, until_ns, windows)
-    made = _made(options, recipe, trained, series, until_ns)
+    said = [
+        *figures(trained.metadata, found, labels, windows, until_ns),
+        *learned_from(found, until_ns),
+        *gaps(series, recipe.window.period_s, None),
+    ]
     beside = options.out.with_suffix(".svg")
-    text = card(options.out.name, trained, made, figures, beside.name if drawn else None)
+    drawn = _picture(options.out.name, trained.metadata, found, labels, windows, until_ns)
+    made = _made(options, recipe, trained, series, until_ns)
+    text = card(options.out.name, trained, made, said, beside.name if drawn else None)
     _write(options.out, trained.file)
     _write(options.out.with_suffix(".md"), text.encode())
     if drawn:
         _write(beside, drawn.encode())
-    for line in [*figures, f"sha256 = {hashlib.sha256(trained.file).hexdigest()}"]:
+    for line in [*said, f"sha256 = {hashlib.sha256(trained.file).hexdigest()}"]:
         _say(line)
     return 0
 
@@ -71,19 +77,25 @@ def train(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     """Run a model over recorded series and print the figures; returns the exit status."""
     described = _model(options.model)
+    if options.scores:
+        _check_place(options.scores)
+    windows = _windows(options)
     series, labels = _series(options)
     if len(series) != len(described.metadata.inputs):
         wanted = ", ".join(each.name for each in described.metadata.inputs)
         raise ConfigError(f"the model takes {wanted}; name a --series for each")
-    found = run(options.model, series)
-    for line in _figures(options, described.metadata, found, labels, _time(options.since)):
+    found, from_ns = run(options.model, series), _time(options.since)
+    for line in figures(described.metadata, found, labels, windows, from_ns):
+        _say(line)
+    for line in gaps(series, described.metadata.window.period_s, from_ns):
         _say(line)
     _say(f"{found.used_us / max(len(found.times_ns), 1):.1f} µs a window in the interpreter")
     if options.scores:
+        kept = since(found, from_ns)
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["time", *found.values])
-        rows.writerows(zip(map(time_text, found.times_ns.tolist()), *found.values.values(), strict=True))
+        rows.writerow(["time", *kept.values])
+        rows.writerows(zip(map(time_text, kept.times_ns.tolist()), *kept.values.values(), strict=True))
         _write(options.scores, text.getvalue().encode())
     return 0
 
@@ -91,13 +103,12 @@ def evaluate(options: argparse.Namespace) -> int:
 def inspect(options: argparse.Namespace) -> int:
     """Show what a model's file says; returns the exit status, 1 for a signature that does not hold."""
     described = _model(options.model)
+    good = options.key is None or verify(options.model, options.key)
+    if options.key is not None:
+        _say("the signature is good" if good else "THE SIGNATURE IS NOT OF THIS FILE AND KEY")
     _say(f"sha256 = {hashlib.sha256(options.model.read_bytes()).hexdigest()}")
     for line in _description(described):
         _say(line)
-    if options.key is None:
-        return 0
-    good = verify(options.model, options.key)
-    _say("the signature is good" if good else "THE SIGNATURE IS NOT OF THIS FILE AND KEY")
     return 0 if good else 1
 
 
@@ -108,11 +119,10 @@ def sign_model(options: argparse.Namespace) -> int:
 
 
 def _description(described: ModelFile) -> Sequence[str]:
-    metadata, window = described.metadata, described.metadata.window
+    metadata = described.metadata
     lines = [
         f"{metadata.kind.value}; {described.operators} operators, {len(described.tensors)} tensors",
-        f"window: {window.samples} periods of {window.period_s:g} s, a new one every {window.stride}; "
-        f"gaps of up to {window.max_gap} bridged",
+        f"window: {window_text(described.metadata.window)}",
     ]
     lines += [f"input {each.name} in {each.unit}: mean {each.mean:g}, scale {each.scale:g}" for each in metadata.inputs]
     if metadata.scoring:
@@ -173,40 +183,28 @@ def _names(options: argparse.Namespace, labels: Recorded) -> Sequence[str]:
     return names
 
 
-def _figures(
-    options: argparse.Namespace, metadata: ModelMetadata, found: Run, labels: Recorded | None, from_ns: int | None
-) -> Sequence[str]:
-    """What there is to say about the time from `from_ns` on."""
+def _windows(options: argparse.Namespace) -> Sequence[Span] | None:
+    return read_windows(options.windows, options.series[0].partition("=")[0]) if options.windows else None
+
+
+def _picture(
+    name: str,
+    metadata: ModelMetadata,
+    found: Run,
+    labels: Recorded | None,
+    windows: Sequence[Span] | None,
+    until_ns: int | None,
+) -> str | None:
+    """A picture of what was said; None when that is nothing."""
     if not len(found.times_ns):
-        return ["the recording has no whole window"]
-    lines = [f"{len(found.times_ns):,} windows, {span_text(int(found.times_ns[0]), int(found.times_ns[-1]))}"]
-    if metadata.kind is ModelKind.CLASSIFIER and labels is not None:
-        lines += _confusion(metadata, _from(found, from_ns), labels).lines()
-    if metadata.kind is ModelKind.AUTOENCODER:
-        anomaly = found.values["anomaly"] > 0
-        since_ns = from_ns or int(found.times_ns[0])
-        if options.windows:
-            windows = read_windows(options.windows, options.series[0].partition("=")[0])
-            lines += alarms(found.times_ns, anomaly, windows, since_ns).lines()
-        else:
-            told = alarms(found.times_ns, anomaly, [], since_ns)
-            lines.append(f"{len(told.false_alarms)} alarms, those within 24 h counted once")
-            lines += [f"  {time_text(at)}" for at in told.false_alarms]
-        before = found.values["score"][found.times_ns < since_ns]
-        if len(before):
-            lines.append(f"largest score over what it learned from: {before.max():.4g}")
-    return lines
-
-
-def _from(found: Run, from_ns: int | None) -> Run:
-    kept = found.times_ns >= (from_ns or 0)
-    values = {name: each[kept] for name, each in found.values.items()}
-    return Run(found.times_ns[kept], values, found.events, found.used_us)
-
-
-def _confusion(metadata: ModelMetadata, found: Run, labels: Recorded) -> Confusion:
-    values = metadata.about.get(LABEL_VALUES, ",".join(metadata.labels)).split(",")
-    return confusion(found, labels, metadata.labels, values, metadata.window.period_s)
+        return None
+    if metadata.scoring:
+        return score_picture(name, found, metadata.scoring.threshold, until_ns, windows or [])
+    if labels is None:
+        return None
+    names = dict(zip(label_texts(metadata), metadata.labels, strict=True))
+    texts = labels_at(labels, found.times_ns, metadata.window.period_s)
+    return class_picture(name, found, metadata.labels, [names.get(text or "") for text in texts], until_ns)
 
 
 def _made(
@@ -236,6 +234,21 @@ def _time(text: str | None) -> int | None:
         return None if text is None else time_ns(text)
     except ValueError as error:
         raise ConfigError(f"{text!r} is no time in ISO 8601") from error
+
+
+def _check_place(path: Path) -> None:
+    """Whether a file can be written there, before there is one: training takes its time.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise ConfigError(f"its folder is not there; type: mkdir -p {folder}", source=str(path))
+    if path.is_dir():
+        raise ConfigError("it is a folder; name a file in it", source=str(path))
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise ConfigError("you may not write there", source=str(path))
 
 
 def _write(path: Path, data: bytes) -> None:

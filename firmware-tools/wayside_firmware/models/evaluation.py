@@ -45,10 +45,16 @@ class Alarms:
         for (begin, end), found in zip(self.windows, self.found, strict=True):
             said.append(f"  {time_text(begin)} to {time_text(end)}: {'found' if found else 'MISSED'}")
         said.append(
-            f"{len(self.false_alarms)} false alarms, those within 24 h counted once; {self.begun} began outside"
+            f"{counted(len(self.false_alarms), 'false alarm')}, those within 24 h counted once; "
+            f"{self.begun} began outside"
         )
         said += [f"  {time_text(at)}" for at in self.false_alarms]
         return said
+
+
+def counted(number: int, noun: str) -> str:
+    """`number` with `noun`, in the plural where it is not one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def alarms(times_ns: NDArray[np.int64], anomaly: NDArray[np.bool_], windows: Sequence[Span], from_ns: int) -> Alarms:

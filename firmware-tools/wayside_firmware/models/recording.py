@@ -1,7 +1,8 @@
 """Recorded series from a CSV file: the server's export, long or wide, or any table with a column of times."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+import difflib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,8 @@ from wayside_shared.errors import ConfigError
 LONG: Final = ("series", "unit", "time", "value")
 """Columns of an export in long shape, among others."""
 TIME_COLUMNS: Final = ("time", "timestamp", "date", "datetime")
+MOST_NAMED: Final = 20
+"""Series that a message lists."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -71,7 +74,7 @@ def read(path: Path, wanted: Sequence[Wanted], time_column: str | None = None) -
             rows = csv.reader(file)
             header = next(rows, [])
             long = set(LONG) <= set(header)
-            found = _long(header, rows, wanted) if long else _wide(path, header, rows, wanted, time_column)
+            found = _long(path, header, rows, wanted) if long else _wide(path, header, rows, wanted, time_column)
             return [_recorded(path, each, *found[each.name]) for each in wanted]
     except OSError as error:
         raise ConfigError(f"{error.strerror}", source=str(path)) from error
@@ -83,16 +86,29 @@ Cells = tuple[str | None, list[str], list[str]]
 """The unit that the file says, times and values."""
 
 
-def _long(header: Sequence[str], rows: Iterator[list[str]], wanted: Sequence[Wanted]) -> Mapping[str, Cells]:
+def _long(
+    path: Path, header: Sequence[str], rows: Iterator[list[str]], wanted: Sequence[Wanted]
+) -> Mapping[str, Cells]:
     name_at, unit_at, time_at, value_at = (header.index(column) for column in LONG)
     times: dict[str, list[str]] = {each.name: [] for each in wanted}
     values: dict[str, list[str]] = {each.name: [] for each in wanted}
     units: dict[str, str] = {}
+    others: set[str] = set()
     for cells in rows:
-        if len(cells) == len(header) and cells[name_at] in times and cells[value_at]:
-            times[cells[name_at]].append(cells[time_at])
-            values[cells[name_at]].append(cells[value_at])
-            units[cells[name_at]] = cells[unit_at]
+        if len(cells) != len(header) or not cells[value_at]:
+            continue
+        name = cells[name_at]
+        if name in times:
+            times[name].append(cells[time_at])
+            values[name].append(cells[value_at])
+            units[name] = cells[unit_at]
+        else:
+            others.add(name)
+    for name, found in times.items():
+        if not found:
+            raise ConfigError(
+                f"no values of {name!r} in it{_instead(name, sorted(others | set(units)))}", source=str(path)
+            )
     return {name: (units.get(name), times[name], values[name]) for name in times}
 
 
@@ -128,7 +144,17 @@ def _place(path: Path, header: Sequence[str], names: Sequence[str], name: str) -
     for among in (header, names):
         if name in among:
             return among.index(name)
-    raise ConfigError(f"no column {name!r}; it has {', '.join(header)[:300]}", source=str(path))
+    raise ConfigError(f"no column {name!r}{_instead(name, header)}", source=str(path))
+
+
+def _instead(name: str, there: Collection[str]) -> str:
+    """What is there instead of `name`, the likeliest first."""
+    if not there:
+        return "; it has no series"
+    near = difflib.get_close_matches(name, there, 1)
+    listed = ", ".join(list(there)[:MOST_NAMED])
+    more = f" and {len(there) - MOST_NAMED} more" if len(there) > MOST_NAMED else ""
+    return (f"; did you mean {near[0]}? It has " if near else "; it has ") + f"{listed}{more}"
 
 
 def _recorded(path: Path, wanted: Wanted, unit: str | None, times: Sequence[str], texts: Sequence[str]) -> Recorded:
@@ -158,3 +184,12 @@ def time_ns(text: str) -> int:
 def time_text(at_ns: int) -> str:
     """The second of a time, for people."""
     return (_EPOCH + at_ns // 1000 * _MICROSECOND).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def span_text(begin_ns: int, end_ns: int) -> str:
+    """From when to when, and how long."""
+    seconds = (end_ns - begin_ns) // 10**9
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{time_text(begin_ns)} to {time_text(end_ns)} UTC ({seconds / size:.1f} {unit})"
+    return f"{time_text(begin_ns)} to {time_text(end_ns)} UTC ({seconds} s)"

@@ -39,9 +39,14 @@ def verify(file: Path, key: Path) -> bool:
     Raises:
         ConfigError: there is no signature, or the key is none.
     """
+    beside = file.with_name(file.name + SUFFIX)
+    if not beside.exists():
+        raise ConfigError(f"not signed: there is no {beside}; wayside-fw model sign makes it", source=str(file))
+    if not key.exists():
+        raise ConfigError("there is no such key; it is the .pub file beside the key that signed", source=str(key))
     try:
         public = serialization.load_pem_public_key(key.read_bytes())
-        signature = file.with_name(file.name + SUFFIX).read_bytes()
+        signature = beside.read_bytes()
         data = file.read_bytes()
     except OSError as error:
         raise ConfigError(f"{error.strerror}", source=str(error.filename)) from error

@@ -13,7 +13,7 @@ import numpy as np
 from wayside_firmware.models.network import Array, Course, Network, cross_entropy, learn, square
 from wayside_firmware.models.quantise import quantise
 from wayside_firmware.models.recording import Recorded
-from wayside_firmware.models.windows import Windows, labels_at, windows_of
+from wayside_firmware.models.windows import Periods, Windows, labels_at, periods_of, windows_of
 from wayside_firmware.models.worker import Run, run
 from wayside_firmware.models.writer import write_model
 from wayside_shared.errors import ConfigError
@@ -192,13 +192,21 @@ def _material(
     rows = windows_of(series, single, until_ns=until_ns).values
     phased = _phased(recipe, series, until_ns)
     if len(phased[0].values) < LEAST_WINDOWS:
-        raise ConfigError(f"{len(phased[0].values)} windows to learn from; it takes {LEAST_WINDOWS}")
+        raise ConfigError(
+            f"{len(phased[0].values)} windows to learn from; it takes {LEAST_WINDOWS}: give more data, or take a "
+            f"shorter --period than {recipe.window.period_s:g} s or a smaller --window than {recipe.window.samples}"
+            f"{_for_gaps(periods_of(series, recipe.window.period_s, until_ns=until_ns))}"
+        )
     inputs = tuple(
         ModelInput(each.name, each.unit, mean, scale or 1.0)
         for each, mean, scale in zip(series, rows.mean(axis=0).tolist(), rows.std(axis=0).tolist(), strict=True)
     )
     x = np.concatenate([_normal(inputs, recipe, windows) for windows in phased])
     return inputs, x, len(phased[0].values)
+
+
+def _for_gaps(periods: Periods) -> str:
+    return f" ({periods.line()})" if periods.empty else ""
 
 
 def _phased(recipe: Recipe, series: Sequence[Recorded], until_ns: int | None) -> Sequence[Windows]:

@@ -30,6 +30,38 @@ class Windows:
     ends_ns: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """The periods of a recording, from the first reading to the last.
+
+    Args:
+        all: how many there are.
+        empty: how many of them lack a reading of some series.
+    """
+
+    all: int
+    empty: int
+
+    def line(self) -> str:
+        """In words."""
+        return f"{self.empty:,} of {self.all:,} periods lack a reading of an input"
+
+
+def periods_of(
+    series: Sequence[Recorded], period_s: float, *, since_ns: int | None = None, until_ns: int | None = None
+) -> Periods:
+    """How many periods of `period_s` have what a window needs, of the time from `since_ns` to before `until_ns`.
+
+    Raises:
+        ConfigError: the period is too short for the recording.
+    """
+    period_ns = max(1, round(period_s * NS_PER_S))
+    rows, first = _rows(series, period_ns, 0, until_ns)
+    if since_ns is not None:
+        rows = rows[max(0, since_ns // period_ns - first) :]
+    return Periods(len(rows), int((~np.isfinite(rows).all(axis=1)).sum()))
+
+
 def windows_of(
     series: Sequence[Recorded], window: Window, *, until_ns: int | None = None, phase: float = 0.0
 ) -> Windows:

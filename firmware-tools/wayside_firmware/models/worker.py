@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wayside_firmware.models.recording import Recorded
-from wayside_shared.errors import WaysideError
+from wayside_shared.errors import ConfigError, WaysideError
+from wayside_shared.runtimes import missing_in
 from wayside_shared.stage_block import Block, BlockReading, BlockSeries, decode_block
 from wayside_shared.stage_worker import (
     LENGTH,
@@ -59,6 +60,7 @@ def run(model: Path, series: Sequence[Recorded]) -> Run:
     """All that the model in the file `model` says of `series`, its inputs in their order.
 
     Raises:
+        ConfigError: what it runs with is not installed.
         ModelRunError: the worker failed.
     """
     times: list[int] = []
@@ -104,6 +106,9 @@ def _worker() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
             yield child.stdin, child.stdout
         except (BrokenPipeError, EOFError) as error:
             said = child.stderr.read().decode(errors="replace").strip().splitlines()
+            missing = missing_in(said)
+            if missing is not None:
+                raise ConfigError(missing) from error
             raise ModelRunError(f"the worker ended: {said[-1] if said else 'without a word'}") from error
         finally:
             child.stdin.close()

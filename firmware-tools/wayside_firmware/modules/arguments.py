@@ -4,7 +4,9 @@ import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from wayside_firmware.modules.library import MODULES, write
 from wayside_firmware.modules.project import LANGUAGES, write_project
+from wayside_shared.errors import ConfigError
 from wayside_shared.stage_worker import Limits
 
 LIMITS = Limits()
@@ -40,6 +42,9 @@ def add_module(
     rows = "CSV, as the server exports it (series,unit,time,value,quality) or wide (time, then name [unit]…)"
     test.add_argument("--input", type=Path, required=True, metavar="FILE.csv", help=rows)
     test.add_argument(
+        "--time-column", metavar="NAME", help="column of the times in a wide table (time, timestamp, date or datetime)"
+    )
+    test.add_argument(
         "--settings", nargs="*", default=[], type=_setting, metavar="KEY=VALUE", help="settings of the module"
     )
     test.add_argument("--block", type=_count, default=60, metavar="N", help="readings of a block (%(default)s)")
@@ -52,12 +57,28 @@ def add_module(
     )
     inspect = add("inspect", "show what a module exports and imports, and whether it conforms", _inspect)
     inspect.add_argument("file", type=Path, metavar="FILE.wasm", help="the module")
+    library = add("library", "list the modules that come with Wayside, or write one to a file", _library)
+    library.add_argument("name", nargs="?", metavar="NAME", help="the one to write")
+    library.add_argument("--out", type=Path, metavar="FILE", help="where it goes (NAME.wasm)")
 
 
 def _new(options: argparse.Namespace) -> Iterator[str]:
     folder: Path = options.dir or Path(options.name)
     yield from map(str, write_project(options.name, options.language, folder))
     yield f"\nbuild it: wayside-fw module build {folder}"
+
+
+def _library(options: argparse.Namespace) -> Iterator[str]:
+    if options.name is None:
+        if options.out is not None:
+            raise ConfigError("--out needs the NAME of the module to write")
+        width = max(map(len, MODULES))
+        yield from (f"{name:{width}}  {gives}" for name, gives in MODULES.items())
+        return
+    to: Path = options.out or Path(f"{options.name}.wasm")
+    sha256 = write(options.name, to)
+    yield f"wrote {to}"
+    yield f'sha256 = "{sha256}"'
 
 
 # What follows needs wasmtime, and the other commands of wayside-fw do not: it is imported when it is used.
@@ -76,7 +97,8 @@ def _test(options: argparse.Namespace) -> Iterator[str]:
     from wayside_firmware.modules.trial import Trial
 
     limits = Limits(options.fuel, options.deadline_ms, options.memory_bytes)
-    yield from Trial(options.file, options.input, dict(options.settings), limits, options.block).run()
+    settings = dict(options.settings)
+    yield from Trial(options.file, options.input, settings, limits, options.block, options.time_column).run()
 
 
 def _inspect(options: argparse.Namespace) -> Iterator[str]:

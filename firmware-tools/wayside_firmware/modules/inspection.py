@@ -11,6 +11,7 @@ from wasmtime import Config, Engine, FuncType, MemoryType, Module, WasmtimeError
 from wayside_shared.errors import ConfigError
 from wayside_shared.module_abi import ABI_VERSION, MAX_MODULE_BYTES, Import, faults, type_text
 
+BINARY: Final = b"\0asm"
 PAGE_BYTES: Final = 65536
 
 
@@ -47,6 +48,16 @@ class Inspection:
             yield f"It conforms to version {ABI_VERSION} of the interface."
 
 
+def check_begin(file: Path, data: bytes) -> None:
+    """Refuse what cannot be a module, by its first bytes: a parser of modules says little of a table or a picture.
+
+    Raises:
+        ConfigError: it begins neither as the binary form does, nor with a bracket or comment of the text form.
+    """
+    if not data.startswith(BINARY) and not data.lstrip().startswith((b"(module", b"(;", b";;")):
+        raise ConfigError(f"{file} is no WebAssembly file: it begins neither as the binary nor as the text form does")
+
+
 def inspect(file: Path) -> Inspection:
     """Look at the module in `file`.
 
@@ -57,6 +68,7 @@ def inspect(file: Path) -> Inspection:
         data = file.read_bytes()
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from error
+    check_begin(file, data)
     config = Config()
     config.wasm_memory64 = False
     try:

@@ -16,6 +16,7 @@ US_PER_S: Final = 1_000_000
 NS_PER_US: Final = 1000
 
 LONG: Final = ("series", "unit", "time", "value", "quality")
+TIME_COLUMNS: Final = ("time", "timestamp", "date", "datetime")
 _CODES: Final = {one.label: int(one) for one in Quality}
 _WIDE_NAME: Final = re.compile(r"(?P<name>[^\[(]+?)\s*(?:\[(?P<square>.+)\]|\((?P<round>.+)\))?\Z")
 
@@ -36,7 +37,7 @@ class Row(NamedTuple):
     quality: int
 
 
-def read_rows(file: TextIO, source: str) -> Iterator[Row]:
+def read_rows(file: TextIO, source: str, time_column: str | None = None) -> Iterator[Row]:
     """The rows of a file, as they come.
 
     In the wide form a name may have its unit behind it, `power [W]` or `power (W)`; without one it is `1`. A time is
@@ -45,6 +46,7 @@ def read_rows(file: TextIO, source: str) -> Iterator[Row]:
     Args:
         file: open for reading, with `newline=""`.
         source: its name, for messages.
+        time_column: which column of the wide form has the times; None for the first that is named as such.
 
     Raises:
         ConfigError: a row is none; with its line.
@@ -55,12 +57,11 @@ def read_rows(file: TextIO, source: str) -> Iterator[Row]:
         if header[:4] == LONG[:4]:
             for cells in filter(None, reader):
                 yield _long(cells)
-        elif len(header) > 1 and header[0] == "time":
-            columns = [_column(each) for each in header[1:]]
-            for cells in filter(None, reader):
-                yield from _wide(cells, columns)
         else:
-            raise ValueError(f"the first line must be {','.join(LONG)} or time,name…")
+            time_at = _time_at(header, time_column)
+            columns = [_column(each) for place, each in enumerate(header) if place != time_at]
+            for cells in filter(None, reader):
+                yield from _wide(cells, time_at, columns)
     except (ValueError, OverflowError) as error:
         raise ConfigError(str(error), source=source, line=reader.line_num) from error
 
@@ -103,13 +104,26 @@ def _long(cells: Sequence[str]) -> Row:
     return _row(_series(name, unit), time, value, quality)
 
 
-def _wide(cells: Sequence[str], columns: Sequence[BlockSeries]) -> Iterator[Row]:
+def _time_at(header: Sequence[str], time_column: str | None) -> int:
+    if time_column is not None and time_column not in header:
+        message = f"no column {time_column!r}; it has {', '.join(header)[:300]}"
+        raise ValueError(message)
+    names = TIME_COLUMNS if time_column is None else (time_column,)
+    found = next((place for place, each in enumerate(header) if each in names), None)
+    if found is None or len(header) < 2:
+        message = f"the first line must be {','.join(LONG)} or time,name…; --time-column names another column of times"
+        raise ValueError(message)
+    return found
+
+
+def _wide(cells: Sequence[str], time_at: int, columns: Sequence[BlockSeries]) -> Iterator[Row]:
     if len(cells) != len(columns) + 1:
         message = f"{len(cells)} cells, not {len(columns) + 1}"
         raise ValueError(message)
-    for series, value in zip(columns, cells[1:], strict=True):
+    values = [each for place, each in enumerate(cells) if place != time_at]
+    for series, value in zip(columns, values, strict=True):
         if value.strip():
-            yield _row(series, cells[0], value, 0)
+            yield _row(series, cells[time_at], value, 0)
 
 
 def _row(series: BlockSeries, time: str, value: str, quality: int) -> Row:

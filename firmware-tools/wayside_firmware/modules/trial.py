@@ -5,15 +5,18 @@ import hashlib
 import io
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
+from wayside_firmware.modules.inspection import check_begin
 from wayside_firmware.modules.rows import LONG, blocks, long_line, read_rows
 from wayside_shared.errors import ConfigError, RejectedError, WaysideError
+from wayside_shared.runtimes import missing_in
 from wayside_shared.stage_block import Block, decode_block
 from wayside_shared.stage_worker import LENGTH, Done, Failed, Limits, Load, Message, Process, decode_frame, encode_frame
 
@@ -94,6 +97,7 @@ class Trial:
         settings: for the module.
         limits: as the agent would set them.
         block: readings of a block.
+        time_column: of a wide table; see `read_rows`.
     """
 
     module: Path
@@ -101,6 +105,7 @@ class Trial:
     settings: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
     block: int = 60
+    time_column: str | None = None
 
     def run(self) -> Iterator[str]:
         """What came out, in the long form of CSV; then what it took, each line with a `#` before it.
@@ -112,34 +117,36 @@ class Trial:
             StageFailedError: the module failed.
         """
         account = Account()
-        yield ",".join(LONG)
         try:
-            digest = hashlib.sha256(self.module.read_bytes()).hexdigest()
-            with self.rows.open(newline="", encoding="utf-8") as file, _worker() as worker:
-                names = tuple(_names(self.rows))
+            data = self.module.read_bytes()
+            names = self._names()
+            check_begin(self.module, data)
+            digest = hashlib.sha256(data).hexdigest()
+            with self.rows.open(newline="", encoding="utf-8-sig") as file, _worker(self.module.name) as worker:
                 load = Load(str(self.module), digest, self.limits, inputs=names, settings=self.settings)
-                yield from _said(_ask(worker, load))
-                for given in blocks(read_rows(file, str(self.rows)), self.block):
+                loaded = worker.ask(load)
+                yield ",".join(LONG)
+                yield from _said(loaded)
+                for given in blocks(read_rows(file, str(self.rows), self.time_column), self.block):
                     yield from self._step(worker, given, account)
-                account.memory_kb = _memory_kb(worker)
+                account.memory_kb = worker.memory_kb()
         except OSError as error:
             raise ConfigError(f"{error.filename}: {error.strerror}") from error
         yield from account.lines(self.limits)
 
-    def _step(self, worker: "subprocess.Popen[bytes]", given: Block, account: Account) -> Iterator[str]:
+    def _names(self) -> Sequence[str]:
+        with self.rows.open(newline="", encoding="utf-8-sig") as file:
+            return tuple(dict.fromkeys(row.series.name for row in read_rows(file, str(self.rows), self.time_column)))
+
+    def _step(self, worker: "_Worker", given: Block, account: Account) -> Iterator[str]:
         began_s = time.perf_counter()
-        done = _ask(worker, Process(given.encode(), CLOCK))
+        done = worker.ask(Process(given.encode(), CLOCK))
         account.add(given, done, (time.perf_counter() - began_s) * 1e6)
         yield from _said(done)
         if done.block:
             out = decode_block(done.block, max_readings=self.limits.output_readings)
             account.readings_out += len(out.readings)
             yield from (_csv(long_line(out.series[each.series], each)) for each in out.readings)
-
-
-def _names(rows: Path) -> Sequence[str]:
-    with rows.open(newline="", encoding="utf-8") as file:
-        return list(dict.fromkeys(row.series.name for row in read_rows(file, str(rows))))
 
 
 def _said(done: Done) -> Iterator[str]:
@@ -153,32 +160,68 @@ def _csv(cells: Sequence[str]) -> str:
     return line.getvalue()
 
 
-@contextmanager
-def _worker() -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", WORKER]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+class _Worker:
+    """The program.
+
+    Args:
+        name: of the module, for messages.
+        process: with pipes for questions and answers.
+        said: the file that its standard error goes to.
+    """
+
+    def __init__(self, name: str, process: "subprocess.Popen[bytes]", said: IO[bytes]) -> None:
+        self._name = name
+        self._process = process
+        self._said = said
+
+    def ask(self, message: Message) -> Done:
+        """The answer to `message`.
+
+        Raises:
+            ConfigError: what it runs with is not installed.
+            StageFailedError: the module failed.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         try:
-            yield worker
+            self._process.stdin.write(encode_frame(message))
+            self._process.stdin.flush()
+            (size,) = LENGTH.unpack(self._process.stdout.read(LENGTH.size).ljust(LENGTH.size, b"\0"))
+            answer = decode_frame(self._process.stdout.read(size))
+        except (BrokenPipeError, RejectedError) as error:
+            raise self._ended() from error
+        if isinstance(answer, Failed):
+            raise StageFailedError(f"{self._name}: {answer.failure.meaning}: {answer.detail}")
+        assert isinstance(answer, Done)
+        return answer
+
+    def memory_kb(self) -> int:
+        """The most that it had resident."""
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
+
+    def _ended(self) -> WaysideError:
+        self._process.kill()
+        self._process.wait()
+        self._said.seek(0)
+        lines = self._said.read().decode(errors="replace").strip().splitlines()
+        missing = missing_in(lines)
+        if missing is not None:
+            return ConfigError(missing)
+        return StageFailedError(
+            f"{self._name}: its process ended without an answer: {lines[-1] if lines else 'it said nothing'}"
+        )
+
+
+@contextmanager
+def _worker(name: str) -> Iterator[_Worker]:
+    command = [sys.executable, "-m", WORKER]
+    # A file, because nobody reads a pipe while it is at work.
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said) as process,
+    ):
+        try:
+            yield _Worker(name, process, said)
         finally:
-            worker.kill()
-
-
-def _ask(worker: "subprocess.Popen[bytes]", message: Message) -> Done:
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    try:
-        worker.stdin.write(encode_frame(message))
-        worker.stdin.flush()
-        (size,) = LENGTH.unpack(worker.stdout.read(LENGTH.size).ljust(LENGTH.size, b"\0"))
-        answer = decode_frame(worker.stdout.read(size))
-    except (BrokenPipeError, RejectedError) as error:
-        raise StageFailedError("the worker ended without an answer; is wayside[compute] installed?") from error
-    if isinstance(answer, Failed):
-        raise StageFailedError(f"{answer.failure.meaning}: {answer.detail}")
-    assert isinstance(answer, Done)
-    return answer
-
-
-def _memory_kb(worker: "subprocess.Popen[bytes]") -> int:
-    lines = Path(f"/proc/{worker.pid}/status").read_text().splitlines()
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
+            process.kill()

@@ -2,29 +2,36 @@
 
 import difflib
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from math import ceil
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.routing import APIRoute
+from prometheus_client import Counter
 
 from wayside_server.api.schema import query_parameters
 from wayside_server.domain.access import SESSION_COOKIE, Access, Permission, Principal, required
+from wayside_server.domain.rates import Rates, Share
 from wayside_server.errors import UnauthorizedError
+
+LIMITED = Counter("wayside_api_limited", "Requests refused because too many came, by whose they were.", ["share"])
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-def make_gate(access: Access, metrics_hosts: Collection[str]) -> Callable[[Request], Awaitable[None]]:
+def make_gate(access: Access, metrics_hosts: Collection[str], rates: Rates) -> Callable[[Request], Awaitable[None]]:
     """A dependency for every route: it leaves the caller in `request.state.principal`, None on public routes.
 
     Args:
         access: establishes who asks.
         metrics_hosts: addresses that may read the metrics without a key.
+        rates: how often each may ask.
     """
 
     async def gate(request: Request) -> None:
         permission = required(request.scope["route"].endpoint)
         request.state.principal = None
+        await _admit(rates, Share.ADDRESS, request.client.host if request.client else "")
         if permission is None:
             raise HTTPException(403, "this route declares no permission, so nobody may use it; report it as a bug")
         if "%00" in request.scope["raw_path"].decode("latin-1") or b"%00" in request.scope["query_string"]:
@@ -38,8 +45,20 @@ def make_gate(access: Access, metrics_hosts: Collection[str]) -> Callable[[Reque
         principal = request.state.principal = await _establish(access, request)
         if permission not in principal.permissions:
             raise HTTPException(403, f"this needs the permission '{permission.value}', which {principal.label} has not")
+        await _admit(rates, Share.KEY, principal.actor)
+        if principal.tenant_id is not None:
+            await _admit(rates, Share.TENANT, str(principal.tenant_id))
 
     return gate
+
+
+async def _admit(rates: Rates, share: Share, name: str) -> None:
+    wait_s = rates.take(share, name)
+    if wait_s > 0:
+        LIMITED.labels(share.value).inc()
+        again_s = ceil(wait_s)
+        detail = f"too many requests of this {share.value}; try again in {again_s} s, and see GET /api/v1/limits"
+        raise HTTPException(429, detail, {"Retry-After": str(again_s)})
 
 
 async def refuse_unknown_parameters(request: Request) -> None:

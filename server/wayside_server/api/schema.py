@@ -82,11 +82,13 @@ def _common(route: APIRoute, operation: Mapping[str, Any]) -> Iterator[tuple[int
         yield 400, "The cursor was made for another listing or other filters."
     if required(route.endpoint) is not Permission.PUBLIC:
         yield 401, "The API key or session is missing, unknown, expired or revoked."
-    if route.methods != {"GET"}:
+        yield 403, "The caller lacks the permission, or the request comes from a page of another site."
+    elif route.methods != {"GET"}:
         yield 403, "The request comes from a page of another site."
     if any(place == "path" for place, _ in places):
         yield 404, "There is no such device, series or dead letter."
     yield 422, "A parameter is unknown or cannot be understood."
+    yield 429, "Too many requests came from this address, key or tenant; try again after Retry-After seconds."
     yield 500, "A failure that nobody expected; the log has it under the `instance` of the answer."
     if route.path != "/healthz":
         yield 503, "The database is away; try again after Retry-After seconds."

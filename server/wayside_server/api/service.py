@@ -1,6 +1,7 @@
 """The web service: REST v1 and whatever routers it is given, behind one gate."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from wayside_server.api.devices import devices_router
 from wayside_server.api.gate import make_gate, refuse_unknown_parameters, undeclared_routes
 from wayside_server.api.health import health_router
+from wayside_server.api.limits import limits_router
 from wayside_server.api.live import live_router
 from wayside_server.api.middleware import HeadAsGet, Mishaps, SecurityHeaders
 from wayside_server.api.problems import ErrorPage, install_problems
@@ -22,6 +24,7 @@ from wayside_server.api.tenants import usage_router
 from wayside_server.api.watch import watch_router
 from wayside_server.domain.access import Access, Permission, requires
 from wayside_server.domain.live import Live
+from wayside_server.domain.rates import RateLimits, Rates
 from wayside_server.domain.reading import Reading
 
 DESCRIPTION = (
@@ -40,6 +43,7 @@ def create_app(
     metrics_hosts: Collection[str] = (),
     registry: CollectorRegistry = REGISTRY,
     error_page: ErrorPage | None = None,
+    rates: Rates | None = None,
 ) -> FastAPI:
     """The ASGI application. Its lifespan runs `live`.
 
@@ -52,6 +56,7 @@ def create_app(
         metrics_hosts: addresses that may read /metrics without a key.
         registry: the metrics to show.
         error_page: what a browser is shown outside the API when something fails; None for the problem itself.
+        rates: how often each may ask; those of the default settings when None.
 
     Raises:
         RuntimeError: a route declares no permission.
@@ -64,12 +69,14 @@ def create_app(
             yield
             listening.cancel()
 
+    rates = rates or Rates(RateLimits(), time.monotonic)
     own = [
         devices_router(reading),
         telemetry_router(reading),
         live_router(reading, live),
         watch_router(reading),
         usage_router(reading),
+        limits_router(rates),
     ]
     every = [*own, health_router(reading, registry), _schema_router(), *routers]
     undeclared = undeclared_routes(every)
@@ -81,7 +88,7 @@ def create_app(
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
-        dependencies=[Depends(make_gate(access, metrics_hosts)), Depends(refuse_unknown_parameters)],
+        dependencies=[Depends(make_gate(access, metrics_hosts, rates)), Depends(refuse_unknown_parameters)],
         openapi_url=None,
         docs_url=None,
         redoc_url=None,

@@ -25,12 +25,12 @@ import structlog
 
 from wayside_server.config import ServerSettings
 from wayside_server.errors import ConfigError, StorageError
-from wayside_server.identity.audit import LoggedTrail
 from wayside_server.identity.enrolment import Enrolments
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
 from wayside_server.identity.keys import Keys
 from wayside_server.identity.tenants import Tenants
+from wayside_server.storage.audit import PostgresAudit
 from wayside_server.storage.database import Pool, connection, new_pool, open_pool
 from wayside_server.storage.embedded import EmbeddedPostgres
 from wayside_server.storage.identity import PostgresIdentity
@@ -79,7 +79,7 @@ class Storage:
 
     def tenants(self) -> Tenants:
         """Tenants on this database."""
-        return Tenants(PostgresTenants(self.pool), LoggedTrail())
+        return Tenants(PostgresTenants(self.pool), PostgresAudit(self.pool, utc_now))
 
 
 def utc_now() -> datetime:
@@ -162,14 +162,21 @@ async def run_jobs(home: Home, settings: ServerSettings) -> None:
     """What must be done from time to time, until cancelled; waits for a database that is away."""
     where = conninfo(home, settings)
     await await_database(where)
-    async with open_pool(where, max_size=2) as pool:
-        while True:
-            try:
-                async with connection(pool) as conn:
-                    await ensure_near_partitions(conn, time.time_ns() // 1000)
-            except StorageError as error:
-                log.warning("partitions could not be made ahead", reason=str(error))
-            await asyncio.sleep(PARTITIONS_EVERY_S)
+    from wayside_server.app.audit import tell_heads
+
+    async with open_pool(where, max_size=2) as pool, all_or_none() as group:
+        group.create_task(_make_room(pool))
+        group.create_task(tell_heads(home, pool))
+
+
+async def _make_room(pool: Pool) -> None:
+    while True:
+        try:
+            async with connection(pool) as conn:
+                await ensure_near_partitions(conn, time.time_ns() // 1000)
+        except StorageError as error:
+            log.warning("partitions could not be made ahead", reason=str(error))
+        await asyncio.sleep(PARTITIONS_EVERY_S)
 
 
 async def run_all(home: Home, settings: ServerSettings) -> None:

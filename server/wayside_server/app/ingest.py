@@ -1,7 +1,6 @@
 """The ingest role's parts, joined."""
 
 from collections.abc import Callable
-from importlib.metadata import version
 from random import SystemRandom
 
 from wayside_server.config import ServerSettings
@@ -11,6 +10,7 @@ from wayside_server.ingest.mqtt import BrokerAddress, BrokerSession
 from wayside_server.ingest.service import Ingest
 from wayside_server.storage.database import open_pool
 from wayside_server.storage.ingest import PostgresIngest
+from wayside_shared import VERSION
 
 
 async def serve(home: Home, settings: ServerSettings, instance: int, where: str) -> None:
@@ -25,7 +25,7 @@ async def serve(home: Home, settings: ServerSettings, instance: int, where: str)
         key_file=home.key(name),
     )
     async with open_pool(where) as pool:
-        store = PostgresIngest(pool, f"wayside-server/{version('wayside')}", settings.limits)
+        store = PostgresIngest(pool, f"wayside-server/{VERSION}", settings.limits)
         await _ingest(address, store, watch_broker=instance == 1)
 
 

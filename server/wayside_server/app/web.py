@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,16 +15,20 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from wayside_server.api import enrolment
+from wayside_server.api.audit import audit_router
 from wayside_server.api.service import create_app
 from wayside_server.api.tenants import tenants_router
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
 from wayside_server.config import ServerSettings
+from wayside_server.console.audit import audit_pages
 from wayside_server.console.pages import STATIC, console_router
 from wayside_server.console.render import error_page
+from wayside_server.domain.rates import Rates
 from wayside_server.errors import ConfigError
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
+from wayside_server.storage.audit import PostgresAudit
 from wayside_server.storage.database import new_pool
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
@@ -44,19 +49,21 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
     router = enrolment.enrolment_router(
         storage.enrolments(home, settings), authority, storage.identity, broker, utc_now
     )
-    keys = storage.keys()
+    keys, audit = storage.keys(), PostgresAudit(storage.pool, utc_now)
     # Who asks is established before it is known for which tenant, so identity has connections of its own.
     async with new_pool(storage.conninfo, options=AS_APP) as answering:
         reading = PostgresReading(answering, storage.conninfo, storage.pool)
+        pages = [console_router(reading, keys), audit_pages(audit)]
         web = create_app(
             reading=reading,
             access=keys,
             live=PostgresLive(storage.conninfo),
-            routers=[router, tenants_router(storage.tenants()), console_router(reading, keys)],
+            routers=[router, tenants_router(storage.tenants()), audit_router(audit), *pages],
             static=STATIC,
             metrics_hosts=settings.api.metrics_from,
             registry=_every_role(),
             error_page=error_page,
+            rates=Rates(settings.rates, time.monotonic),
         )
         await _serve(web, home, settings)
 

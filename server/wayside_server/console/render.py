@@ -46,6 +46,7 @@ def _make_environment() -> Environment:
     environment.filters["hex_lines"] = hex_lines
     environment.filters["kind_text"] = kind_text
     environment.filters["quality_text"] = quality_text
+    environment.tests["of_agent"] = lambda name: name.startswith("agent.")
     environment.globals["refusal_meanings"] = MEANINGS
     return environment
 

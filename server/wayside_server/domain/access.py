@@ -81,6 +81,10 @@ class Principal:
     tenant_id: int | None
     permissions: frozenset[Permission]
 
+    def may(self, permission: str) -> bool:
+        """Whether it has the permission of this scope; for templates."""
+        return Permission(permission) in self.permissions
+
 
 FIRST_TENANT = 1
 """The one that every installation has: devices that a restored database has forgotten are its."""

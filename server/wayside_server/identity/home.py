@@ -55,6 +55,11 @@ class Home:
         """Folder in which the roles of one `run` leave their counters for /metrics; emptied at each start."""
         return self.path / "metrics"
 
+    @property
+    def audit(self) -> Path:
+        """Folder of the audit log's heads and of the key that signs them; 0700."""
+        return self.path / "audit"
+
     def certificate(self, holder: str) -> Path:
         """PEM file of a certificate and the intermediate; `holder` is `api`, `broker` or a service's name."""
         return self.tls / f"{holder}.pem"

