@@ -39,7 +39,7 @@ def _type(home: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_tenant_at_the_terminal(home: Path) -> None:
+def test_a_tenant_at_the_terminal(home: Path, database: str) -> None:
     assert _type(home, "create", "north", "--title", "North plant", "--max-devices", "20").returncode == 0
     listed = _type(home, "list").stdout.splitlines()
     assert listed == [
@@ -57,6 +57,9 @@ def test_a_tenant_at_the_terminal(home: Path) -> None:
     assert gone.stdout == "tenant north is deleted, 1 rows; none is left\n"
     assert "tenant: 1 rows" in gone.stderr
     assert _type(home, "delete", "north").returncode == 78
+    with psycopg.connect(database) as conn:
+        told = conn.execute("SELECT action FROM audit_entry WHERE subject = 'tenant:north' ORDER BY id").fetchall()
+    assert [action for (action,) in told] == ["tenant.create", "tenant.limit", "tenant.delete", "tenant.deleted"]
 
 
 class Installer:
