@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from wayside_server.errors import ConfigError, NotFoundError
 from wayside_server.identity.authority import Authority, CertificateRequestError, create_authority, new_key
 from wayside_server.identity.claims import GIVE_LIFE, RETRY_LATER_S, RETRY_S, WAIT_LIFE, Claims
-from wayside_server.identity.enrolment import OVERLAP, CertificateRefusedError
+from wayside_server.identity.enrolment import OVERLAP, CertificateRefusedError, Enrolments
 from wayside_server.identity.issuing import (
     MOST_A_DAY,
     Enrolled,
@@ -24,7 +24,7 @@ from wayside_server.identity.issuing import (
 )
 from wayside_server.identity.tokens import TokenFault, TokenOrder, TokenRefusedError
 from wayside_server.identity.waiting import Kind, Wait, WaitExpiredError, WaitRefused, WaitRefusedError
-from wayside_server.storage.database import open_pool
+from wayside_server.storage.database import ACQUIRE_TIMEOUT_S, Pool, connection, open_pool
 from wayside_shared.enrolment import claim_code
 from wayside_testkit.enrolment import (
     HERE,
@@ -443,3 +443,27 @@ async def test_while_roots_change_either_code_is_taken(site: EnrolmentSite) -> N
         code = claim_code(root.certificate.fingerprint(hashes.SHA256()), key_der(key.public_key()))
         await claims.claim(code, None, None, OPERATOR)
         assert isinstance(await claims.ask(certificate_request(key), None, HERE), Enrolled)
+
+
+class AskedOverPool:
+    """A revocation list that takes a connection of its own for each question."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def is_revoked(self, serial: int) -> bool:
+        async with connection(self._pool) as conn:
+            row = await (await conn.execute("SELECT false")).fetchone()
+        return row == (True,)
+
+
+async def test_a_storm_of_renewals_on_few_connections_comes_to_its_end(database: str) -> None:
+    """While an enrolment is open, the trail and the revocations are asked over the same pool."""
+    async with open_pool(database, max_size=3) as pool:
+        site = EnrolmentSite(ProbedEnrolment(pool))
+        issuer = Issuer(site.authority, 90)
+        enrolments = Enrolments(issuer, site.store, AskedOverPool(pool), site.trail, site.now)
+        serials = [(await site.enrol(ONE)).certificate.serial_number for _ in range(5)]
+        renewals = [enrolments.reenrol(serial, certificate_request(), HERE) for serial in serials * 4]
+        async with asyncio.timeout(ACQUIRE_TIMEOUT_S - 1):
+            assert len(await asyncio.gather(*renewals)) == 20

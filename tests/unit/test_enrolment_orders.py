@@ -64,6 +64,7 @@ async def test_names_that_break_the_rules_get_no_token(site: EnrolmentSite, name
         replace(ONE, group="../x"),
         replace(ONE, label="x" * 201),
         replace(ONE, label="\0"),
+        replace(ONE, label="\x1b[2J"),
     ],
 )
 async def test_orders_that_cannot_be_met_are_refused(site: EnrolmentSite, order: TokenOrder) -> None:

@@ -170,16 +170,19 @@ class MemoryEnrolment:
     async def sole_tenant(self) -> bool:
         return len(self.tables.tenants) == 1
 
-    async def waiting(self, tenant_id: int, now: datetime, *, unclaimed: bool, limit: int) -> list[Entry]:
+    async def waiting(
+        self, tenant_id: int, now: datetime, *, unclaimed: bool, before_id: int, limit: int
+    ) -> list[Entry]:
         entries = [w.entry for w in self.tables.waiting.values()]
         shown = [
             e
             for e in entries
             if e.decision is Decision.WAITING
             and e.expires_at > now
+            and e.entry_id < before_id
             and (e.tenant_id == tenant_id or (unclaimed and e.tenant_id is None))
         ]
-        return sorted(shown, key=lambda e: (e.first_seen, e.entry_id), reverse=True)[:limit]
+        return sorted(shown, key=lambda e: e.entry_id, reverse=True)[:limit]
 
     @asynccontextmanager
     async def enrolment(self) -> AsyncIterator[EnrolmentTransaction]:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from wayside_server.api.bodies import caller, understood
-from wayside_server.api.paging import LAST_ID, Limit
+from wayside_server.api.paging import LAST_ID, Cursor, Limit, next_link, read_place
 from wayside_server.api.schema import problems
 from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.moments import to_text
@@ -36,6 +36,7 @@ class PendingList(BaseModel):
     """What waits, the latest first."""
 
     pending: list[PendingAnswer]
+    next: str | None = Field(description="path of the next page; null when this is the last")
 
 
 class ClaimRequest(BaseModel):
@@ -62,10 +63,14 @@ def pending_router(office: EnrolmentOffice) -> APIRouter:
 
     @router.get("/pending")
     @requires(Permission.MANAGE)
-    async def list_pending_enrolments(request: Request, limit: Limit = 100) -> PendingList:
+    async def list_pending_enrolments(request: Request, limit: Limit = 100, cursor: Cursor = None) -> PendingList:
         """Devices that wait, the latest first. Which are new is listed if there is one tenant only; all may claim."""
-        found = await office.claims.listed(caller(request), limit=limit)
-        return PendingList(pending=[_answer(entry) for entry in found])
+        question = "pending-enrolments"
+        before_id = LAST_ID if cursor is None else int(read_place(cursor, question, int)[0])
+        found = await office.claims.listed(caller(request), before_id=before_id, limit=limit + 1)
+        page = found[:limit]
+        onward = next_link(request, [page[-1].entry_id], question) if len(found) > limit else None
+        return PendingList(pending=[_answer(entry) for entry in page], next=onward)
 
     @router.post("/claims", responses=problems({404: "No device that waits shows this code."}))
     @requires(Permission.MANAGE)

@@ -51,6 +51,7 @@ class _Desk:
     ) -> Response:
         office, caller = self.office, _caller(request)
         tokens = await office.tokens.listed(caller, before_id=before, limit=TOKENS + 1)
+        waiting = await office.claims.listed(caller, limit=WAITING + 1)
         now = office.now()
         return page(
             request,
@@ -58,7 +59,8 @@ class _Desk:
             status=422 if reason else 200,
             tokens=[(token, token.state(now)) for token in tokens[:TOKENS]],
             more=tokens[TOKENS - 1].token_id if len(tokens) > TOKENS else None,
-            waiting=await office.claims.listed(caller, limit=WAITING),
+            waiting=waiting[:WAITING],
+            more_wait=len(waiting) > WAITING,
             lives=LIVES,
             reason=reason,
             said=said,

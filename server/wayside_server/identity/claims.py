@@ -43,6 +43,8 @@ RETRY_S = 10
 """While somebody stands before the device and types."""
 RETRY_LATER_S = 60
 EAGER_FOR = timedelta(minutes=10)
+LAST_ENTRY = (1 << 63) - 1
+"""Before it lies every one that waits."""
 SEEN_EVERY = timedelta(seconds=30)
 """`last_seen` is exact to this, so that asking costs no write each time."""
 
@@ -101,13 +103,15 @@ class Claims:
                 return await self._begin(transaction, key, request, device, address)
         raise WaitExpiredError
 
-    async def listed(self, caller: Caller, *, limit: int) -> list[Entry]:
-        """What waits for the caller's consent, the latest first.
+    async def listed(self, caller: Caller, *, limit: int, before_id: int = LAST_ENTRY) -> list[Entry]:
+        """What waits for the caller's consent, with numbers below `before_id`, the latest first.
 
         What nobody has claimed belongs to no tenant: it is shown where there is one only, and to who installs.
         """
         unclaimed = caller.installs or await self._store.sole_tenant()
-        return await self._store.waiting(caller.tenant_id, self._now(), unclaimed=unclaimed, limit=limit)
+        return await self._store.waiting(
+            caller.tenant_id, self._now(), unclaimed=unclaimed, before_id=before_id, limit=limit
+        )
 
     async def claim(self, code: str, group: str | None, name: str | None, caller: Caller) -> str:
         """Lets the device that shows `code` into the caller's tenant; its name.

@@ -236,8 +236,9 @@ def check_order(order: TokenOrder) -> TokenOrder:
         check_prefix(order.prefix)
     if order.group is not None:
         check_group_name(order.group)
-    if len(order.label) > MAX_LABEL or "\0" in order.label:
-        raise ConfigError(f"a label has at most {MAX_LABEL} characters and no NUL; shorten it")
+    # It is printed to terminals, which obey what cannot be seen.
+    if len(order.label) > MAX_LABEL or not order.label.isprintable():
+        raise ConfigError(f"a label has at most {MAX_LABEL} characters, all of them visible; change it")
     return order
 
 

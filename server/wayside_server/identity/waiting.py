@@ -140,8 +140,13 @@ class ClaimStore(Protocol):
     def claims(self) -> AbstractAsyncContextManager[ClaimTransaction]:
         """Begins a transaction; leaving the block commits it."""
 
-    async def waiting(self, tenant_id: int, now: datetime, *, unclaimed: bool, limit: int) -> list[Entry]:
-        """What waits for the tenant's consent, the latest first; with `unclaimed` also what nobody has claimed."""
+    async def waiting(
+        self, tenant_id: int, now: datetime, *, unclaimed: bool, before_id: int, limit: int
+    ) -> list[Entry]:
+        """What waits for the tenant's consent, with numbers below `before_id`, the latest first.
+
+        With `unclaimed` also what nobody has claimed.
+        """
 
     async def sole_tenant(self) -> bool:
         """Whether the installation has one tenant only."""

@@ -1,5 +1,6 @@
 """Enrolment tokens, certificates and devices that wait, in PostgreSQL: adapters for identity's Protocols."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -38,6 +39,9 @@ class PostgresEnrolment:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        # While one is open, the audit trail and the list of revocations are asked over other connections. If every
+        # connection were held by one that waits for another, none would go on.
+        self._few = asyncio.Semaphore(max(1, pool.max_size // 2))
 
     async def tenant_id(self, name: str) -> int | None:
         """As `TokenStore`."""
@@ -83,22 +87,29 @@ class PostgresEnrolment:
             row = await (await conn.execute(_SQL["sole_tenant"])).fetchone()
             return row == (True,)
 
-    async def waiting(self, tenant_id: int, now: datetime, *, unclaimed: bool, limit: int) -> list[Entry]:
+    async def waiting(
+        self, tenant_id: int, now: datetime, *, unclaimed: bool, before_id: int, limit: int
+    ) -> list[Entry]:
         """As `ClaimStore`."""
-        values = {"tenant_id": tenant_id, "now": now, "unclaimed": unclaimed, "limit": limit}
+        values = {"tenant_id": tenant_id, "now": now, "unclaimed": unclaimed, "before_id": before_id, "limit": limit}
         async with connection(self._pool) as conn:
             return await _entries(conn, "waiting", values)
 
     @asynccontextmanager
     async def enrolment(self) -> AsyncIterator[EnrolmentTransaction]:
         """As `EnrolmentStore`."""
-        async with connection(self._pool) as conn, conn.transaction():
-            yield _Transaction(conn)
+        async with self._begun() as transaction:
+            yield transaction
 
     @asynccontextmanager
     async def claims(self) -> AsyncIterator[ClaimTransaction]:
         """As `ClaimStore`."""
-        async with connection(self._pool) as conn, conn.transaction():
+        async with self._begun() as transaction:
+            yield transaction
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator["_Transaction"]:
+        async with self._few, connection(self._pool) as conn, conn.transaction():
             yield _Transaction(conn)
 
 

@@ -103,8 +103,8 @@ SELECT p.id AS entry_id, p.kind, p.codes, p.address, p.first_seen, p.last_seen, 
        p.device_id, d.name AS device, p.serial
 FROM pending_enrolment p LEFT JOIN device d ON d.id = p.device_id
 WHERE p.outcome = 'waiting' AND p.expires_at > %(now)s
-  AND (p.tenant_id = %(tenant_id)s OR (%(unclaimed)s AND p.tenant_id IS NULL))
-ORDER BY p.first_seen DESC, p.id DESC LIMIT %(limit)s;
+  AND (p.tenant_id = %(tenant_id)s OR (%(unclaimed)s AND p.tenant_id IS NULL)) AND p.id < %(before_id)s
+ORDER BY p.id DESC LIMIT %(limit)s;
 
 -- New ones come one after the other, so that their number is never above the bounds.
 -- name: lock_waiting
