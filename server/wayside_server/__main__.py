@@ -16,6 +16,7 @@ from wayside_server import app, config
 from wayside_server.config import ServerSettings
 from wayside_server.errors import ConfigError, NotFoundError, TransientError
 from wayside_server.identity import installation
+from wayside_server.identity.crl import Reason
 from wayside_server.identity.home import DEFAULT_HOME, Home
 from wayside_server.identity.keys import LINK_LIFE
 from wayside_server.supervise import until_stopped
@@ -99,6 +100,44 @@ def _login_link(options: argparse.Namespace) -> None:
     _with_storage(options, create)
 
 
+def _revoke(options: argparse.Namespace) -> None:
+    from wayside_server.app import identities
+
+    reason = Reason(options.reason)
+
+    async def revoke(storage: app.Storage, settings: ServerSettings) -> None:
+        work = identities.Identities(Home(options.home), settings, storage)
+        marked = await work.revoke(options.name, reason)
+        print(f"{options.name} is revoked, with {marked.certificates} certificates; nothing that it sends is stored")
+        print(await work.enforce())
+
+    _with_storage(options, revoke)
+
+
+def _restore(options: argparse.Namespace) -> None:
+    from wayside_server.app import identities
+
+    async def restore(storage: app.Storage, settings: ServerSettings) -> None:
+        work = identities.Identities(Home(options.home), settings, storage)
+        marked = await work.restore(options.name)
+        print(f"{options.name} is restored; what it sends is stored again")
+        if marked.released:
+            print(f"{marked.released} certificates that were on hold are good again")
+        if marked.certificates:
+            print(f"{marked.certificates} certificates stay revoked: enrol it anew with")
+            print(f"  wayside-server token create --name {options.name}")
+        print(await work.enforce())
+
+    _with_storage(options, restore)
+
+
+def _renew_list(options: argparse.Namespace) -> None:
+    from wayside_server.app import identities
+
+    home = Home(options.home)
+    print(identities.renew_list(home, config.load(home)))
+
+
 def _migrate(options: argparse.Namespace) -> None:
     home = Home(options.home)
     for name in asyncio.run(app.run_migrate(home, config.load(home))):
@@ -150,6 +189,7 @@ def parser() -> argparse.ArgumentParser:
     init.set_defaults(command=_init)
 
     _add_identity(commands, shared)
+    _add_revocation(commands, shared)
     migrate = commands.add_parser("migrate", parents=[shared], help="bring the database to this version's schema")
     migrate.set_defaults(command=_migrate)
     _add_roles(commands, shared)
@@ -177,6 +217,25 @@ def _add_identity(commands: Any, shared: argparse.ArgumentParser) -> None:
 
     link = commands.add_parser("login-link", parents=[shared], help="print a one-time link into the console")
     link.set_defaults(command=_login_link)
+
+
+def _add_revocation(commands: Any, shared: argparse.ArgumentParser) -> None:
+    devices = commands.add_parser("device", help="devices").add_subparsers(required=True)
+    revoke = devices.add_parser("revoke", parents=[shared], help="let a device in no more, and end its session")
+    revoke.add_argument("name", metavar="NAME", help="the device")
+    revoke.add_argument(
+        "--reason",
+        choices=[reason.value for reason in Reason],
+        default=Reason.UNSPECIFIED.value,
+        help="why; only hold can be taken back without a new enrolment (%(default)s)",
+    )
+    revoke.set_defaults(command=_revoke)
+    restore = devices.add_parser("restore", parents=[shared], help="let a revoked device in again")
+    restore.add_argument("name", metavar="NAME", help="the device")
+    restore.set_defaults(command=_restore)
+    lists = commands.add_parser("crl", help="the certificate revocation list").add_subparsers(required=True)
+    renew = lists.add_parser("renew", parents=[shared], help="sign the list on disk anew, without the database")
+    renew.set_defaults(command=_renew_list)
 
 
 def _add_roles(commands: Any, shared: argparse.ArgumentParser) -> None:

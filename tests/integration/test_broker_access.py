@@ -21,7 +21,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from wayside_server.identity.authority import create_authority, read_request
 from wayside_server.identity.broker import BrokerPlan, render, render_acl
 from wayside_shared.batch import MAX_MESSAGE_BYTES
-from wayside_testkit.broker import Broker
+from wayside_testkit.broker import Broker, handshake_and_connect
 from wayside_testkit.credentials import Credentials, CredentialsFactory
 
 REFUSED_S = 5.0
@@ -56,23 +56,6 @@ async def next_topics(client: aiomqtt.Client, last: str) -> list[str]:
     return topics
 
 
-async def handshake_and_connect(broker: Broker, context: ssl.SSLContext) -> bytes:
-    """What the broker answers to a CONNECT over TLS; empty when it refuses the client.
-
-    TLS 1.3 reports a refused certificate on the first read after the client's own handshake has ended.
-    """
-    reader, writer = await asyncio.open_connection(broker.host, broker.port, ssl=context, server_hostname="localhost")
-    try:
-        writer.write(bytes.fromhex("100d00044d51545405020014000000"))
-        await writer.drain()
-        async with asyncio.timeout(REFUSED_S):
-            return await reader.read(64)
-    except (ssl.SSLError, ConnectionError):
-        return b""
-    finally:
-        writer.close()
-
-
 def test_the_copy_for_etc_is_what_the_renderer_gives() -> None:
     folder = Path(__file__).parents[2] / "deploy" / "mosquitto"
     etc = Path("/etc/mosquitto")
@@ -82,6 +65,8 @@ def test_the_copy_for_etc_is_what_the_renderer_gives() -> None:
         ca_file=etc / "wayside/ca.pem",
         cert_file=etc / "wayside/broker.pem",
         key_file=etc / "wayside/broker.key",
+        crl_file=etc / "wayside/crl.pem",
+        pid_file=None,
         acl_file=etc / "wayside/acl",
         user="mosquitto",
     )

@@ -1,6 +1,6 @@
 import pytest
 
-from wayside_server.domain.refusals import MEANINGS
+from wayside_server.domain.refusals import MEANINGS, REVOKED_DEVICE
 from wayside_server.identity.enrolment import TokenFault
 from wayside_server.ingest.refusals import RefusalTally, kind_of
 
@@ -45,5 +45,5 @@ def test_every_kind_has_its_meaning() -> None:
     written = {kind for kind in LINES.values() if kind is not None}
     written |= {f"enrolment_token_{fault.name.lower()}" for fault in TokenFault}
     written |= {"enrolment_token_missing", "enrolment_token_malformed", "certificate_request"}
-    written |= {"api_key", "sign_in_link"}
+    written |= {"api_key", "sign_in_link", REVOKED_DEVICE}
     assert written == set(MEANINGS)

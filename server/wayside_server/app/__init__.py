@@ -153,25 +153,36 @@ async def run_api(home: Home, settings: ServerSettings) -> None:
 
 async def run_jobs(home: Home, settings: ServerSettings) -> None:
     """What must be done from time to time, until cancelled; waits for a database that is away."""
+    from wayside_server.app.jobs import list_kept_alive, watch_identities
+
     where = conninfo(home, settings)
-    await await_database(where)
-    async with open_pool(where, max_size=2) as pool:
-        while True:
-            try:
-                async with connection(pool) as conn:
-                    await ensure_near_partitions(conn, time.time_ns() // 1000)
-            except StorageError as error:
-                log.warning("partitions could not be made ahead", reason=str(error))
-            await asyncio.sleep(PARTITIONS_EVERY_S)
+    async with list_kept_alive(home, settings):
+        await await_database(where)
+    async with open_pool(where, max_size=4) as pool, all_or_none() as tasks:
+        tasks.create_task(watch_identities(home, settings, pool, where))
+        tasks.create_task(_make_partitions(pool))
+
+
+async def _make_partitions(pool: Pool) -> None:
+    while True:
+        try:
+            async with connection(pool) as conn:
+                await ensure_near_partitions(conn, time.time_ns() // 1000)
+        except StorageError as error:
+            log.warning("partitions could not be made ahead", reason=str(error))
+        await asyncio.sleep(PARTITIONS_EVERY_S)
 
 
 async def run_all(home: Home, settings: ServerSettings) -> None:
     """Every role as a process of its own, and the embedded PostgreSQL if there is no URL, until cancelled."""
+    from wayside_server.app.jobs import list_kept_alive
+
     server = None if settings.database.url else EmbeddedPostgres(home.postgres)
     try:
-        if server is not None:
-            await asyncio.to_thread(server.start)
-        await _migrate_patiently(conninfo(home, settings))
+        async with list_kept_alive(home, settings):
+            if server is not None:
+                await asyncio.to_thread(server.start)
+            await _migrate_patiently(conninfo(home, settings))
         await asyncio.to_thread(_empty, home.metrics)
         roles = [["ingest", "--instance", str(n)] for n in range(1, settings.ingest.sessions + 1)]
         commands = [

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+REVOKED_DEVICE = "revoked device"
+
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
         "api_key": "A request or a sign-in with an API key that is unknown, expired or revoked.",
@@ -13,7 +15,8 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "enrolment_token_used": "An enrolment with a token that was spent. Two boards may share one, or it leaked.",
         "enrolment_token_expired": "An enrolment with a token that came too late; make a new one.",
         "certificate_request": "An enrolment with a good token and a certificate request that cannot be signed.",
-        "broker: untrusted certificate": "A client whose certificate is expired or from another authority.",
+        REVOKED_DEVICE: "A message of a revoked device that was connected still; it was neither stored nor confirmed.",
+        "broker: untrusted certificate": "A client whose certificate is expired, revoked or from another authority.",
         "broker: no certificate": "A client without a certificate: a scanner, or a device that was never enrolled.",
         "broker: TLS older than 1.3": "A client that speaks nothing newer than TLS 1.2.",
         "broker: failed handshake": "A connection that was no TLS, or broke off in the handshake.",

@@ -34,6 +34,7 @@ MAX_RSA_BITS = 8192
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey
 
+_MARK_DIGITS = 8
 _REQUEST_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
@@ -57,10 +58,12 @@ def new_key() -> PrivateKey:
 def create_authority(now: datetime) -> tuple[Signer, Signer]:
     """A new root (path length 1) and its intermediate (path length 0), for ten years from `now` (aware)."""
     root_key, key = new_key(), new_key()
-    root_name = _name("Wayside root CA")
+    # Two authorities of one installation must be told apart by name: OpenSSL looks for issuers by it, and for lists.
+    mark = x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest.hex()[:_MARK_DIGITS]
+    root_name = _name(f"Wayside root CA {mark}")
     parent = x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key())
     root = _ca(root_name, root_name, root_key.public_key(), now, path_length=1)
-    intermediate = _ca(_name("Wayside issuing CA"), root_name, key.public_key(), now, path_length=0)
+    intermediate = _ca(_name(f"Wayside issuing CA {mark}"), root_name, key.public_key(), now, path_length=0)
     return (
         Signer(root.add_extension(parent, critical=False).sign(root_key, hashes.SHA256()), root_key),
         Signer(intermediate.add_extension(parent, critical=False).sign(root_key, hashes.SHA256()), key),
@@ -95,20 +98,22 @@ class Authority:
     Args:
         root: certificate that devices and server trust.
         intermediate: the CA that signs, with its key.
+        others: further roots that are trusted, while one takes the place of another.
     """
 
-    def __init__(self, root: x509.Certificate, intermediate: Signer) -> None:
+    def __init__(self, root: x509.Certificate, intermediate: Signer, others: Sequence[x509.Certificate] = ()) -> None:
         self._root = root
         self._intermediate = intermediate
+        self._roots = [root, *others]
 
     @property
     def root_pem(self) -> bytes:
-        """The root certificate: what everyone trusts."""
-        return self._root.public_bytes(serialization.Encoding.PEM)
+        """The root certificates: what everyone trusts."""
+        return b"".join(root.public_bytes(serialization.Encoding.PEM) for root in self._roots)
 
     @property
     def fingerprint(self) -> bytes:
-        """SHA-256 of the root's DER, as enrolment tokens carry it."""
+        """SHA-256 of the DER of the root under the server's own certificates, as enrolment tokens carry it."""
         return self._root.fingerprint(hashes.SHA256())
 
     def issue_device(self, name: str, key: PublicKey, *, now: datetime, days: int) -> x509.Certificate:
@@ -136,9 +141,9 @@ class Authority:
         return b"".join(c.public_bytes(serialization.Encoding.PEM) for c in (leaf, self._intermediate.certificate))
 
     def cacerts_pkcs7(self) -> bytes:
-        """Root and intermediate as a certs-only PKCS#7 in DER (RFC 7030 section 4.1.3)."""
-        both = [self._root, self._intermediate.certificate]
-        return pkcs7.serialize_certificates(both, serialization.Encoding.DER)
+        """Every root and the intermediate as a certs-only PKCS#7 in DER (RFC 7030 section 4.1.3)."""
+        every = [*self._roots, self._intermediate.certificate]
+        return pkcs7.serialize_certificates(every, serialization.Encoding.DER)
 
     def chain_pkcs7(self, leaf: x509.Certificate) -> bytes:
         """`leaf` and the intermediate as a certs-only PKCS#7 in DER (RFC 7030 section 4.2.3)."""

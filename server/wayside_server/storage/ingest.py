@@ -32,6 +32,8 @@ from wayside_server.domain.ingest import (
     refuse,
 )
 from wayside_server.domain.limits import CARD_RESTORED, SERVER_BEHIND, DeviceLimits
+from wayside_server.domain.refusals import REVOKED_DEVICE
+from wayside_server.domain.watching import REVOKED_SENDS
 from wayside_server.errors import RejectedError
 from wayside_server.storage.admission import KnownSeries, admit_series, admit_streams, lock_devices
 from wayside_server.storage.database import Connection, Pool, connection, fetch
@@ -95,6 +97,7 @@ class PostgresIngest:
     async def _write(self, conn: Connection, items: Sequence[Item]) -> Settlement:
         group = Group()
         await self._find_devices(conn, group, items)
+        items = await self._refuse_revoked(conn, group, items)
         hellos = [item for item in items if isinstance(item, Hello)]
         sent = [item for item in items if isinstance(item, Batch)]
         sent = await admit_streams(conn, group, sent, hellos, self._limits)
@@ -134,10 +137,25 @@ class PostgresIngest:
     async def _find_devices(self, conn: Connection, group: Group, items: Sequence[Item]) -> None:
         # A certificate of ours names the sender, so a device that a restored database has forgotten is entered again.
         names = {"names": sorted({item.raw.device for item in items})}
-        group.devices = dict(await fetch(conn, _SQL["device_ids"], names))
-        if len(group.devices) < len(names["names"]):
+        found = await fetch(conn, _SQL["device_ids"], names)
+        if len(found) < len(names["names"]):
             await conn.execute(_SQL["ensure_devices"], names)
-            group.devices = dict(await fetch(conn, _SQL["device_ids"], names))
+            found = await fetch(conn, _SQL["device_ids"], names)
+        group.devices = {name: number for name, number, _ in found}
+        group.revoked = {name for name, _, revoked in found if revoked}
+
+    async def _refuse_revoked(self, conn: Connection, group: Group, items: Sequence[Item]) -> Sequence[Item]:
+        """What is left without the items of revoked devices, which get no answer: they keep what they have.
+
+        What the broker says of a device's presence is no message of the device, and nothing new about a revoked one.
+        """
+        refused = [item for item in items if item.raw.device in group.revoked and not isinstance(item, Presence)]
+        for item in refused:
+            group.note(item.raw.device, REVOKED_SENDS, f"on {item.raw.topic}")
+        if refused:
+            row = {"kind": REVOKED_DEVICE, "count": len(refused), "detail": printable(refused[-1].raw.topic)}
+            await conn.execute(_SQL["count_refusals"], row)
+        return [item for item in items if item.raw.device not in group.revoked]
 
     async def _ledger(self, conn: Connection, group: Group, batches: Sequence[Batch]) -> Mapping[Key, Entry]:
         keys = list(keys_of(batches))

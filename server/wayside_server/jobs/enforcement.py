@@ -1,0 +1,125 @@
+"""Brings revocations to the broker: the list is published, then the session that stands is ended."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from wayside_server.errors import ConfigError, StorageError, TransientError
+from wayside_server.identity.publication import ALARM_LEFT, ListPublisher
+from wayside_server.identity.revocation import RevocationStore
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 30.0
+"""A notification that was lost costs this much; a session must be ended within 60 s."""
+RETRY_S = 5.0
+ATTEMPTS = 5
+"""A device that took its name back so often is taken by the broker whatever the list says: a person must look."""
+
+
+class Sessions(Protocol):
+    """Ends sessions of devices (`ingest.takeover.BrokerSessions`)."""
+
+    async def end(self, device: str) -> bool:
+        """Disconnects `device`; False when it came back. Raises TransientError."""
+
+
+class Enforcement:
+    """Keeps the broker's list and its sessions as the database has them.
+
+    Args:
+        store: where revocations are kept.
+        publisher: of the lists.
+        sessions: where devices are connected.
+        now: the time, aware.
+    """
+
+    def __init__(
+        self, store: RevocationStore, publisher: ListPublisher, sessions: Sessions, now: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._sessions = sessions
+        self._now = now
+        self._returns: Counter[str] = Counter()
+        self._complained = False
+
+    async def run(self, watch: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+        """Enforces until cancelled.
+
+        Args:
+            watch: sets its event whenever something was revoked or restored.
+        """
+        changed = asyncio.Event()
+
+        async def listen() -> None:
+            await watch(changed)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(listen())
+            while True:
+                changed.clear()
+                pause_s = LOOK_EVERY_S if await self._try() else RETRY_S
+                try:
+                    async with asyncio.timeout(pause_s):
+                        await changed.wait()
+                except TimeoutError:
+                    continue
+
+    async def enforce(self) -> bool:
+        """One round; whether nothing is left to do.
+
+        Raises:
+            StorageError: the database is away.
+            ConfigError: a file cannot be read or written.
+        """
+        await self._publisher.publish(self._store)
+        waiting = await self._store.sessions_to_end()
+        for name in [name for name in self._returns if name not in waiting]:
+            del self._returns[name]
+        return all([await self._end(device) for device in waiting])
+
+    async def _try(self) -> bool:
+        try:
+            done = await self.enforce()
+        except (StorageError, ConfigError) as error:
+            if not self._complained:
+                log.error("revocations do not reach the broker, trying again", reason=str(error))
+                self._complained = True
+            return self._renew()
+        if self._complained:
+            log.info("revocations reach the broker again")
+            self._complained = False
+        return done
+
+    def _renew(self) -> bool:
+        """Without the database the list must not run out."""
+        try:
+            self._publisher.renew(ALARM_LEFT)
+        except ConfigError as error:
+            log.error("the revocation list could not be renewed", reason=str(error))
+        return False
+
+    async def _end(self, device: str) -> bool:
+        try:
+            stayed_away = await self._sessions.end(device)
+        except TransientError as error:
+            log.warning("the session of a revoked device could not be ended yet", device=device, reason=str(error))
+            return False
+        if stayed_away:
+            log.info("session of a revoked device ended", device=device)
+            await self._store.session_ended(device, self._now(), None)
+            return True
+        self._returns[device] += 1
+        if self._returns[device] < ATTEMPTS:
+            return False
+        detail = (
+            "the broker still takes its certificate: see that the broker reads the newest tls/crl.pem, and that"
+            " this database knows the certificate"
+        )
+        await self._store.session_ended(device, self._now(), detail)
+        return True
