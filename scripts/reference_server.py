@@ -10,8 +10,10 @@ from typing import Any
 from prometheus_client.metrics import MetricWrapperBase
 
 import wayside_server
+from wayside_server.api.certificates import certificates_router
 from wayside_server.api.enrolment import enrolment_router
 from wayside_server.api.service import DESCRIPTION, create_app
+from wayside_server.app import list_age
 from wayside_server.domain.refusals import MEANINGS
 
 _STATUS_FIXES = {
@@ -37,7 +39,8 @@ def openapi() -> dict[str, Any]:
     """The OpenAPI document of the whole service; what answers the questions is not needed for it."""
     nothing: Any = None
     router = enrolment_router(nothing, nothing, nothing, nothing, nothing)
-    return create_app(reading=nothing, access=nothing, live=nothing, routers=[router]).openapi()
+    routers = [router, certificates_router(nothing, nothing)]
+    return create_app(reading=nothing, access=nothing, live=nothing, routers=routers).openapi()
 
 
 def rest(note: str) -> str:
@@ -163,6 +166,7 @@ def metrics(note: str) -> str:
     for metric in sorted(every_metric(), key=lambda metric: metric._name):
         labels = ", ".join(f"`{label}`" for label in metric._labelnames)
         rows.append((f"`{_exposed(metric)}`", metric._type, labels, metric._documentation))
+    rows = sorted([*rows, (f"`{list_age.NAME}`", "gauge", "", list_age.MEANING)])
     intro = (
         "# Metrics\n\nThe server shows them at `/metrics` in Prometheus' format, to API keys and to the addresses in "
         "`api.metrics_from`. Counters begin at 0 when the server starts. A histogram `x` is shown as `x_bucket`, "

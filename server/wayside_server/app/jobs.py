@@ -14,9 +14,11 @@ from wayside_server.errors import ConfigError
 from wayside_server.identity.authority import new_key
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
-from wayside_server.identity.publication import ALARM_LEFT, ListPublisher
+from wayside_server.identity.publication import ALARM_LEFT, ListPublisher, ListWatch
 from wayside_server.ingest.takeover import Broker, BrokerSessions, Passport
+from wayside_server.jobs.audits import Audits
 from wayside_server.jobs.enforcement import Enforcement
+from wayside_server.storage.certificates import PostgresCertificates
 from wayside_server.storage.database import Pool
 from wayside_server.storage.revocation import PostgresRevocations
 from wayside_server.supervise import all_or_none
@@ -67,6 +69,7 @@ async def watch_identities(home: Home, settings: ServerSettings, pool: Pool, whe
     store = PostgresRevocations(pool, where)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(enforcement(home, settings, store).run(store.watch))
+        tasks.create_task(Audits(PostgresCertificates(pool), ListWatch(home, utc_now).complaint, utc_now).run())
 
 
 def _passport(home: Home, device: str) -> Passport:

@@ -14,17 +14,25 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from wayside_server.api import enrolment
+from wayside_server.api.certificates import certificates_router
 from wayside_server.api.service import create_app
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
+from wayside_server.app.list_age import ListAge
 from wayside_server.config import ServerSettings
+from wayside_server.console.identities import identities_router
 from wayside_server.console.pages import STATIC, console_router
 from wayside_server.console.render import error_page
 from wayside_server.errors import ConfigError
+from wayside_server.identity.audit import LoggedTrail
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
+from wayside_server.identity.publication import ListWatch
+from wayside_server.identity.revocation import Revocations
+from wayside_server.storage.certificates import PostgresCertificates
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
+from wayside_server.storage.revocation import PostgresRevocations
 
 log = structlog.get_logger(__name__)
 
@@ -42,16 +50,26 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
         storage.enrolments(home, settings), authority, storage.identity, broker, utc_now
     )
     reading, keys = PostgresReading(storage.pool, storage.conninfo), storage.keys()
+    certificates = PostgresCertificates(storage.pool)
+    revocations = Revocations(PostgresRevocations(storage.pool, storage.conninfo), LoggedTrail(), utc_now)
+    watch, registry = ListWatch(home, utc_now), _every_role()
+    registry.register(ListAge(watch, utc_now))
     web = create_app(
         reading=reading,
         access=keys,
         live=PostgresLive(storage.pool, storage.conninfo),
-        routers=[router, console_router(reading, keys)],
+        routers=[
+            router,
+            console_router(reading, keys),
+            certificates_router(certificates, revocations),
+            identities_router(certificates, revocations),
+        ],
         static=STATIC,
         metrics_hosts=settings.api.metrics_from,
-        registry=_every_role(),
+        registry=registry,
         error_page=error_page,
     )
+    web.state.warnings = lambda: [complaint for complaint in [watch.complaint()] if complaint is not None]
     await _serve(web, home, settings)
 
 

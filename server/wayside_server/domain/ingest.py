@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from wayside_server.domain.takeovers import Shared
 from wayside_shared.batch import Envelope
 from wayside_shared.columns import Block, Body
 from wayside_shared.device_log import LogLine
@@ -353,6 +354,13 @@ class IngestStore(Protocol):
 
     async def count_refusals(self, kind: str, count: int, detail: str) -> None:
         """Enter `count` more refusals of `kind` today; `detail` is the latest one's line.
+
+        Raises:
+            StorageError: they are not entered.
+        """
+
+    async def note_incidents(self, found: Sequence[Shared]) -> None:
+        """Enter incidents that the broker's log tells of; names that are no device's are passed over.
 
         Raises:
             StorageError: they are not entered.

@@ -33,12 +33,14 @@ from wayside_server.domain.ingest import (
 )
 from wayside_server.domain.limits import CARD_RESTORED, SERVER_BEHIND, DeviceLimits
 from wayside_server.domain.refusals import REVOKED_DEVICE
+from wayside_server.domain.takeovers import Shared
 from wayside_server.domain.watching import REVOKED_SENDS
 from wayside_server.errors import RejectedError
 from wayside_server.storage.admission import KnownSeries, admit_series, admit_streams, lock_devices
 from wayside_server.storage.database import Connection, Pool, connection, fetch
 from wayside_server.storage.dead_letters import bury
 from wayside_server.storage.device_log import keep_lines
+from wayside_server.storage.incidents import enter_incidents
 from wayside_server.storage.ingest_group import Group, believed, blocks_of, flat, newest, printable, progress
 from wayside_server.storage.partitions import Partitions
 from wayside_server.storage.samples import copy_rows
@@ -87,6 +89,14 @@ class PostgresIngest:
         row = {"kind": kind, "count": count, "detail": printable(detail)}
         async with connection(self._pool) as conn:
             await conn.execute(_SQL["count_refusals"], row)
+
+    async def note_incidents(self, found: Sequence[Shared]) -> None:
+        """Enter what the broker's log tells of (see the Protocol)."""
+        async with connection(self._pool) as conn, conn.transaction():
+            rows = await fetch(conn, _SQL["device_ids"], {"names": sorted({one.device for one in found})})
+            ids = {name: number for name, number, _ in rows}
+            noted = [(ids[one.device], one.kind, one.detail, 1) for one in found if one.device in ids]
+            await enter_incidents(conn, noted)
 
     async def _make_room(self, conn: Connection, items: Sequence[Item]) -> None:
         # The series of a batch mostly share one column of times.
