@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,37 @@ def _renew_list(options: argparse.Namespace) -> None:
     print(identities.renew_list(home, config.load(home)))
 
 
+def _ca_status(options: argparse.Namespace) -> None:
+    from wayside_server.app import authorities
+
+    async def show(storage: app.Storage, _: ServerSettings) -> None:
+        _show(await authorities.status(Home(options.home), storage))
+
+    _with_storage(options, show)
+
+
+def _ca_roll(options: argparse.Namespace) -> None:
+    from wayside_server.app import authorities
+
+    home = Home(options.home)
+    _show(asyncio.run(authorities.roll(home, config.load(home), restart_broker=options.restart_broker)))
+
+
+def _ca_finish(options: argparse.Namespace) -> None:
+    from wayside_server.app import authorities
+
+    async def finish(storage: app.Storage, settings: ServerSettings) -> None:
+        home = Home(options.home)
+        _show(await authorities.finish(home, settings, storage, restart_broker=options.restart_broker))
+
+    _with_storage(options, finish)
+
+
+def _show(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(line)
+
+
 def _migrate(options: argparse.Namespace) -> None:
     home = Home(options.home)
     for name in asyncio.run(app.run_migrate(home, config.load(home))):
@@ -236,6 +267,20 @@ def _add_revocation(commands: Any, shared: argparse.ArgumentParser) -> None:
     lists = commands.add_parser("crl", help="the certificate revocation list").add_subparsers(required=True)
     renew = lists.add_parser("renew", parents=[shared], help="sign the list on disk anew, without the database")
     renew.set_defaults(command=_renew_list)
+
+    authorities = commands.add_parser("ca", help="the certificate authority, and its rollover")
+    steps = authorities.add_subparsers(required=True)
+    status = steps.add_parser("status", parents=[shared], help="which CAs there are, and what a rollover waits for")
+    status.set_defaults(command=_ca_status)
+    roll = steps.add_parser("roll", parents=[shared], help="make a new CA beside the present one")
+    finish = steps.add_parser("finish", parents=[shared], help="let go of the old CA")
+    for step, command in ((roll, _ca_roll), (finish, _ca_finish)):
+        step.add_argument(
+            "--restart-broker",
+            action="store_true",
+            help="end the broker, for its service manager to start it again: it reads roots only then",
+        )
+        step.set_defaults(command=command)
 
 
 def _add_roles(commands: Any, shared: argparse.ArgumentParser) -> None:

@@ -23,14 +23,19 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from wayside_server.api.certificates import certificates_router
 from wayside_server.api.enrolment import BrokerAddress, enrolment_router
 from wayside_server.api.service import create_app
+from wayside_server.identity.audit import LoggedTrail
 from wayside_server.identity.enrolment import Enrolments
 from wayside_server.identity.keys import Keys
+from wayside_server.identity.revocation import Revocations
+from wayside_server.storage.certificates import PostgresCertificates
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
+from wayside_server.storage.revocation import PostgresRevocations
 from wayside_testkit.credentials import CredentialsFactory
 from wayside_testkit.telemetry import (
     add_dead_letter,
@@ -94,11 +99,15 @@ async def service(pool: Pool, database: str, credentials: CredentialsFactory) ->
     keys = Keys(identity, now)
     enrolments = Enrolments(credentials.authority, identity, 90, now)
     broker = BrokerAddress(host="localhost", port=8883)
+    revocations = Revocations(PostgresRevocations(pool, database), LoggedTrail(), now)
     app = create_app(
         reading=PostgresReading(pool, database),
         access=keys,
         live=PostgresLive(pool, database),
-        routers=[enrolment_router(enrolments, credentials.authority, identity, broker, now)],
+        routers=[
+            enrolment_router(enrolments, credentials.authority, identity, broker, now),
+            certificates_router(PostgresCertificates(pool), revocations),
+        ],
     )
     async with serve(app) as url:
         yield Service(url, {"Authorization": f"Bearer {await keys.create('fuzz')}"})

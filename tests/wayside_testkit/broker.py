@@ -92,6 +92,12 @@ class Broker:
         self._process.wait(STOP_DEADLINE_S)
         self._process = None
 
+    def await_end(self) -> None:
+        """Returns when somebody else has ended it."""
+        assert self._process is not None
+        self._process.wait(STOP_DEADLINE_S)
+        self._process = None
+
     def restart(self) -> None:
         """Kills it and starts it on the same port."""
         self.kill()

@@ -13,7 +13,7 @@ from wayside_server.config import ServerSettings
 from wayside_server.errors import ConfigError
 from wayside_server.identity.authority import new_key
 from wayside_server.identity.home import Home
-from wayside_server.identity.installation import load_authority
+from wayside_server.identity.installation import load_serving
 from wayside_server.identity.publication import ALARM_LEFT, ListPublisher, ListWatch
 from wayside_server.ingest.takeover import Broker, BrokerSessions, Passport
 from wayside_server.jobs.audits import Audits
@@ -73,7 +73,7 @@ async def watch_identities(home: Home, settings: ServerSettings, pool: Pool, whe
 
 
 def _passport(home: Home, device: str) -> Passport:
-    authority, key = load_authority(home), new_key()
+    authority, key = load_serving(home), new_key()
     day = timedelta(days=1)
     certificate = authority.issue_device(device, key.public_key(), now=utc_now() - day + PASSPORT_LIFE, days=1)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

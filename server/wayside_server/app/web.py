@@ -75,10 +75,11 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
 
 def _every_role() -> CollectorRegistry:
     """The metrics of every role under one `run`; of this process alone when it runs by itself."""
-    if MULTIPROCESS_DIR not in os.environ:
-        return REGISTRY
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    if MULTIPROCESS_DIR in os.environ:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    else:
+        registry.register(REGISTRY)
     return registry
 
 

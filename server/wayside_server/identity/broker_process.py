@@ -22,7 +22,7 @@ class BrokerProcess:
 
     Args:
         pid: its process id.
-        started_at: when it began, UTC, to about a second.
+        started_at: when it began, UTC, by the clock of the file system.
     """
 
     pid: int
@@ -67,7 +67,8 @@ def find_broker(home: Home) -> BrokerProcess:
         owner = process.stat().st_uid
         arguments = (process / "cmdline").read_bytes().split(b"\0")
         folder = (process / "cwd").readlink()
-        started_at = datetime.fromtimestamp(process.stat().st_mtime, UTC)
+        # It writes the file when it starts. What /proc says of itself begins with the first look at it.
+        started_at = datetime.fromtimestamp(home.broker_pid.stat().st_mtime, UTC)
     except (OSError, ValueError) as error:
         raise BrokerNotFoundError(f"{home.broker_pid} names no broker that runs here; {fix}") from error
     config = home.broker_config.resolve()

@@ -60,12 +60,22 @@ def install(home: Home, hosts: Sequence[str], now: datetime) -> Authority:
     if not home.ca.exists():
         make_authority(home.ca, now)
     authority = load_authority(home)
-    write_whole(home.ca_file, authority.root_pem)
+    write_roots(home, authority)
     issue_own(home, hosts, now)
     # A broker without its lists does not start; the first ones name nobody.
     if not home.revocation_list.exists():
         write_whole(home.revocation_list, sign_lists(load_signers(home), [], 1, now, FIRST_LIST_LIFE))
     return authority
+
+
+def write_roots(home: Home, authority: Authority) -> None:
+    """Writes what everyone trusts, when it has changed: by the file's age a broker that has old ones is known.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    if not home.ca_file.exists() or read_whole(home.ca_file) != authority.root_pem:
+        write_whole(home.ca_file, authority.root_pem)
 
 
 def issue_own(home: Home, hosts: Sequence[str], now: datetime) -> None:
@@ -79,7 +89,7 @@ def issue_own(home: Home, hosts: Sequence[str], now: datetime) -> None:
     Raises:
         ConfigError: as `install`.
     """
-    authority = _authority(home.ca)
+    authority = load_serving(home)
     wanted = list(dict.fromkeys([*(hosts or _hosts_of(home) or default_hosts()), *LOCAL_HOSTS]))
     for holder in ("api", "broker"):
         _ensure(home, authority, holder, wanted, now, lambda key: _issue_server(authority, wanted, key, now))
@@ -128,6 +138,16 @@ def load_authority(home: Home) -> Authority:
         return _authority(home.ca)
     serving = _read_certificate(home.ca / "root.pem")
     return Authority(serving, _signer(home.next_ca), [_read_certificate(home.next_ca / "root.pem")])
+
+
+def load_serving(home: Home) -> Authority:
+    """The authority that everybody trusts and the broker knows, also before it has read the roots of a rollover.
+
+    Raises:
+        ConfigError: its files are missing or broken.
+    """
+    complete_rollover(home)
+    return _authority(home.ca)
 
 
 def load_signers(home: Home) -> list[Signer]:

@@ -63,6 +63,11 @@ class PostgresCertificates:
             certificate,
         )
 
+    async def only_of_others(self, issuer: bytes, now: datetime, limit: int) -> tuple[int, Sequence[str]]:
+        """As `identity.rollover.IssuedCertificates`."""
+        rows = await self._rows("only_of_others", {"issuer": issuer, "now": now, "limit": limit})
+        return (rows[0]["devices"] if rows else 0), [row["name"] for row in rows]
+
     async def audit(self, now: datetime) -> Mapping[str, int]:
         """Raises incidents of what was not said before; how many of each kind.
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 from psycopg.rows import class_row
 
+from wayside_server.identity.crl import issuer_of
 from wayside_server.identity.enrolment import EnrolmentTransaction, StoredToken
 from wayside_server.identity.keys import KeyRecord
 from wayside_server.storage.database import Connection, Pool, connection
@@ -119,5 +120,6 @@ class _Enrolment:
             "device_id": device_id,
             "not_before": certificate.not_valid_before_utc,
             "not_after": certificate.not_valid_after_utc,
+            "issuer": issuer_of(certificate),
         }
         await self._conn.execute(_SQL["add_certificate"], values)

@@ -57,3 +57,13 @@ ORDER BY t.place
 
 -- name: count_revoked_devices
 SELECT count(*) FROM device WHERE revoked_at IS NOT NULL
+
+-- name: only_of_others
+SELECT d.name, count(*) OVER () AS devices
+FROM device d
+WHERE d.revoked_at IS NULL
+  AND EXISTS (SELECT FROM certificate c WHERE c.device_id = d.id AND c.revoked_at IS NULL AND c.not_after > %(now)s)
+  AND NOT EXISTS (SELECT FROM certificate c WHERE c.device_id = d.id AND c.revoked_at IS NULL AND c.not_after > %(now)s
+                  AND c.issuer = %(issuer)s)
+ORDER BY d.name
+LIMIT %(limit)s

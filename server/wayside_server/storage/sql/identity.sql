@@ -17,8 +17,8 @@ SELECT id FROM device WHERE name = %(name)s;
 UPDATE enrolment_token SET used_at = %(now)s, device_id = %(device_id)s WHERE id = %(token_id)s;
 
 -- name: add_certificate
-INSERT INTO certificate (serial, device_id, not_before, not_after)
-VALUES (%(serial)s, %(device_id)s, %(not_before)s, %(not_after)s);
+INSERT INTO certificate (serial, device_id, not_before, not_after, issuer)
+VALUES (%(serial)s, %(device_id)s, %(not_before)s, %(not_after)s, %(issuer)s);
 
 -- name: count_refusal
 INSERT INTO refusal (kind, day, count, last_at, last_detail)
