@@ -36,6 +36,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+async def recorded() -> None:
+    """An audit trail takes it."""
+
+
 def publisher(installation: Installation) -> ListPublisher:
     return ListPublisher(installation.home, timedelta(days=7), utc_now)
 
@@ -94,7 +98,7 @@ async def test_a_rollover_with_live_sessions_loses_nothing_and_shuts_the_old_ca_
             await start(board)
         await stranger.renew(installation, pool)
         await measure()
-        rollover.roll(home, utc_now())
+        await rollover.roll(home, utc_now(), recorded)
         publisher(installation).renew()
         await measure()
         broker.restart()
@@ -108,12 +112,12 @@ async def test_a_rollover_with_live_sessions_loses_nothing_and_shuts_the_old_ca_
         with pytest.raises(
             ConfigError, match="3 devices have only certificates of the old CA: boiler-7, boiler-8, lost"
         ):
-            await rollover.finish(home, issued, utc_now())
+            await rollover.finish(home, issued, utc_now(), recorded)
         for board in boards[:2]:
             await board.renew(installation, pool)
         async with connection(pool) as conn:
             await conn.execute("UPDATE device SET revoked_at = now() WHERE name = 'lost-one'")
-        await rollover.finish(home, issued, utc_now())
+        await rollover.finish(home, issued, utc_now(), recorded)
         rollover.complete(home, utc_now())
         publisher(installation).renew()
         await measure()
@@ -137,7 +141,7 @@ async def lets_in(installation: Installation, who: Credentials) -> bool:
 async def test_both_roots_are_given_out_and_the_server_changes_last(installation: Installation, pool: Pool) -> None:
     home = installation.home
     before, own = load_authority(home).fingerprint, home.certificate("api").read_bytes()
-    rollover.roll(home, utc_now())
+    await rollover.roll(home, utc_now(), recorded)
     between = load_authority(home)
     given = pkcs7.load_der_pkcs7_certificates(between.cacerts_pkcs7())
     assert len(given) == 3
@@ -147,8 +151,8 @@ async def test_both_roots_are_given_out_and_the_server_changes_last(installation
     assert home.certificate("api").read_bytes() == own
     assert len(load_signers(home)) == 2
     with pytest.raises(ConfigError, match="a rollover is under way"):
-        rollover.roll(home, utc_now())
-    await rollover.finish(home, PostgresCertificates(pool), utc_now())
+        await rollover.roll(home, utc_now(), recorded)
+    await rollover.finish(home, PostgresCertificates(pool), utc_now(), recorded)
     rollover.complete(home, utc_now())
     after = load_authority(home)
     assert after.fingerprint != before
@@ -157,13 +161,13 @@ async def test_both_roots_are_given_out_and_the_server_changes_last(installation
         x509.load_pem_x509_certificate(after.root_pem)
     ]
     with pytest.raises(ConfigError, match="no rollover is under way"):
-        await rollover.finish(home, PostgresCertificates(pool), utc_now())
+        await rollover.finish(home, PostgresCertificates(pool), utc_now(), recorded)
 
 
 async def test_a_finish_that_was_interrupted_is_completed_by_init(tmp_path: Path, pool: Pool) -> None:
     home = Home(tmp_path / "home")
     install(home, ["localhost"], utc_now())
-    rollover.roll(home, utc_now())
+    await rollover.roll(home, utc_now(), recorded)
     new = load_authority(home).root_pem
     home.ca.rename(home.path / "ca.retired-half")
     install(home, [], utc_now())
@@ -176,7 +180,7 @@ async def test_a_broker_that_runs_since_before_its_roots_changed_is_told_of_and_
     installation: Installation,
 ) -> None:
     home, broker = installation.home, installation.broker
-    rollover.roll(home, utc_now())
+    await rollover.roll(home, utc_now(), recorded)
     assert rollover.authorities(home).broker_is_behind
     before = broker.pid
 

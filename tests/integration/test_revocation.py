@@ -202,7 +202,8 @@ async def test_a_certificate_that_the_database_does_not_know_is_not_fought_for_e
         assert not await work.enforce()
         assert await work.enforce()
     assert await ask(pool, "SELECT count FROM incident WHERE kind = 'revoked device connects'") == 1
-    assert await store.sessions_to_end() == []
+    async with store.sessions_to_end() as waiting, store.sessions_to_end() as for_another:
+        assert (waiting, for_another) == ([], None)
 
 
 @asynccontextmanager
@@ -302,3 +303,24 @@ async def test_a_list_renewed_without_the_database_loses_no_revocation_of_a_rest
         assert again.lists.revoked.keys() == published.lists.revoked.keys()
         assert again.lists.number > published.lists.number
     await becomes(installation, who, let_in=False)
+
+
+async def test_processes_that_publish_at_once_do_not_get_in_each_others_way(
+    installation: Installation, pool: Pool, database: str
+) -> None:
+    store = PostgresRevocations(pool, database)
+
+    def renew() -> int:
+        published = ListPublisher(installation.home, timedelta(days=7), utc_now).renew()
+        assert published is not None
+        return published.lists.number
+
+    publishers = [ListPublisher(installation.home, timedelta(days=7), utc_now) for _ in range(4)]
+    async with asyncio.TaskGroup() as tasks:
+        renewed = [tasks.create_task(asyncio.to_thread(renew)) for _ in range(8)]
+        for publisher in publishers:
+            tasks.create_task(publisher.publish(store))
+    numbers = [task.result() for task in renewed]
+    assert len(set(numbers)) == len(numbers)
+    newest = await publishers[0].publish(store)
+    assert newest.lists.number > max(numbers)

@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+from functools import partial
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -51,8 +52,7 @@ async def roll(home: Home, settings: ServerSettings, *, restart_broker: bool) ->
     Raises:
         ConfigError: one is under way, or files cannot be read or written.
     """
-    await _record("ca.roll")
-    found = rollover.roll(home, utc_now())
+    found = await rollover.roll(home, utc_now(), partial(_record, "ca.roll"))
     assert found.following is not None, "it was just made"
     list_publisher(home, settings).renew()
     return [
@@ -71,8 +71,8 @@ async def finish(home: Home, settings: ServerSettings, storage: Storage, *, rest
         ConfigError: none is under way, devices are not ready, or files cannot be read or written.
         StorageError: the database is away.
     """
-    retired = await rollover.finish(home, PostgresCertificates(storage.pool), utc_now())
-    await _record("ca.finish")
+    certificates = PostgresCertificates(storage.pool)
+    retired = await rollover.finish(home, certificates, utc_now(), partial(_record, "ca.finish"))
     rollover.complete(home, utc_now())
     list_publisher(home, settings).renew()
     return [

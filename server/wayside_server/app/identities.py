@@ -1,5 +1,6 @@
 """What a person does to identities on the server itself."""
 
+import asyncio
 import getpass
 from datetime import UTC
 
@@ -13,6 +14,10 @@ from wayside_server.identity.crl import Reason
 from wayside_server.identity.home import Home
 from wayside_server.identity.revocation import Marked, Revocations
 from wayside_server.storage.revocation import PostgresRevocations
+
+ENFORCED_WITHIN_S = 20.0
+"""Several attempts of some seconds; whoever waits at a terminal learns more from the log then."""
+AGAIN_S = 0.5
 
 
 class Identities:
@@ -38,12 +43,17 @@ class Identities:
         return await self._revocations.restore(device, _typist())
 
     async def enforce(self) -> str:
-        """Brings it to the broker at once, and says how that went; the role `jobs` does the same at the same time."""
+        """Brings it to the broker, and says how that went; the role `jobs` does the same at the same time."""
         try:
-            done = await self._enforcement.enforce()
+            async with asyncio.timeout(ENFORCED_WITHIN_S):
+                # Another process may be at it, and tells nobody when it is done.
+                while not await self._enforcement.enforce():  # noqa: ASYNC110
+                    await asyncio.sleep(AGAIN_S)
+        except TimeoutError:
+            return "the broker does not have it yet; the role jobs goes on trying"
         except ConfigError as error:
             return f"the list was not published here ({error}); the role jobs does it where it runs"
-        return "the broker has it" if done else "the broker does not have it yet; the role jobs goes on trying"
+        return "the broker has it"
 
 
 def renew_list(home: Home, settings: ServerSettings) -> str:

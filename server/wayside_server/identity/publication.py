@@ -4,7 +4,10 @@ An expired list makes a broker refuse every device, so the list is signed again 
 on disk says who is revoked.
 """
 
-from collections.abc import Callable, Sequence
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,12 +18,13 @@ from wayside_server.identity.broker_process import BrokerNotFoundError, find_bro
 from wayside_server.identity.crl import Lists, Revoked, key_identifier, read_lists, sign_lists
 from wayside_server.identity.home import Home, write_whole
 from wayside_server.identity.installation import load_signers
-from wayside_server.identity.revocation import PublishingTransaction, RevocationStore
+from wayside_server.identity.revocation import RevocationStore
 
 log = structlog.get_logger(__name__)
 
 RENEWALS = 7
 """A list is renewed when this part of its life has passed: daily, when it lives for a week."""
+LOCK = ".crl.lock"
 ALARM_LEFT = 0.5
 """Below this part of its life a list should long have been renewed; half a week is left to see to it."""
 
@@ -63,8 +67,25 @@ class ListPublisher:
             ConfigError: a file cannot be read or written.
         """
         async with store.publishing() as transaction:
-            pem, signed = await self._newest(transaction)
-        return self._write(pem, signed)
+            now = self._now()
+            revoked = await transaction.revoked(now)
+            # The file is written before the commit: if that fails, its number is above the database's, and the next
+            # list's above both. Nothing is awaited while others wait for the file.
+            with self._alone():
+                found = self._readable()
+                kept = read_lists(transaction.pem, "the database") if transaction.pem else None
+                unknown = _forgotten(revoked, kept, found, transaction.number)
+                revoked = [*revoked, *unknown]
+                if kept is not None and not self._due(kept, found, revoked, now):
+                    return self._write(transaction.pem, signed=False)
+                number = max(transaction.number, 0 if found is None else found.number) + 1
+                pem = sign_lists(load_signers(self._home), revoked, number, now, self._life)
+                published = self._write(pem, signed=True)
+            if unknown:
+                log.warning("the database has forgotten revocations that the list on disk has", count=len(unknown))
+                await transaction.adopt(unknown)
+            await transaction.keep(number, pem)
+            return published
 
     def renew(self, when_left: float = 1.0) -> Published | None:
         """Signs what is on disk anew, without the database.
@@ -78,15 +99,16 @@ class ListPublisher:
         Raises:
             ConfigError: a file cannot be read or written, or there is no list that could be renewed.
         """
-        found, now = self.on_disk(), self._now()
-        signers = load_signers(self._home)
-        if found is None:
-            raise ConfigError(f"{self._home.revocation_list} is missing; run wayside-server init")
-        if found.life_left(now) > when_left and found.issuers == _issuers(self._home):
-            return None
-        # The database's next list gets a number above this one, and so does whatever this one's successor is.
-        pem = sign_lists(signers, list(found.revoked.values()), found.number + 1, now, self._life)
-        return self._write(pem, signed=True)
+        with self._alone():
+            found, now = self.on_disk(), self._now()
+            if found is None:
+                raise ConfigError(f"{self._home.revocation_list} is missing; run wayside-server init")
+            if found.life_left(now) > when_left and found.issuers == _issuers(self._home):
+                return None
+            # The database's next list gets a number above this one.
+            signers = load_signers(self._home)
+            pem = sign_lists(signers, list(found.revoked.values()), found.number + 1, now, self._life)
+            return self._write(pem, signed=True)
 
     def on_disk(self) -> Lists | None:
         """What the file says; None when it is missing.
@@ -96,20 +118,6 @@ class ListPublisher:
         """
         return read_list_file(self._home)
 
-    async def _newest(self, transaction: PublishingTransaction) -> tuple[bytes, bool]:
-        now = self._now()
-        kept = read_lists(transaction.pem, "the database") if transaction.pem else None
-        found = self._readable()
-        revoked = await transaction.revoked(now)
-        if found is not None and found.number > transaction.number:
-            revoked = await _adopt(transaction, revoked, kept, found)
-        if kept is not None and not self._due(kept, found, revoked, now):
-            return transaction.pem, False
-        number = max(transaction.number, 0 if found is None else found.number) + 1
-        pem = sign_lists(load_signers(self._home), revoked, number, now, self._life)
-        await transaction.keep(number, pem)
-        return pem, True
-
     def _due(self, kept: Lists, found: Lists | None, revoked: Sequence[Revoked], now: datetime) -> bool:
         return (
             kept.life_left(now) <= 1 - 1 / RENEWALS
@@ -118,6 +126,19 @@ class ListPublisher:
             or kept.issuers != _issuers(self._home)
             or (found is not None and found.number > kept.number)
         )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Commands and roles on this machine write one after the other."""
+        try:
+            file = os.open(self._home.tls / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(f"cannot write {self._home.tls / LOCK}: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
 
     def _readable(self) -> Lists | None:
         try:
@@ -217,17 +238,12 @@ def _issuers(home: Home) -> frozenset[bytes]:
     return frozenset(key_identifier(signer.certificate) for signer in load_signers(home))
 
 
-async def _adopt(
-    transaction: PublishingTransaction, revoked: Sequence[Revoked], kept: Lists | None, found: Lists
-) -> Sequence[Revoked]:
-    """A list on disk that is newer than the database: its backup was restored, or the list renewed without it.
+def _forgotten(revoked: Sequence[Revoked], kept: Lists | None, found: Lists | None, number: int) -> Sequence[Revoked]:
+    """What only a list on disk knows that is newer than the database's `number`: that one was restored, or is behind.
 
     What the database has once published, and does not name any more, it has released on purpose.
     """
+    if found is None or found.number <= number:
+        return []
     known = {one.serial for one in revoked} | (set() if kept is None else kept.revoked.keys())
-    unknown = [one for serial, one in found.revoked.items() if serial not in known]
-    if not unknown:
-        return revoked
-    log.warning("the database has forgotten revocations that the list on disk has; they stay", count=len(unknown))
-    await transaction.adopt(unknown)
-    return [*revoked, *unknown]
+    return [one for serial, one in found.revoked.items() if serial not in known]

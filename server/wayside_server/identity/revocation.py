@@ -90,8 +90,11 @@ class RevocationStore(RevocationList, Protocol):
     def publishing(self) -> AbstractAsyncContextManager[PublishingTransaction]:
         """Begins to publish; leaving the block commits what was kept."""
 
-    async def sessions_to_end(self) -> Sequence[str]:
-        """The names of revoked devices whose session has not been ended yet."""
+    def sessions_to_end(self) -> AbstractAsyncContextManager[Sequence[str] | None]:
+        """The names of revoked devices whose session has not been ended yet, for nobody else within the block.
+
+        None when another process is at them: two that take a name over take it from each other.
+        """
 
     async def session_ended(self, device: str, now: datetime, incident: str | None) -> None:
         """The device has no session any more; or, with `incident` (a detail), it cannot be got rid of."""

@@ -9,7 +9,7 @@
 Roots are read by servers and brokers when they start. What devices measure meanwhile waits on them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from wayside_server.errors import ConfigError
+from wayside_server.identity.authority import BACKDATING
 from wayside_server.identity.broker_process import BrokerNotFoundError, find_broker
 from wayside_server.identity.crl import key_identifier
 from wayside_server.identity.home import Home, read_whole
@@ -74,34 +75,36 @@ def authorities(home: Home) -> Authorities:
     return Authorities(_root(home.ca), following, behind)
 
 
-def roll(home: Home, now: datetime) -> Authorities:
+async def roll(home: Home, now: datetime, record: Callable[[], Awaitable[None]]) -> Authorities:
     """Makes the CA that is to take the present one's place.
 
     Args:
         home: the installation.
         now: the time, aware.
+        record: called when nothing stands against it, before it is done.
 
     Raises:
         ConfigError: a rollover is under way already, or a file cannot be read or written.
     """
     load_authority(home)
     if home.next_ca.exists():
-        raise ConfigError(
-            f"a rollover is under way since {_root(home.next_ca).not_valid_before_utc:%Y-%m-%d}; finish it"
-        )
+        since = _root(home.next_ca).not_valid_before_utc + BACKDATING
+        raise ConfigError(f"a rollover is under way since {since:%Y-%m-%d}; finish it")
+    await record()
     make_authority(home.next_ca, now)
     # The lists of both CAs come with the next publication; a broker needs them before it takes the new certificates.
     write_roots(home, load_authority(home))
     return authorities(home)
 
 
-async def finish(home: Home, issued: IssuedCertificates, now: datetime) -> Path:
+async def finish(home: Home, issued: IssuedCertificates, now: datetime, record: Callable[[], Awaitable[None]]) -> Path:
     """Lets go of the old CA.
 
     Args:
         home: the installation.
         issued: what devices have.
         now: the time, aware.
+        record: called when nothing stands against it, before it is done.
 
     Returns:
         The folder that the old CA is in now.
@@ -122,6 +125,7 @@ async def finish(home: Home, issued: IssuedCertificates, now: datetime) -> Path:
             f"{count} devices have only certificates of the old CA: {', '.join(names)}{rest}; they get one of the new"
             " CA when they renew theirs. Wait until then, or revoke those that do not come back"
         )
+    await record()
     old = _root(home.ca)
     retired = home.path / f"{RETIRED_PREFIX}{old.fingerprint(hashes.SHA256()).hex()[:16]}"
     home.ca.rename(retired)

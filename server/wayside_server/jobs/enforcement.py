@@ -78,10 +78,12 @@ class Enforcement:
             ConfigError: a file cannot be read or written.
         """
         await self._publisher.publish(self._store)
-        waiting = await self._store.sessions_to_end()
-        for name in [name for name in self._returns if name not in waiting]:
-            del self._returns[name]
-        return all([await self._end(device) for device in waiting])
+        async with self._store.sessions_to_end() as waiting:
+            if waiting is None:
+                return False
+            for name in [name for name in self._returns if name not in waiting]:
+                del self._returns[name]
+            return all([await self._end(device) for device in waiting])
 
     async def _try(self) -> bool:
         try:

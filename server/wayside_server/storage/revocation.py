@@ -20,6 +20,8 @@ from wayside_server.storage.statements import load_statements
 _SQL = load_statements("revocation")
 
 LISTEN_RETRY_S = 1.0
+ENDING_KEY = 7_396_011
+"""Any number, the same in every release: the advisory lock of whoever ends sessions."""
 
 
 class PostgresRevocations:
@@ -56,10 +58,15 @@ class PostgresRevocations:
             assert row is not None, "the migration enters the row"
             yield _Publishing(conn, int(str(row[0])), str(row[1]).encode())
 
-    async def sessions_to_end(self) -> Sequence[str]:
+    @asynccontextmanager
+    async def sessions_to_end(self) -> AsyncIterator[Sequence[str] | None]:
         """As `RevocationStore`."""
-        async with connection(self._pool) as conn:
-            return [str(name) for (name,) in await (await conn.execute(_SQL["sessions_to_end"])).fetchall()]
+        async with connection(self._pool) as conn, conn.transaction():
+            row = await (await conn.execute(_SQL["try_lock"], {"key": ENDING_KEY})).fetchone()
+            if row is None or not row[0]:
+                yield None
+                return
+            yield [str(name) for (name,) in await (await conn.execute(_SQL["sessions_to_end"])).fetchall()]
 
     async def session_ended(self, device: str, now: datetime, incident: str | None) -> None:
         """As `RevocationStore`."""

@@ -61,6 +61,9 @@ ON CONFLICT (serial) DO NOTHING
 -- name: keep_list
 UPDATE revocation_list SET number = %(number)s, pem = %(pem)s
 
+-- name: try_lock
+SELECT pg_try_advisory_xact_lock(%(key)s)
+
 -- name: sessions_to_end
 SELECT name FROM device WHERE revoked_at IS NOT NULL AND session_ended_at IS NULL ORDER BY id
 
