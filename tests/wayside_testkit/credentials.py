@@ -63,12 +63,11 @@ class CredentialsFactory:
         entries = [Revoked(serial, now, Reason.UNSPECIFIED) for serial in serials]
         self.crl_file.write_bytes(sign_lists([self.authority._intermediate], entries, 1, now, life))
 
-    def device(self, name: str, *, days: int = 90) -> Credentials:
-        """The certificate of the device `name`."""
+    def device(self, name: str, *, days: int = 90, now: datetime | None = None) -> Credentials:
+        """The certificate of the device `name`, as if issued at `now`."""
         key = new_key()
-        return self.write(
-            name, self.authority.issue_device(name, key.public_key(), now=datetime.now(UTC), days=days), key
-        )
+        issued = self.authority.issue_device(name, key.public_key(), now=now or datetime.now(UTC), days=days)
+        return self.write(name, issued, key)
 
     def service(self, instance: int = 1) -> Credentials:
         """The certificate of ingest session `instance`, 1 to 8."""
