@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,11 +12,13 @@ import aiomqtt
 import pytest
 from cryptography import x509
 
+from wayside_server.app import run_jobs
 from wayside_server.app.jobs import enforcement
-from wayside_server.config import BrokerSettings, ServerSettings
+from wayside_server.config import BrokerSettings, DatabaseSettings, ServerSettings
 from wayside_server.domain.access import Permission, Principal
 from wayside_server.domain.audit import Act
 from wayside_server.errors import NotFoundError, StorageError
+from wayside_server.identity.broker_process import BrokerNotFoundError, find_broker
 from wayside_server.identity.crl import Reason
 from wayside_server.identity.publication import ListPublisher, ListWatch
 from wayside_server.identity.revocation import Revocations
@@ -24,7 +27,7 @@ from wayside_server.storage.revocation import PostgresRevocations
 from wayside_testkit.broker import handshake_and_connect
 from wayside_testkit.credentials import Credentials
 from wayside_testkit.delivery import edge_side, server_side
-from wayside_testkit.installation import Installation
+from wayside_testkit.installation import Installation, record
 
 ENGINEER = Principal("person:ada", "Ada", 1, frozenset([Permission.MANAGE]))
 STRANGER = Principal("person:eve", "Eve", 2, frozenset([Permission.MANAGE]))
@@ -324,3 +327,45 @@ async def test_processes_that_publish_at_once_do_not_get_in_each_others_way(
     assert len(set(numbers)) == len(numbers)
     newest = await publishers[0].publish(store)
     assert newest.lists.number > max(numbers)
+
+
+async def test_a_certificate_that_is_issued_to_a_revoked_device_is_revoked_whoever_comes_first(
+    installation: Installation, pool: Pool, database: str
+) -> None:
+    store = PostgresRevocations(pool, database)
+    names = [f"boiler-{i}" for i in range(8)]
+    async with connection(pool) as conn:
+        await conn.execute("INSERT INTO device (name) SELECT unnest(%s::text[])", [names])
+    revocations = Revocations(store, Trail(), utc_now)
+    made = [installation.device(name) for name in names]
+    async with asyncio.TaskGroup() as tasks:
+        for name, who in zip(names, made, strict=True):
+            tasks.create_task(revocations.revoke(name, ENGINEER, Reason.KEY_COMPROMISE))
+            tasks.create_task(record(pool, who))
+    assert await ask(pool, "SELECT count(*) FROM certificate WHERE revoked_reason = 'key-compromise'") == len(names)
+
+
+async def test_row_10_a_server_that_starts_renews_the_list_before_it_has_a_database(
+    installation: Installation,
+) -> None:
+    home = installation.home
+    ListPublisher(home, timedelta(days=7), lambda: utc_now() - timedelta(days=8)).renew()
+    watch = ListWatch(home, utc_now)
+    assert "has expired" in (watch.complaint() or "")
+    unreachable = ServerSettings(database=DatabaseSettings(url="host=127.0.0.1 port=1 user=nobody dbname=none"))
+    starting = asyncio.create_task(run_jobs(home, unreachable))
+    async with asyncio.timeout(10):
+        while watch.complaint() is not None:  # noqa: ASYNC110 - a file tells nobody
+            await asyncio.sleep(0.02)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await becomes(installation, installation.device("boiler-7"), let_in=True)
+
+
+def test_a_process_that_is_not_this_broker_gets_no_signal(installation: Installation) -> None:
+    home = installation.home
+    assert find_broker(home).pid == installation.broker.pid
+    for content, what in ((str(os.getpid()), "which is not this broker"), ("", "names no broker"), ("0", "names no")):
+        home.broker_pid.write_text(content)
+        with pytest.raises(BrokerNotFoundError, match=what):
+            find_broker(home)

@@ -87,11 +87,11 @@ class ListPublisher:
             await transaction.keep(number, pem)
             return published
 
-    def renew(self, when_left: float = 1.0) -> Published | None:
+    def renew(self, when_left: float | None = None) -> Published | None:
         """Signs what is on disk anew, without the database.
 
         Args:
-            when_left: only if no more than this part of its life is left.
+            when_left: only if no more than this part of its life is left, or an issuing CA has none; None for always.
 
         Returns:
             What was published; None when enough of its life is left.
@@ -103,7 +103,8 @@ class ListPublisher:
             found, now = self.on_disk(), self._now()
             if found is None:
                 raise ConfigError(f"{self._home.revocation_list} is missing; run wayside-server init")
-            if found.life_left(now) > when_left and found.issuers == _issuers(self._home):
+            good = when_left is not None and found.life_left(now) > when_left
+            if good and found.issuers == _issuers(self._home):
                 return None
             # The database's next list gets a number above this one.
             signers = load_signers(self._home)

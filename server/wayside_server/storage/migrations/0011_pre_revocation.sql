@@ -22,6 +22,22 @@ COMMENT ON COLUMN certificate.lapsed_at IS 'when an incident said that it ended 
 CREATE INDEX certificate_revoked ON certificate (not_after) WHERE revoked_at IS NOT NULL;
 CREATE INDEX certificate_not_after ON certificate (not_after);
 
+-- A certificate that is issued to a revoked device is revoked from the start. The lock makes a revocation and an issue
+-- that meet wait for each other, so that neither misses the other.
+CREATE FUNCTION revoke_new_certificate() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT revoked_at, revoked_reason, revoked_by INTO NEW.revoked_at, NEW.revoked_reason, NEW.revoked_by
+    FROM device WHERE id = NEW.device_id FOR SHARE;
+    IF NEW.revoked_at IS NOT NULL THEN
+        PERFORM pg_notify('wayside_revocation', '');
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER certificate_of_revoked_device BEFORE INSERT ON certificate
+    FOR EACH ROW EXECUTE FUNCTION revoke_new_certificate();
+
 -- Revoked certificates that this database does not know: it was restored from a backup older than a list on disk.
 CREATE TABLE revoked_serial (
     serial     numeric(49) PRIMARY KEY,
