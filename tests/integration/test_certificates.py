@@ -15,9 +15,6 @@ from wayside_server.api.certificates import certificates_router
 from wayside_server.api.service import create_app
 from wayside_server.console.identities import identities_router
 from wayside_server.console.pages import console_router
-from wayside_server.domain.access import Principal, Role, Session, permissions_of
-from wayside_server.domain.audit import Act
-from wayside_server.errors import UnauthorizedError
 from wayside_server.identity.revocation import Revocations
 from wayside_server.jobs.audits import Audits
 from wayside_server.storage.certificates import PostgresCertificates
@@ -25,38 +22,9 @@ from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
 from wayside_server.storage.revocation import PostgresRevocations
+from wayside_testkit.roles import Roles, Trail
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
-
-
-class Roles:
-    """`Access` whose keys and sessions name a role and a tenant: `engineer-1`."""
-
-    async def authenticate(self, bearer: str) -> Principal:
-        name, _, tenant = bearer.partition("-")
-        if name.upper() not in Role.__members__:
-            raise UnauthorizedError("no such role")
-        return Principal(f"person:{name}", name, int(tenant), permissions_of(Role[name.upper()]))
-
-    async def resume(self, session: str) -> Principal:
-        return await self.authenticate(session)
-
-    async def sign_in(self, bearer: str) -> Session:
-        raise AssertionError
-
-    async def redeem(self, link: str) -> Session:
-        raise AssertionError
-
-    async def sign_out(self, session: str) -> None:
-        raise AssertionError
-
-
-class Trail:
-    def __init__(self) -> None:
-        self.acts: list[Act] = []
-
-    async def record(self, act: Act) -> None:
-        self.acts.append(act)
 
 
 @pytest.fixture

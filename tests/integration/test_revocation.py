@@ -16,7 +16,6 @@ from wayside_server.app import run_jobs
 from wayside_server.app.jobs import enforcement
 from wayside_server.config import BrokerSettings, DatabaseSettings, ServerSettings
 from wayside_server.domain.access import Permission, Principal
-from wayside_server.domain.audit import Act
 from wayside_server.errors import NotFoundError, StorageError
 from wayside_server.identity.broker_process import BrokerNotFoundError, find_broker
 from wayside_server.identity.crl import Reason
@@ -28,22 +27,10 @@ from wayside_testkit.broker import handshake_and_connect
 from wayside_testkit.credentials import Credentials
 from wayside_testkit.delivery import edge_side, server_side
 from wayside_testkit.installation import Installation, record
+from wayside_testkit.roles import Trail
 
 ENGINEER = Principal("person:ada", "Ada", 1, frozenset([Permission.MANAGE]))
 STRANGER = Principal("person:eve", "Eve", 2, frozenset([Permission.MANAGE]))
-
-
-class Trail:
-    """Acts in memory."""
-
-    def __init__(self) -> None:
-        self.acts: list[Act] = []
-        self.full = False
-
-    async def record(self, act: Act) -> None:
-        if self.full:
-            raise StorageError("the trail takes nothing")
-        self.acts.append(act)
 
 
 def utc_now() -> datetime:
