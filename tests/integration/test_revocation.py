@@ -21,6 +21,7 @@ from wayside_server.identity.broker_process import BrokerNotFoundError, find_bro
 from wayside_server.identity.crl import Reason
 from wayside_server.identity.publication import ListPublisher, ListWatch
 from wayside_server.identity.revocation import Revocations
+from wayside_server.ingest.takeover import HOLD_S
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.revocation import PostgresRevocations
 from wayside_testkit.broker import handshake_and_connect
@@ -216,6 +217,26 @@ async def stubborn(installation: Installation, who: Credentials) -> AsyncIterato
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_many_sessions_are_ended_at_once(installation: Installation, pool: Pool, database: str) -> None:
+    store = PostgresRevocations(pool, database)
+    names = [f"boiler-{i}" for i in range(20)]
+    async with contextlib.AsyncExitStack() as connected:
+        # Each complains of the broken connection when it is left.
+        links = [client(installation, await installation.enrolled(pool, name)) for name in names]
+        for link in links:
+            connected.push(lambda kind, *_: kind is not None and issubclass(kind, aiomqtt.MqttError))
+            await connected.enter_async_context(link)
+        for name in names:
+            await Revocations(store, Trail(), utc_now).revoke(name, ENGINEER, Reason.KEY_COMPROMISE)
+        began = asyncio.get_running_loop().time()
+        assert await enforcement(installation.home, settings(installation), store).enforce()
+        # One after the other they would take twice that.
+        assert asyncio.get_running_loop().time() - began < len(names) * HOLD_S / 2
+        for link in links:
+            with pytest.raises(aiomqtt.MqttError):
+                await link.publish("wayside/1/x/up", b"x", qos=1)
 
 
 async def test_the_revocation_list_says_which_certificates_are_good(

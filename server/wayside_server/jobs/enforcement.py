@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -19,6 +19,9 @@ LOOK_EVERY_S = 30.0
 RETRY_S = 5.0
 ATTEMPTS = 5
 """A device that took its name back so often is taken by the broker whatever the list says: a person must look."""
+
+AT_ONCE = 50
+"""Sessions that are ended at a time, some seconds each: a thousand devices are out within a minute."""
 
 
 class Sessions(Protocol):
@@ -83,7 +86,7 @@ class Enforcement:
                 return False
             for name in [name for name in self._returns if name not in waiting]:
                 del self._returns[name]
-            return all([await self._end(device) for device in waiting])
+            return await self._end_all(waiting)
 
     async def _try(self) -> bool:
         try:
@@ -106,6 +109,17 @@ class Enforcement:
             log.error("the revocation list could not be renewed", reason=str(error))
         return False
 
+    async def _end_all(self, devices: Sequence[str]) -> bool:
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def end(device: str) -> bool:
+            async with slots:
+                return await self._end(device)
+
+        async with asyncio.TaskGroup() as tasks:
+            ending = [tasks.create_task(end(device)) for device in devices]
+        return all(task.result() for task in ending)
+
     async def _end(self, device: str) -> bool:
         try:
             stayed_away = await self._sessions.end(device)
@@ -114,8 +128,7 @@ class Enforcement:
             return False
         if stayed_away:
             log.info("session of a revoked device ended", device=device)
-            await self._store.session_ended(device, self._now(), None)
-            return True
+            return await self._enter(device, None)
         self._returns[device] += 1
         if self._returns[device] < ATTEMPTS:
             return False
@@ -123,5 +136,12 @@ class Enforcement:
             "the broker still takes its certificate: see that the broker reads the newest tls/crl.pem, and that"
             " this database knows the certificate"
         )
-        await self._store.session_ended(device, self._now(), detail)
+        return await self._enter(device, detail)
+
+    async def _enter(self, device: str, incident: str | None) -> bool:
+        try:
+            await self._store.session_ended(device, self._now(), incident)
+        except StorageError as error:
+            log.warning("what became of a revoked device's session was not entered", device=device, reason=str(error))
+            return False
         return True
