@@ -161,6 +161,7 @@ async def test_a_device_is_revoked_and_restored_by_those_who_may(
     assert (done.status_code, done.json()) == (200, {"device": "boiler-7", "certificates": 1, "released": 0})
     (listed,) = (await client.get("/api/v1/certificates", headers=key("viewer"))).json()["certificates"]
     assert (listed["standing"], listed["revoked_reason"]) == ("revoked", "hold")
+    assert (await client.get("/api/v1/devices/boiler-7", headers=key("viewer"))).json()["state"] == "revoked"
     done = await client.post("/api/v1/devices/boiler-7/restore", headers=key("engineer"))
     assert done.json() == {"device": "boiler-7", "certificates": 0, "released": 1}
     assert [act.action for act in trail.acts] == ["device.revoke", "device.restore"]

@@ -24,7 +24,6 @@ log = structlog.get_logger(__name__)
 
 RENEWALS = 7
 """A list is renewed when this part of its life has passed: daily, when it lives for a week."""
-LOCK = ".crl.lock"
 ALARM_LEFT = 0.5
 """Below this part of its life a list should long have been renewed; half a week is left to see to it."""
 
@@ -132,14 +131,15 @@ class ListPublisher:
     def _alone(self) -> Iterator[None]:
         """Commands and roles on this machine write one after the other."""
         try:
-            file = os.open(self._home.tls / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # The folder itself: a lock file that root has made would shut the server's account out.
+            folder = os.open(self._home.tls, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise ConfigError(f"cannot write {self._home.tls / LOCK}: {error.strerror}") from error
+            raise ConfigError(f"cannot open {self._home.tls}: {error.strerror}") from error
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(folder, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(file)
+            os.close(folder)
 
     def _readable(self) -> Lists | None:
         try:
