@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -377,3 +378,22 @@ def test_a_process_that_is_not_this_broker_gets_no_signal(installation: Installa
         home.broker_pid.write_text(content)
         with pytest.raises(BrokerNotFoundError, match=what):
             find_broker(home)
+
+
+async def test_row_10_a_list_that_cannot_be_written_is_an_incident(
+    installation: Installation, pool: Pool, database: str
+) -> None:
+    store = PostgresRevocations(pool, database)
+    # Root may write everywhere, but nobody writes over a folder.
+    installation.home.revocation_list.unlink()
+    (installation.home.revocation_list / "in the way").mkdir(parents=True)
+    async with enforcing(installation, store):
+        await until(pool, "SELECT count FROM incident WHERE kind = 'revocation list stale'", 1)
+        shutil.rmtree(installation.home.revocation_list)
+        await Revocations(store, Trail(), utc_now).revoke(
+            (await installation.enrolled(pool, "boiler-7")).name, ENGINEER, Reason.HOLD
+        )
+        await until(pool, "SELECT session_ended_at IS NOT NULL FROM device", True)
+    lists = ListWatch(installation.home, utc_now).lists()
+    assert lists is not None
+    assert len(lists.revoked) == 1

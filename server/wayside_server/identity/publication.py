@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import structlog
 
@@ -151,12 +152,19 @@ class ListPublisher:
     def _write(self, pem: bytes, signed: bool) -> Published:
         lists = read_lists(pem, "the new list")
         file = self._home.revocation_list
-        if file.exists() and file.read_bytes() == pem:
+        if self._holds(file, pem):
             return Published(lists, signed, None)
         write_whole(file, pem)
         told = self._tell_broker()
         log.info("revocation list published", number=lists.number, revoked=len(lists.revoked), broker_told=told)
         return Published(lists, signed, told)
+
+    def _holds(self, file: Path, pem: bytes) -> bool:
+        try:
+            return file.read_bytes() == pem
+        except OSError:
+            # Writing it says what is wrong.
+            return False
 
     def _tell_broker(self) -> bool:
         try:

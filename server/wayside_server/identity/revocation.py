@@ -99,6 +99,9 @@ class RevocationStore(RevocationList, Protocol):
     async def session_ended(self, device: str, now: datetime, incident: str | None) -> None:
         """The device has no session any more; or, with `incident` (a detail), it cannot be got rid of."""
 
+    async def not_published(self, reason: str) -> None:
+        """Operators must see that the newest list could not be written."""
+
 
 class Revocations:
     """Revokes devices and restores them; `jobs` brings it to the broker.

@@ -23,6 +23,9 @@ ATTEMPTS = 5
 AT_ONCE = 50
 """Sessions that are ended at a time, some seconds each: a thousand devices are out within a minute."""
 
+_REACH, _RENEWAL, _SESSIONS = "reach", "renewal", "sessions"
+"""Troubles, of which each is told when it begins and when it ends."""
+
 
 class Sessions(Protocol):
     """Ends sessions of devices (`ingest.takeover.BrokerSessions`)."""
@@ -49,7 +52,7 @@ class Enforcement:
         self._sessions = sessions
         self._now = now
         self._returns: Counter[str] = Counter()
-        self._complained = False
+        self._troubles: set[str] = set()
 
     async def run(self, watch: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         """Enforces until cancelled.
@@ -91,23 +94,44 @@ class Enforcement:
     async def _try(self) -> bool:
         try:
             done = await self.enforce()
-        except (StorageError, ConfigError) as error:
-            if not self._complained:
-                log.error("revocations do not reach the broker, trying again", reason=str(error))
-                self._complained = True
-            return self._renew()
-        if self._complained:
-            log.info("revocations reach the broker again")
-            self._complained = False
+        except StorageError as error:
+            # Without the database the list must not run out.
+            self._begin(_REACH, "revocations do not reach the broker, trying again", reason=str(error))
+            self._renew()
+            return False
+        except ConfigError as error:
+            if self._begin(_REACH, "revocations do not reach the broker, trying again", reason=str(error)):
+                await self._tell_operators(str(error))
+            return False
+        self._end_trouble(_REACH, "revocations reach the broker again")
         return done
 
-    def _renew(self) -> bool:
-        """Without the database the list must not run out."""
+    def _renew(self) -> None:
         try:
             self._publisher.renew(ALARM_LEFT)
         except ConfigError as error:
-            log.error("the revocation list could not be renewed", reason=str(error))
-        return False
+            self._begin(_RENEWAL, "the revocation list cannot be renewed", reason=str(error))
+        else:
+            self._end_trouble(_RENEWAL, "the revocation list can be renewed again")
+
+    async def _tell_operators(self, reason: str) -> None:
+        try:
+            await self._store.not_published(reason)
+        except StorageError as error:
+            log.warning("that revocations do not reach the broker was not entered", reason=str(error))
+
+    def _begin(self, trouble: str, message: str, **facts: str) -> bool:
+        """Says that `trouble` has begun, once; whether it has."""
+        if trouble in self._troubles:
+            return False
+        self._troubles.add(trouble)
+        log.error(message, **facts)
+        return True
+
+    def _end_trouble(self, trouble: str, message: str) -> None:
+        if trouble in self._troubles:
+            self._troubles.discard(trouble)
+            log.info(message)
 
     async def _end_all(self, devices: Sequence[str]) -> bool:
         slots = asyncio.Semaphore(AT_ONCE)
@@ -124,8 +148,10 @@ class Enforcement:
         try:
             stayed_away = await self._sessions.end(device)
         except TransientError as error:
-            log.warning("the session of a revoked device could not be ended yet", device=device, reason=str(error))
+            message = "sessions of revoked devices cannot be ended, trying again"
+            self._begin(_SESSIONS, message, device=device, reason=str(error))
             return False
+        self._end_trouble(_SESSIONS, "sessions of revoked devices can be ended again")
         if stayed_away:
             log.info("session of a revoked device ended", device=device)
             return await self._enter(device, None)

@@ -9,7 +9,7 @@ from decimal import Decimal
 import psycopg
 from psycopg.rows import dict_row
 
-from wayside_server.domain.watching import REVOKED_CONNECTS
+from wayside_server.domain.watching import LIST_STALE, REVOKED_CONNECTS
 from wayside_server.errors import StorageError
 from wayside_server.identity.crl import Reason, Revoked
 from wayside_server.identity.revocation import Mark, Marked, PublishingTransaction
@@ -74,6 +74,11 @@ class PostgresRevocations:
             row = await (await conn.execute(_SQL["session_ended"], {"device": device, "now": now})).fetchone()
             if row is not None and incident is not None:
                 await enter_incidents(conn, [(int(str(row[0])), REVOKED_CONNECTS, incident, 1)])
+
+    async def not_published(self, reason: str) -> None:
+        """As `RevocationStore`."""
+        async with connection(self._pool) as conn, conn.transaction():
+            await enter_incidents(conn, [(None, LIST_STALE, f"the newest list could not be written: {reason}", 1)])
 
     async def watch(self, changed: asyncio.Event) -> None:
         """Sets `changed` whenever something was revoked or restored, and after each time that nobody listened."""
