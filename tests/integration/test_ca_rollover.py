@@ -120,7 +120,7 @@ async def test_a_rollover_with_live_sessions_loses_nothing_and_shuts_the_old_ca_
         await rollover.finish(home, issued, utc_now(), recorded)
         rollover.complete(home, utc_now())
         publisher(installation).renew()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             # Its list is gone from the file, which is as good as its root.
             while await lets_in(installation, stranger.who, boards[0].who):
                 pass
