@@ -11,8 +11,10 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import wayside_server
 from wayside_server.api.audit import audit_router
+from wayside_server.api.certificates import certificates_router
 from wayside_server.api.service import DESCRIPTION, create_app
 from wayside_server.api.tenants import tenants_router
+from wayside_server.app import list_age
 from wayside_server.app.enrolment import enrolment_routers
 from wayside_server.config import ServerSettings
 from wayside_server.domain.refusals import MEANINGS
@@ -42,7 +44,8 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 def openapi() -> dict[str, Any]:
     """The OpenAPI document of the whole service; what answers the questions is not needed for it."""
     nothing: Any = None
-    routers = [*enrolment_routers(nothing, ServerSettings()), audit_router(nothing), tenants_router(nothing)]
+    more = [audit_router(nothing), tenants_router(nothing), certificates_router(nothing, nothing)]
+    routers = [*enrolment_routers(nothing, ServerSettings()), *more]
     return create_app(reading=nothing, access=nothing, live=nothing, routers=routers).openapi()
 
 
@@ -169,6 +172,7 @@ def metrics(note: str) -> str:
     for metric in sorted(every_metric(), key=lambda metric: metric._name):
         labels = ", ".join(f"`{label}`" for label in metric._labelnames)
         rows.append((f"`{_exposed(metric)}`", metric._type, labels, metric._documentation))
+    rows = sorted([*rows, (f"`{list_age.NAME}`", "gauge", "", list_age.MEANING)])
     intro = (
         "# Metrics\n\nThe server shows them at `/metrics` in Prometheus' format, to API keys and to the addresses in "
         "`api.metrics_from`. Counters begin at 0 when the server starts. A histogram `x` is shown as `x_bucket`, "

@@ -15,6 +15,7 @@ import uvloop
 from wayside_server import app, config
 from wayside_server.commands.audit import add_audit
 from wayside_server.commands.devices import add_devices
+from wayside_server.commands.revocation import add_revocation
 from wayside_server.commands.storage import with_storage
 from wayside_server.commands.tenants import add_tenants
 from wayside_server.commands.token import add_token
@@ -135,6 +136,7 @@ def parser() -> argparse.ArgumentParser:
 
     _add_identity(commands, shared)
     add_audit(commands, shared)
+    add_revocation(commands, shared)
     migrate = commands.add_parser("migrate", parents=[shared], help="bring the database to this version's schema")
     migrate.set_defaults(command=_migrate)
     _add_roles(commands, shared)

@@ -69,6 +69,19 @@ class EnrolmentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RevocationSettings:
+    """`[revocation]`."""
+
+    list_days: float = setting(
+        "Life of the revocation list, in days; it is renewed when a seventh has passed. A broker with an expired list"
+        " refuses every device, so this is how long the server may be down while the broker runs.",
+        7.0,
+        minimum=0.1,
+        maximum=90.0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class IngestSettings:
     """`[ingest]`."""
 
@@ -83,6 +96,7 @@ class ServerSettings:
     broker: BrokerSettings = setting("The MQTT broker.", factory=BrokerSettings)
     api: ApiSettings = setting("REST API, console and enrolment.", factory=ApiSettings)
     enrolment: EnrolmentSettings = setting("Tokens and certificates.", factory=EnrolmentSettings)
+    revocation: RevocationSettings = setting("Of certificates.", factory=RevocationSettings)
     ingest: IngestSettings = setting("From the broker to the database.", factory=IngestSettings)
     limits: DeviceLimits = setting("What one device may take up.", factory=DeviceLimits)
     rates: RateLimits = setting("How often somebody may ask the API and the console.", factory=RateLimits)

@@ -24,19 +24,23 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from wayside_server.api.certificates import certificates_router
 from wayside_server.api.service import create_app
 from wayside_server.app.enrolment import enrolment_routers
 from wayside_server.config import ServerSettings
 from wayside_server.domain.rates import RateLimits, Rates
 from wayside_server.identity.keys import Keys
 from wayside_server.identity.office import open_office
+from wayside_server.identity.revocation import Revocations
+from wayside_server.storage.certificates import PostgresCertificates
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.enrolment import PostgresEnrolment
 from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
+from wayside_server.storage.revocation import PostgresRevocations
 from wayside_testkit.credentials import CredentialsFactory
-from wayside_testkit.enrolment import MemoryTrail, RevokedSerials
+from wayside_testkit.enrolment import MemoryTrail
 from wayside_testkit.identity import ManagingKeys
 from wayside_testkit.telemetry import (
     add_dead_letter,
@@ -98,20 +102,22 @@ async def service(pool: Pool, database: str, credentials: CredentialsFactory) ->
         await add_refusals(pool, "api_key", at(number * 86_400), 2, "x")
     identity = PostgresIdentity(pool)
     keys = Keys(identity, now)
+    trail, marks = MemoryTrail(), PostgresRevocations(pool, database)
     office = open_office(
         credentials.authority,
         PostgresEnrolment(pool),
         refusals=identity,
-        revocations=RevokedSerials(),
-        trail=MemoryTrail(),
+        revocations=marks,
+        trail=trail,
         certificate_days=90,
         now=now,
     )
+    certificates = certificates_router(PostgresCertificates(pool), Revocations(marks, trail, now))
     app = create_app(
         reading=PostgresReading(pool, database),
         access=ManagingKeys(identity, now),
         live=PostgresLive(database),
-        routers=enrolment_routers(office, ServerSettings()),
+        routers=[*enrolment_routers(office, ServerSettings()), certificates],
         rates=Rates(RateLimits(address=1e6, key=1e6, tenant=1e6), time.monotonic),
     )
     async with serve(app) as url:

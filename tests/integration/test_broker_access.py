@@ -5,7 +5,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ from cryptography.x509.oid import NameOID
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from wayside_server.identity.authority import create_authority, read_request
+from wayside_server.identity.authority import BACKDATING, create_authority, read_request
 from wayside_server.identity.broker import BrokerPlan, render, render_acl
 from wayside_shared.batch import MAX_MESSAGE_BYTES
-from wayside_testkit.broker import Broker
+from wayside_testkit.broker import Broker, handshake_and_connect
 from wayside_testkit.credentials import Credentials, CredentialsFactory
 
 REFUSED_S = 5.0
@@ -56,23 +56,6 @@ async def next_topics(client: aiomqtt.Client, last: str) -> list[str]:
     return topics
 
 
-async def handshake_and_connect(broker: Broker, context: ssl.SSLContext) -> bytes:
-    """What the broker answers to a CONNECT over TLS; empty when it refuses the client.
-
-    TLS 1.3 reports a refused certificate on the first read after the client's own handshake has ended.
-    """
-    reader, writer = await asyncio.open_connection(broker.host, broker.port, ssl=context, server_hostname="localhost")
-    try:
-        writer.write(bytes.fromhex("100d00044d51545405020014000000"))
-        await writer.drain()
-        async with asyncio.timeout(REFUSED_S):
-            return await reader.read(64)
-    except (ssl.SSLError, ConnectionError):
-        return b""
-    finally:
-        writer.close()
-
-
 def test_the_copy_for_etc_is_what_the_renderer_gives() -> None:
     folder = Path(__file__).parents[2] / "deploy" / "mosquitto"
     etc = Path("/etc/mosquitto")
@@ -82,6 +65,8 @@ def test_the_copy_for_etc_is_what_the_renderer_gives() -> None:
         ca_file=etc / "wayside/ca.pem",
         cert_file=etc / "wayside/broker.pem",
         key_file=etc / "wayside/broker.key",
+        crl_file=etc / "wayside/crl.pem",
+        pid_file=None,
         acl_file=etc / "wayside/acl",
         user="mosquitto",
     )
@@ -255,6 +240,7 @@ async def drop_connection(broker: Broker, who: Credentials, will: aiomqtt.Will) 
 
 
 async def test_a_client_id_cannot_be_taken(broker: Broker, credentials: CredentialsFactory) -> None:
+    """Row 6."""
     async with (
         connected(broker, credentials.service(1)) as service,
         connected(broker, credentials.device("boiler-7")) as victim,
@@ -300,10 +286,13 @@ async def test_no_certificate_is_refused(broker: Broker, credentials: Credential
     assert await handshake_and_connect(broker, context) == b""
 
 
-@pytest.mark.parametrize("kind", ["another authority", "a server's certificate", "self-signed", "expired"])
+@pytest.mark.parametrize(
+    "kind", ["another authority", "a server's certificate", "self-signed", "expired", "not yet valid"]
+)
 async def test_a_wrong_certificate_is_refused(
     broker: Broker, credentials: CredentialsFactory, tmp_path: Path, kind: str
 ) -> None:
+    """Rows 7 and 8; the line on certificates of reliability section 3.2, with test_revocation.py."""
     stranger = wrong_credentials(kind, credentials, tmp_path)
     context = ssl.create_default_context(cafile=str(credentials.ca_file))
     context.load_cert_chain(stranger.cert_file, stranger.key_file)
@@ -321,11 +310,14 @@ def wrong_credentials(kind: str, credentials: CredentialsFactory, tmp_path: Path
             return credentials.server()
         case "expired":
             return credentials.device("boiler-7", days=-1)
+        case "not yet valid":
+            return credentials.device("boiler-7", now=datetime.now(UTC) + BACKDATING + timedelta(hours=1))
     root, _ = create_authority(datetime.now(UTC))
     return credentials.write("self-signed", root.certificate, root.key)
 
 
 async def test_tls_1_2_is_refused(broker: Broker, credentials: CredentialsFactory) -> None:
+    """Row 7."""
     context = credentials.device("boiler-7").client_context()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(ssl.SSLError, match=r"(?i)version"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from wayside_edge.errors import TransientError
 from wayside_edge.uplink.mqtt import MqttTransport
 from wayside_edge.uplink.settings import UplinkSettings
+from wayside_server.domain.watching import FLAPPING_SESSION
 from wayside_server.storage.database import Pool
 from wayside_testkit.broker import Broker
 from wayside_testkit.credentials import Credentials, CredentialsFactory
@@ -87,6 +89,27 @@ async def test_a_name_that_is_connected_twice_is_told_and_counted(
         assert "uplink lost" in caplog.text
         await edge.accept([2.0])
         await edge.delivered()
+
+
+async def test_a_name_that_changes_hands_again_and_again_is_an_incident(
+    broker: Broker, credentials: CredentialsFactory, pool: Pool
+) -> None:
+    who = credentials.device("boiler-7")
+    async with pool.connection() as connection:
+        await connection.execute("INSERT INTO device (name) VALUES ('boiler-7')")
+    async with server_side(broker, credentials.service(), pool), AsyncExitStack() as open_until_then:
+        async with asyncio.timeout(20):
+            # The first ones may come before ingest listens to the broker's log.
+            while True:
+                link = await transport(broker, who).connect()
+                open_until_then.push_async_callback(link.close)
+                async with pool.connection() as connection:
+                    row = await (await connection.execute("SELECT kind, detail FROM incident")).fetchone()
+                if row is not None:
+                    break
+                await asyncio.sleep(0.1)
+    assert row[0] == FLAPPING_SESSION
+    assert "from 127.0.0.1" in str(row[1])
 
 
 async def test_topics_of_another_device_are_not_given_and_counted(

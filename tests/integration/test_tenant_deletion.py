@@ -16,7 +16,7 @@ from wayside_testkit.audit import MemoryTrail
 from wayside_testkit.telemetry import add_device, add_series, at, reading_of
 from wayside_testkit.tenants import Inhabited, inhabit
 
-INSTALLATIONS_OWN = {"audit_head", "refusal", "schema_migration"}
+INSTALLATIONS_OWN = {"audit_head", "refusal", "revocation_list", "revoked_serial", "schema_migration"}
 """Tables that have nothing of any tenant."""
 
 

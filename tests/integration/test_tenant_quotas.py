@@ -1,19 +1,23 @@
 """A tenant takes up no more than its quota, however many devices it has; others do not notice."""
 
 import asyncio
+from dataclasses import replace
 
 import psycopg
 import pytest
 
 from wayside_server.domain.limits import TENANT_FULL, TOO_MANY_SERIES, DeviceLimits
 from wayside_server.domain.tenants import Quota, Usage
+from wayside_server.identity.issuing import TenantFullError
 from wayside_server.storage.database import Pool, connection
+from wayside_server.storage.enrolment import PostgresEnrolment
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.quotas import may_keep_devices
 from wayside_server.storage.tenants import PostgresTenants
 from wayside_shared.plain import JSON_TYPE
 from wayside_shared.rejects import RejectCode
 from wayside_testkit.batches import Device, column, received
+from wayside_testkit.enrolment import HERE, ONE, EnrolmentSite, certificate_request
 from wayside_testkit.telemetry import add_device, add_tenant, reading_of
 
 
@@ -112,3 +116,19 @@ async def test_a_tenant_has_as_many_devices_as_it_may_have(pool: Pool, tenant: i
     await store.limit(tenant, Quota())
     await store.close(tenant)
     assert not await enrol("birch-10"), "nothing is enrolled into a tenant that is being deleted"
+
+
+async def test_a_tenant_at_its_quota_of_devices_enrols_known_ones_and_no_more(pool: Pool) -> None:
+    site = EnrolmentSite(PostgresEnrolment(pool))
+    many = replace(ONE, uses=5)
+    token = await site.token(many)
+    first = await site.enrolments.enrol(token, certificate_request(), HERE)
+    async with connection(pool) as conn:
+        await conn.execute("UPDATE tenant SET max_devices = 1 WHERE id = 1")
+    with pytest.raises(TenantFullError):
+        await site.enrolments.enrol(token, certificate_request(), HERE)
+    again = await site.token(replace(ONE, name=first.device))
+    assert (await site.enrolments.enrol(again, certificate_request(), HERE)).device == first.device
+    async with connection(pool) as conn:
+        await conn.execute("UPDATE tenant SET max_devices = 2 WHERE id = 1")
+    await site.enrolments.enrol(token, certificate_request(), HERE)

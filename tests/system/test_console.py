@@ -9,21 +9,28 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from playwright.async_api import Page, async_playwright, expect
 
 from wayside_server.api.service import create_app
+from wayside_server.console.identities import identities_router
 from wayside_server.console.pages import STATIC, console_router
+from wayside_server.domain.access import Access
 from wayside_server.domain.limits import DeviceLimits
 from wayside_server.identity.keys import Keys
+from wayside_server.identity.revocation import Revocations
+from wayside_server.storage.certificates import PostgresCertificates
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
+from wayside_server.storage.revocation import PostgresRevocations
 from wayside_shared.batch import Column, Marks
 from wayside_shared.clock import NS_PER_S
 from wayside_shared.quality import Quality
 from wayside_testkit.batches import BOOT_NS, WALL_NS, Device
+from wayside_testkit.roles import Roles, Trail
 from wayside_testkit.telemetry import (
     add_dead_letter,
     add_device,
@@ -50,16 +57,15 @@ def keys(pool: Pool) -> Keys:
 
 @pytest.fixture
 async def console(pool: Pool, database: str, keys: Keys) -> AsyncIterator[str]:
-    reading = PostgresReading(pool, database)
-    app = create_app(
-        reading=reading,
-        access=keys,
-        live=PostgresLive(database),
-        routers=[console_router(reading, keys)],
-        static=STATIC,
-    )
-    async with serve(app) as base:
+    async with serve(console_app(pool, database, keys)) as base:
         yield base
+
+
+def console_app(pool: Pool, database: str, access: Access) -> FastAPI:
+    reading = PostgresReading(pool, database)
+    revocations = Revocations(PostgresRevocations(pool, database), Trail(), lambda: datetime.now(UTC))
+    routers = [console_router(reading, access), identities_router(PostgresCertificates(pool), revocations)]
+    return create_app(reading=reading, access=access, live=PostgresLive(database), routers=routers, static=STATIC)
 
 
 @pytest.fixture
@@ -318,3 +324,48 @@ async def test_an_operator_finds_what_was_refused_and_what_went_wrong(
             box = await figure.bounding_box()
             assert box is not None
             assert box["x"] + box["width"] <= 390, "a figure lies beside the screen"
+
+
+async def test_an_engineer_revokes_a_device_after_being_asked(
+    pool: Pool, database: str, page: Page, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    await _boiler(pool)
+    for name, age_d in (("kiln-2", 85), ("lamp-3", 100)):
+        await add_device(pool, name)
+        await _certificate(pool, name, now - timedelta(days=age_d))
+    await _certificate(pool, "boiler-7", now - timedelta(days=30))
+    app = console_app(pool, database, Roles())
+    app.state.warnings = lambda: [
+        "the revocation list ends in 60 hours, and from then on the broker refuses every device"
+    ]
+    async with serve(app) as base:
+        # The cookie is for https alone, and a header does as well.
+        await page.set_extra_http_headers({"Authorization": "Bearer engineer-1"})
+        await page.goto(f"{base}/certificates")
+        await expect(page.get_by_role("row")).to_have_count(4)
+        await expect(page.get_by_role("row").nth(1)).to_contain_text("lamp-3")
+        await expect(page.get_by_role("alert")).to_contain_text("The revocation list ends in 60 hours")
+        await page.screenshot(path=tmp_path / "certificates.png")
+        await page.goto(f"{base}/devices/boiler-7")
+        await page.get_by_role("link", name="Revoke…").click()
+        await page.get_by_label("Its key may be known to others").check()
+        await page.screenshot(path=tmp_path / "revoke.png")
+        await page.get_by_role("button", name="Revoke boiler-7").click()
+        await expect(page).to_have_url(f"{base}/devices/boiler-7")
+        await expect(page.get_by_text("by person:engineer (key-compromise)")).to_be_visible()
+        await page.screenshot(path=tmp_path / "revoked.png", full_page=True)
+        await page.get_by_role("link", name="Restore…").click()
+        await page.get_by_role("button", name="Restore boiler-7").click()
+        await expect(page.get_by_role("link", name="Revoke…")).to_be_visible()
+        # The server stops before the browser does, and the page follows a stream.
+        await page.goto("about:blank")
+
+
+async def _certificate(pool: Pool, device: str, issued: datetime) -> None:
+    async with connection(pool) as conn:
+        await conn.execute(
+            "INSERT INTO certificate (serial, device_id, not_before, not_after)"
+            " SELECT id, id, %s, %s FROM device WHERE name = %s",
+            [issued, issued + timedelta(days=90), device],
+        )

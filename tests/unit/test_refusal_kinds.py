@@ -1,6 +1,6 @@
 import pytest
 
-from wayside_server.domain.refusals import MEANINGS
+from wayside_server.domain.refusals import MEANINGS, REVOKED_DEVICE
 from wayside_server.identity.enrolment import FIXES
 from wayside_server.identity.tokens import TokenFault
 from wayside_server.identity.waiting import WaitRefused
@@ -64,5 +64,5 @@ def test_every_kind_has_its_meaning() -> None:
     written |= (
         set(FIXES) | {why.value for why in WaitRefused} | {"enrolment_displaced", "enrolment_tenant_full", "claim_code"}
     )
-    written |= {"api_key", "sign_in_link"}
+    written |= {"api_key", "sign_in_link", REVOKED_DEVICE}
     assert written == set(MEANINGS)

@@ -45,7 +45,12 @@ def allowed(unit: Path) -> set[str]:
 
 
 def test_there_are_units() -> None:
-    assert [unit.stem for unit in UNITS] == ["wayside-broker", "wayside-edge", "wayside-server"]
+    assert [unit.stem for unit in UNITS] == [
+        "wayside-broker-reload",
+        "wayside-broker",
+        "wayside-edge",
+        "wayside-server",
+    ]
 
 
 @needs_systemd

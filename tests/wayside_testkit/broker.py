@@ -1,13 +1,16 @@
 """A real mosquitto with the configuration that we ship, on a port of its own."""
 
+import asyncio
 import getpass
 import os
 import shutil
+import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from wayside_testkit.credentials import Credentials, CredentialsFactory
 
 START_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 10.0
+REFUSED_S = 5.0
 
 
 def mosquitto_binary() -> str:
@@ -51,6 +55,7 @@ class Broker:
         self.port = port
         self.log_file = directory / "mosquitto.log"
         self.config_file = directory / "mosquitto.conf"
+        self.pid_file = directory / "mosquitto.pid"
         self._acl_file = directory / "acl"
         self._server = server or credentials.server()
         self._process: subprocess.Popen[bytes] | None = None
@@ -87,16 +92,27 @@ class Broker:
         self._process.wait(STOP_DEADLINE_S)
         self._process = None
 
+    def await_end(self) -> None:
+        """Returns when somebody else has ended it."""
+        assert self._process is not None
+        self._process.wait(STOP_DEADLINE_S)
+        self._process = None
+
     def restart(self) -> None:
         """Kills it and starts it on the same port."""
         self.kill()
         self.start()
 
+    def reload(self) -> None:
+        """Makes it read its revocation list, its rules and its own certificate again."""
+        os.kill(self.pid, signal.SIGHUP)
+
     def log(self) -> str:
         """What it has logged so far."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
-    def _start_once(self) -> bool:
+    def _configure(self) -> None:
+        """Writes its files, for `self.port`."""
         server = self._server
         plan = BrokerPlan(
             host=self.host,
@@ -104,11 +120,16 @@ class Broker:
             ca_file=server.ca_file,
             cert_file=server.cert_file,
             key_file=server.key_file,
+            crl_file=self.credentials.crl_file,
+            pid_file=self.pid_file,
             acl_file=self._acl_file,
             user=getpass.getuser(),
         )
         self.config_file.write_text(render(plan))
         self._acl_file.write_text(render_acl())
+
+    def _start_once(self) -> bool:
+        self._configure()
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [mosquitto_binary(), "-c", str(self.config_file)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -127,6 +148,25 @@ class Broker:
                 return True
         self.kill()
         return False
+
+
+async def handshake_and_connect(broker: Broker, context: ssl.SSLContext) -> bytes:
+    """What the broker answers to a CONNECT over TLS; empty when it refuses the client.
+
+    TLS 1.3 reports a refused certificate on the first read after the client's own handshake has ended.
+    """
+    reader, writer = await asyncio.open_connection(broker.host, broker.port, ssl=context, server_hostname="localhost")
+    try:
+        writer.write(bytes.fromhex("100d00044d51545405020014000000"))
+        await writer.drain()
+        async with asyncio.timeout(REFUSED_S):
+            return await reader.read(64)
+    except (ssl.SSLError, ConnectionError):
+        return b""
+    finally:
+        writer.close()
+        with suppress(ssl.SSLError, ConnectionError):
+            await writer.wait_closed()
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 import ssl
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.x509 import Certificate
+from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from wayside_server.identity.authority import (
     Authority,
@@ -16,6 +16,7 @@ from wayside_server.identity.authority import (
     new_key,
     service_name,
 )
+from wayside_server.identity.crl import Reason, Revoked, sign_lists
 
 HOSTS = ("localhost", "127.0.0.1")
 
@@ -52,13 +53,21 @@ class CredentialsFactory:
         self.authority = authority
         self.ca_file = directory / "ca.pem"
         self.ca_file.write_bytes(authority.root_pem)
+        self.crl_file = directory / "crl.pem"
+        self.revoke()
 
-    def device(self, name: str, *, days: int = 90) -> Credentials:
-        """The certificate of the device `name`."""
+    def revoke(self, *revoked: Credentials, life: timedelta = timedelta(days=7)) -> None:
+        """Writes the revocation list, which names `revoked` alone; a broker reads it at its start and on SIGHUP."""
+        now = datetime.now(UTC)
+        serials = [load_pem_x509_certificate(one.cert_file.read_bytes()).serial_number for one in revoked]
+        entries = [Revoked(serial, now, Reason.UNSPECIFIED) for serial in serials]
+        self.crl_file.write_bytes(sign_lists([self.authority._intermediate], entries, 1, now, life))
+
+    def device(self, name: str, *, days: int = 90, now: datetime | None = None) -> Credentials:
+        """The certificate of the device `name`, as if issued at `now`."""
         key = new_key()
-        return self.write(
-            name, self.authority.issue_device(name, key.public_key(), now=datetime.now(UTC), days=days), key
-        )
+        issued = self.authority.issue_device(name, key.public_key(), now=now or datetime.now(UTC), days=days)
+        return self.write(name, issued, key)
 
     def service(self, instance: int = 1) -> Credentials:
         """The certificate of ingest session `instance`, 1 to 8."""

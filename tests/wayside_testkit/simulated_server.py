@@ -22,6 +22,7 @@ from wayside_server.domain.ingest import (
     decide,
     keys_of,
 )
+from wayside_server.domain.takeovers import Shared
 from wayside_server.errors import StorageError
 from wayside_shared.clock import ClockMap
 from wayside_shared.columns import Body
@@ -71,6 +72,9 @@ class Database:
 
     async def count_refusals(self, kind: str, count: int, detail: str, device: str | None) -> None:
         raise AssertionError("the simulated broker refuses nobody")
+
+    async def note_incidents(self, found: Sequence[Shared]) -> None:
+        raise AssertionError("the simulated broker logs nothing")
 
     def committed(self, item: Item) -> bool:
         """Whether `item` may be acknowledged to the broker."""

@@ -30,7 +30,8 @@ class DeviceAnswer(BaseModel):
 
     name: str
     state: str = Field(
-        description="'never seen', 'online', 'offline', or 'quiet': does not run the agent, and sent nothing for 15 min"
+        description="'never seen', 'online', 'offline', 'revoked', or 'quiet': does not run the agent, and sent "
+        "nothing for 15 min"
     )
     state_since: str | None = Field(description=TIME)
     last_seen: str | None = Field(description=TIME)

@@ -171,13 +171,17 @@ async def run_api(home: Home, settings: ServerSettings) -> None:
 
 async def run_jobs(home: Home, settings: ServerSettings) -> None:
     """What must be done from time to time, until cancelled; waits for a database that is away."""
+    from wayside_server.app.jobs import list_kept_alive, watch_identities
+
     where = conninfo(home, settings)
-    await await_database(where)
     from wayside_server.app.audit import tell_heads
 
-    async with open_pool(where, max_size=2) as pool, all_or_none() as group:
-        group.create_task(_make_room(pool))
-        group.create_task(tell_heads(home, pool))
+    async with list_kept_alive(home, settings):
+        await await_database(where)
+    async with open_pool(where, max_size=4) as pool, all_or_none() as tasks:
+        tasks.create_task(watch_identities(home, settings, pool, where))
+        tasks.create_task(_make_room(pool))
+        tasks.create_task(tell_heads(home, pool))
 
 
 async def _make_room(pool: Pool) -> None:
@@ -192,11 +196,14 @@ async def _make_room(pool: Pool) -> None:
 
 async def run_all(home: Home, settings: ServerSettings) -> None:
     """Every role as a process of its own, and the embedded PostgreSQL if there is no URL, until cancelled."""
+    from wayside_server.app.jobs import list_kept_alive
+
     server = None if settings.database.url else EmbeddedPostgres(home.postgres)
     try:
-        if server is not None:
-            await asyncio.to_thread(server.start)
-        await _migrate_patiently(conninfo(home, settings))
+        async with list_kept_alive(home, settings):
+            if server is not None:
+                await asyncio.to_thread(server.start)
+            await _migrate_patiently(conninfo(home, settings))
         await asyncio.to_thread(_empty, home.metrics)
         roles = [["ingest", "--instance", str(n)] for n in range(1, settings.ingest.sessions + 1)]
         commands = [

@@ -16,15 +16,18 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from wayside_server.api.audit import audit_router
+from wayside_server.api.certificates import certificates_router
 from wayside_server.api.service import create_app
 from wayside_server.api.tenants import tenants_router
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.client_names import ask_for_certificates
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
 from wayside_server.app.enrolment import enrolment_routers, install_line
+from wayside_server.app.list_age import ListAge
 from wayside_server.config import ServerSettings
 from wayside_server.console.audit import audit_pages
 from wayside_server.console.enrolling import enrolling_router
+from wayside_server.console.identities import identities_router
 from wayside_server.console.pages import STATIC, console_router
 from wayside_server.console.render import error_page
 from wayside_server.domain.rates import Rates
@@ -34,10 +37,14 @@ from wayside_server.identity.authority import Authority
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
 from wayside_server.identity.office import open_office
+from wayside_server.identity.publication import ListWatch
+from wayside_server.identity.revocation import Revocations
 from wayside_server.storage.audit import PostgresAudit
+from wayside_server.storage.certificates import PostgresCertificates
 from wayside_server.storage.database import new_pool
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
+from wayside_server.storage.revocation import PostgresRevocations
 from wayside_server.storage.roles import AS_APP
 
 log = structlog.get_logger(__name__)
@@ -61,16 +68,21 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
 async def _serve_audited(
     home: Home, settings: ServerSettings, storage: Storage, authority: Authority, audit: PostgresAudit
 ) -> None:
+    trail = DampedTrail(audit, utc_now)
+    marks = PostgresRevocations(storage.pool, storage.conninfo)
     office = open_office(
         authority,
         storage.enrolment,
         refusals=storage.identity,
-        revocations=NothingRevoked(),
-        trail=DampedTrail(audit, utc_now),
+        revocations=marks,
+        trail=trail,
         certificate_days=settings.enrolment.certificate_days,
         now=utc_now,
     )
-    keys = storage.keys()
+    keys, certificates = storage.keys(), PostgresCertificates(storage.pool)
+    revocations = Revocations(marks, trail, utc_now)
+    watch, registry = ListWatch(home, utc_now), _every_role()
+    registry.register(ListAge(watch, utc_now))
     # Who asks is established before it is known for which tenant, so identity has connections of its own.
     async with new_pool(storage.conninfo, options=AS_APP) as answering:
         reading = PostgresReading(answering, storage.conninfo, storage.pool)
@@ -79,6 +91,8 @@ async def _serve_audited(
             tenants_router(storage.tenants()),
             audit_router(audit),
             audit_pages(audit),
+            certificates_router(certificates, revocations),
+            identities_router(certificates, revocations),
             enrolling_router(office, partial(install_line, settings)),
             console_router(reading, keys),
         ]
@@ -89,28 +103,22 @@ async def _serve_audited(
             routers=routers,
             static=STATIC,
             metrics_hosts=settings.api.metrics_from,
-            registry=_every_role(),
+            registry=registry,
             error_page=error_page,
             rates=Rates(settings.rates, time.monotonic),
             devices=office.devices,
         )
+        web.state.warnings = lambda: [complaint for complaint in [watch.complaint()] if complaint is not None]
         await _serve(web, home, settings)
-
-
-class NothingRevoked:
-    """A `RevocationList` without entries."""
-
-    async def is_revoked(self, serial: int) -> bool:
-        """As `RevocationList`."""
-        return False
 
 
 def _every_role() -> CollectorRegistry:
     """The metrics of every role under one `run`; of this process alone when it runs by itself."""
-    if MULTIPROCESS_DIR not in os.environ:
-        return REGISTRY
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    if MULTIPROCESS_DIR in os.environ:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    else:
+        registry.register(REGISTRY)
     return registry
 
 

@@ -58,12 +58,15 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     """`template` with `values`, for whoever asks."""
     session = request.cookies.get(SESSION_COOKIE, "")
     now = datetime.now(UTC)
+    warnings = getattr(request.app.state, "warnings", None)
     text = _environment.get_template(template).render(
         **values,
         # No route, no gate: nobody has asked who that is.
         principal=getattr(request.state, "principal", None),
         may=_may(request),
         csrf=csrf_token(session),
+        # What is wrong with the installation as a whole, sentences without their full stop; the application knows.
+        warnings=[] if warnings is None else warnings(),
         ago=lambda moment: ago(moment, now),
         lasting=lambda moment: lasting(moment, now),
     )

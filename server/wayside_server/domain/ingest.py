@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from wayside_server.domain.takeovers import Shared
 from wayside_shared.batch import Envelope
 from wayside_shared.columns import Block, Body
 from wayside_shared.device_log import LogLine
@@ -355,6 +356,13 @@ class IngestStore(Protocol):
         """Enter `count` more refusals of `kind` today; `detail` is the latest one's line.
 
         They are the tenant's whose device `device` is, and the installation's without one or when it is not known.
+
+        Raises:
+            StorageError: they are not entered.
+        """
+
+    async def note_incidents(self, found: Sequence[Shared]) -> None:
+        """Enter incidents that the broker's log tells of; names that are no device's are passed over.
 
         Raises:
             StorageError: they are not entered.

@@ -26,8 +26,8 @@ MAX_WIDE_SERIES = 256
 class Device:
     """A device as the server knows it; times are UTC.
 
-    `state` is 'never seen', 'online', 'offline', or 'quiet' for one without the agent that has sent nothing for
-    `QUIET_AFTER`; it is so since it was last seen.
+    `state` is 'never seen', 'online', 'offline', 'revoked', or 'quiet' for one without the agent that has sent nothing
+    for `QUIET_AFTER`; it is so since it was last seen.
     """
 
     id: int

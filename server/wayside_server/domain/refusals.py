@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+REVOKED_DEVICE = "revoked device"
+
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
         "api_key": "A request or a sign-in with an API key that is unknown, expired or revoked.",
@@ -37,7 +39,8 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "renewal_unknown": "A device that asks to renew with a key that is not known as its own: a new key.",
         "renewal_refused": "A device that asks to renew with a key that was revoked, or whose name another board has.",
         "claim_code": "A claim with a code that no waiting device shows: mistyped, or somebody stands in between.",
-        "broker: untrusted certificate": "A client whose certificate is expired or from another authority.",
+        REVOKED_DEVICE: "A message of a revoked device that was connected still; it was neither stored nor confirmed.",
+        "broker: untrusted certificate": "A client whose certificate is expired, revoked or from another authority.",
         "broker: no certificate": "A client without a certificate: a scanner, or a device that was never enrolled.",
         "broker: TLS older than 1.3": "A client that speaks nothing newer than TLS 1.2.",
         "broker: failed handshake": "A connection that was no TLS, or broke off in the handshake.",

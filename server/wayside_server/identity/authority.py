@@ -34,6 +34,7 @@ MAX_RSA_BITS = 8192
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey
 
+_MARK_DIGITS = 8
 _REQUEST_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
@@ -57,10 +58,12 @@ def new_key() -> PrivateKey:
 def create_authority(now: datetime) -> tuple[Signer, Signer]:
     """A new root (path length 1) and its intermediate (path length 0), for ten years from `now` (aware)."""
     root_key, key = new_key(), new_key()
-    root_name = _name("Wayside root CA")
+    # Two authorities of one installation must be told apart by name: OpenSSL looks for issuers by it, and for lists.
+    mark = x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest.hex()[:_MARK_DIGITS]
+    root_name = _name(f"Wayside root CA {mark}")
     parent = x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key())
     root = _ca(root_name, root_name, root_key.public_key(), now, path_length=1)
-    intermediate = _ca(_name("Wayside issuing CA"), root_name, key.public_key(), now, path_length=0)
+    intermediate = _ca(_name(f"Wayside issuing CA {mark}"), root_name, key.public_key(), now, path_length=0)
     return (
         Signer(root.add_extension(parent, critical=False).sign(root_key, hashes.SHA256()), root_key),
         Signer(intermediate.add_extension(parent, critical=False).sign(root_key, hashes.SHA256()), key),
@@ -107,12 +110,12 @@ class Authority:
 
     @property
     def root_pem(self) -> bytes:
-        """The root certificate: what everyone trusts."""
-        return self._root.public_bytes(serialization.Encoding.PEM)
+        """The root certificates: what everyone trusts."""
+        return b"".join(root.public_bytes(serialization.Encoding.PEM) for root in self._roots)
 
     @property
     def fingerprint(self) -> bytes:
-        """SHA-256 of the root's DER, as enrolment tokens carry it."""
+        """SHA-256 of the DER of the root under the server's own certificates, as enrolment tokens carry it."""
         return self._root.fingerprint(hashes.SHA256())
 
     @property

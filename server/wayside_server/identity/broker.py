@@ -27,6 +27,9 @@ class BrokerPlan:
         ca_file: root certificate that clients must descend from.
         cert_file: the broker's certificate and intermediate.
         key_file: the broker's private key.
+        crl_file: revocation lists of every CA that issues clients' certificates.
+        pid_file: where the broker leaves its process id, by which it is told to read the lists again; None where the
+            configuration that includes this one says so.
         acl_file: what `render_acl` gave.
         user: account that the broker changes to when root starts it; it must be able to read the key.
     """
@@ -36,6 +39,8 @@ class BrokerPlan:
     ca_file: Path
     cert_file: Path
     key_file: Path
+    crl_file: Path
+    pid_file: Path | None
     acl_file: Path
     user: str
 
@@ -47,6 +52,11 @@ def render(plan: BrokerPlan) -> str:
         (f"cafile {plan.ca_file}", "Clients must descend from this root, and servers' certificates are not clients'."),
         (f"certfile {plan.cert_file}", "The broker's own certificate, with the intermediate."),
         (f"keyfile {plan.key_file}", "Its key, readable by the account above only."),
+        (
+            f"crlfile {plan.crl_file}",
+            "Who is revoked is refused. Read again on SIGHUP; once its nextUpdate has passed everybody is refused, so"
+            " wayside-server renews it daily.",
+        ),
         ("tls_version tlsv1.3", "Nothing older is spoken: all our clients have 1.3, and it hides the certificates."),
         ("require_certificate true", "No certificate, no connection."),
         ("use_identity_as_username true", "The certificate's common name is who the client is; it sends no password."),
@@ -84,6 +94,7 @@ def _global(plan: BrokerPlan) -> list[tuple[str, str]]:
         ("per_listener_settings false", "One set of rules for the one listener; 2.1 gives the alternative up."),
         (f"user {plan.user}", "The account that owns the key."),
         ("allow_anonymous false", "Who is not named by a certificate is refused."),
+        *_pid_file(plan),
         (f"acl_file {plan.acl_file}", "Devices below their own name only."),
         (
             "persistence false",
@@ -120,6 +131,12 @@ def _global(plan: BrokerPlan) -> list[tuple[str, str]]:
         ("log_type notice", "Connects and disconnects."),
         ("log_type subscribe", "Who asks for topics of others gets nothing, and is counted."),
     ]
+
+
+def _pid_file(plan: BrokerPlan) -> list[tuple[str, str]]:
+    if plan.pid_file is None:
+        return []
+    return [(f"pid_file {plan.pid_file}", "By it wayside-server finds the broker when the revocation list is new.")]
 
 
 def _lines(heading: str, directives: list[tuple[str, str]]) -> str:

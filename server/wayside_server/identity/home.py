@@ -26,6 +26,11 @@ class Home:
         return self.path / "ca"
 
     @property
+    def next_ca(self) -> Path:
+        """The same of the CA that is taking the place of `ca`; it is there in a rollover only."""
+        return self.path / "ca.next"
+
+    @property
     def tls(self) -> Path:
         """Folder of `ca.pem`, of `api`, `broker` and the ingest sessions' `.pem` and `.key`; 0700."""
         return self.path / "tls"
@@ -34,6 +39,16 @@ class Home:
     def ca_file(self) -> Path:
         """The root certificate, for clients and servers alike."""
         return self.tls / "ca.pem"
+
+    @property
+    def revocation_list(self) -> Path:
+        """The revocation lists of every issuing CA in force, for the broker."""
+        return self.tls / "crl.pem"
+
+    @property
+    def broker_pid(self) -> Path:
+        """Where the broker leaves its process id."""
+        return self.path / "broker" / "mosquitto.pid"
 
     @property
     def broker_config(self) -> Path:

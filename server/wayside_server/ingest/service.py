@@ -9,6 +9,7 @@ from typing import Protocol
 import structlog
 
 from wayside_server.domain.ingest import IngestStore, Item, PoisonError, Settlement
+from wayside_server.domain.takeovers import Takeovers
 from wayside_server.errors import StorageError, TransientError
 from wayside_server.ingest import intake, metrics
 from wayside_server.ingest.decode import condemned, decode
@@ -71,6 +72,7 @@ class Ingest:
         self._writes: asyncio.Queue[intake.Write] = asyncio.Queue()
         self._refused_alone = 0
         self._refusals = RefusalTally()
+        self._takeovers = Takeovers()
 
     async def run(self) -> None:
         """Ingest until cancelled."""
@@ -124,6 +126,8 @@ class Ingest:
     def on_broker_log(self, line: str) -> None:
         """Take a line of the broker's log."""
         self._refusals.note(line)
+        # The line begins with the broker's clock.
+        self._takeovers.note(line.partition(": ")[2], asyncio.get_running_loop().time())
 
     async def _write_refusals(self) -> None:
         while True:
@@ -136,6 +140,18 @@ class Ingest:
                 except StorageError:
                     # The metric and the log have it; the database's own trouble is told where batches wait.
                     log.debug("refusals were not entered", kind=kind)
+            await self._enter_takeovers()
+
+    async def _enter_takeovers(self) -> None:
+        found = self._takeovers.take()
+        for shared in found:
+            metrics.INCIDENTS.labels(shared.kind).inc()
+            log.warning("incident", device=shared.device, kind=shared.kind, detail=shared.detail)
+        if found:
+            try:
+                await self._store.note_incidents(found)
+            except StorageError:
+                log.debug("incidents were not entered", count=len(found))
 
     def _do(self, event: intake.Event) -> None:
         for effect in self._intake.step(event):

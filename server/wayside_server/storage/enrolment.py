@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives import serialization
 from psycopg.rows import class_row, dict_row
 
 from wayside_server.domain.caller import Caller
+from wayside_server.identity.crl import issuer_of
 from wayside_server.identity.enrolment import EnrolmentTransaction
-from wayside_server.identity.issuing import Issue, KnownCertificate
+from wayside_server.identity.issuing import Issue, KnownCertificate, TenantFullError
 from wayside_server.identity.tokens import NewToken, StoredToken, TokenRecord
 from wayside_server.identity.waiting import (
     ClaimTransaction,
@@ -22,6 +23,7 @@ from wayside_server.identity.waiting import (
     WaitBounds,
 )
 from wayside_server.storage.database import Connection, Pool, connection
+from wayside_server.storage.quotas import may_keep_devices
 from wayside_server.storage.statements import load_statements
 
 _SQL = load_statements("enrolment")
@@ -133,7 +135,10 @@ class _Transaction:
 
     async def new_device(self, name: str, tenant_id: int, group_id: int | None) -> int | None:
         values = {"name": name, "tenant_id": tenant_id, "group_id": group_id}
-        return await _number(self._conn, "new_device", values)
+        made = await _number(self._conn, "new_device", values)
+        if made is not None and not await may_keep_devices(self._conn, tenant_id):
+            raise TenantFullError
+        return made
 
     async def last_number(self, prefix: str) -> int:
         return await _number(self._conn, "last_number", {"prefix": prefix}) or 0
@@ -160,6 +165,7 @@ class _Transaction:
             "origin": issue.origin.value,
             "token_id": issue.token_id,
             "der": certificate.public_bytes(serialization.Encoding.DER),
+            "issuer": issuer_of(certificate),
         }
         await self._conn.execute(_SQL["add_certificate"], values)
 

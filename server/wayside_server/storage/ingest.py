@@ -32,11 +32,15 @@ from wayside_server.domain.ingest import (
     refuse,
 )
 from wayside_server.domain.limits import CARD_RESTORED, SERVER_BEHIND, DeviceLimits
+from wayside_server.domain.refusals import REVOKED_DEVICE
+from wayside_server.domain.takeovers import Shared
+from wayside_server.domain.watching import REVOKED_SENDS
 from wayside_server.errors import RejectedError
 from wayside_server.storage.admission import KnownSeries, admit_series, admit_streams, lock_devices
 from wayside_server.storage.database import Connection, Pool, connection, fetch
 from wayside_server.storage.dead_letters import bury
 from wayside_server.storage.device_log import keep_lines
+from wayside_server.storage.incidents import enter_incidents
 from wayside_server.storage.ingest_group import Group, believed, blocks_of, flat, newest, printable, progress
 from wayside_server.storage.partitions import Partitions
 from wayside_server.storage.quotas import LOOK_EVERY_S, SampleQuotas
@@ -89,6 +93,14 @@ class PostgresIngest:
         async with connection(self._pool) as conn:
             await conn.execute(_SQL["count_refusals"], row)
 
+    async def note_incidents(self, found: Sequence[Shared]) -> None:
+        """Enter what the broker's log tells of (see the Protocol)."""
+        async with connection(self._pool) as conn, conn.transaction():
+            rows = await fetch(conn, _SQL["device_ids"], {"names": sorted({one.device for one in found})})
+            ids = {name: number for name, number, _ in rows}
+            noted = [(ids[one.device], one.kind, one.detail, 1) for one in found if one.device in ids]
+            await enter_incidents(conn, noted)
+
     async def _make_room(self, conn: Connection, items: Sequence[Item]) -> None:
         # The series of a batch mostly share one column of times.
         times = {id(block.times_us): block.times_us for item in items for block in blocks_of(item)}
@@ -98,6 +110,7 @@ class PostgresIngest:
     async def _write(self, conn: Connection, items: Sequence[Item]) -> Settlement:
         group = Group()
         await self._find_devices(conn, group, items)
+        items = await self._refuse_revoked(conn, group, items)
         arrived = items
         items = await self._quotas.admit(conn, group, items)
         hellos = [item for item in items if isinstance(item, Hello)]
@@ -138,10 +151,28 @@ class PostgresIngest:
     async def _find_devices(self, conn: Connection, group: Group, items: Sequence[Item]) -> None:
         # A certificate of ours names the sender, so a device that a restored database has forgotten is entered again.
         names = {"names": sorted({item.raw.device for item in items})}
-        group.devices = dict(await fetch(conn, _SQL["device_ids"], names))
-        if len(group.devices) < len(names["names"]):
+        found = await fetch(conn, _SQL["device_ids"], names)
+        if len(found) < len(names["names"]):
             await conn.execute(_SQL["ensure_devices"], names)
-            group.devices = dict(await fetch(conn, _SQL["device_ids"], names))
+            found = await fetch(conn, _SQL["device_ids"], names)
+        group.devices = {name: number for name, number, _ in found}
+        group.revoked = {name for name, _, revoked in found if revoked}
+
+    async def _refuse_revoked(self, conn: Connection, group: Group, items: Sequence[Item]) -> Sequence[Item]:
+        """What is left without the items of revoked devices, which get no answer: they keep what they have.
+
+        What the broker says of a device's presence is no message of the device, and nothing new about a revoked one.
+        """
+        refused = [item for item in items if item.raw.device in group.revoked and not isinstance(item, Presence)]
+        for item in refused:
+            group.note(item.raw.device, REVOKED_SENDS, f"on {item.raw.topic}")
+        if refused:
+            last = refused[-1].raw
+            row = {
+                "kind": REVOKED_DEVICE, "count": len(refused), "detail": printable(last.topic), "device": last.device
+            }  # fmt: skip
+            await conn.execute(_SQL["count_refusals"], row)
+        return [item for item in items if item.raw.device not in group.revoked]
 
     async def _ledger(self, conn: Connection, group: Group, batches: Sequence[Batch]) -> Mapping[Key, Entry]:
         keys = list(keys_of(batches))

@@ -56,7 +56,7 @@ class PostgresTenants:
 
     async def close(self, tenant_id: int) -> None:
         async with connection(self._pool) as conn, conn.transaction():
-            for statement in ("close", "end_keys", "end_tokens"):
+            for statement in ("close", "keep_out", "tell_of_revocations", "end_keys", "end_tokens"):
                 await conn.execute(_SQL[statement], {"tenant_id": tenant_id})
 
     async def remove(self, tenant_id: int) -> AsyncGenerator[Removed, None]:

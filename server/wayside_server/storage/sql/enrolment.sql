@@ -76,9 +76,10 @@ UPDATE certificate SET superseded_at = coalesce(superseded_at, %(at)s) WHERE dev
 UPDATE certificate SET superseded_at = %(at)s WHERE serial = %(serial)s;
 
 -- name: add_certificate
-INSERT INTO certificate (serial, device_id, not_before, not_after, created_at, key_sha256, origin, token_id, der)
+INSERT INTO certificate (serial, device_id, not_before, not_after, created_at, key_sha256, origin, token_id, der,
+                         issuer)
 VALUES (%(serial)s, %(device_id)s, %(not_before)s, %(not_after)s, %(at)s, %(key_sha256)s, %(origin)s, %(token_id)s,
-        %(der)s);
+        %(der)s, %(issuer)s);
 
 -- name: entry_by_key
 SELECT p.id AS entry_id, p.kind, p.codes, p.address, p.first_seen, p.last_seen, p.expires_at, p.outcome, p.tenant_id,

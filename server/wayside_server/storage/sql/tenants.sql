@@ -22,11 +22,22 @@ WHERE id = %(tenant_id)s;
 
 -- name: alive
 SELECT name, state = 'online' AS online,
-       EXISTS (SELECT FROM certificate c WHERE c.device_id = d.id AND c.not_after > now()) AS certified
+       EXISTS (SELECT FROM certificate c WHERE c.device_id = d.id AND c.not_after > now() AND c.revoked_at IS NULL) AS certified
 FROM device d WHERE tenant_id = %(tenant_id)s ORDER BY name;
 
 -- name: close
 UPDATE tenant SET closed_at = coalesce(closed_at, now()) WHERE id = %(tenant_id)s;
+
+-- name: keep_out
+-- Its certificates go with it, and would leave the list that brokers read; what it had must not come back.
+INSERT INTO revoked_serial (serial, revoked_at, reason)
+SELECT c.serial, coalesce(c.revoked_at, now()), coalesce(c.revoked_reason, 'cessation-of-operation')
+FROM certificate c JOIN device d ON d.id = c.device_id
+WHERE d.tenant_id = %(tenant_id)s AND c.not_after > now()
+ON CONFLICT (serial) DO NOTHING;
+
+-- name: tell_of_revocations
+SELECT pg_notify('wayside_revocation', '');
 
 -- name: end_keys
 UPDATE api_key SET revoked_at = coalesce(revoked_at, now()) WHERE tenant_id = %(tenant_id)s;
