@@ -20,7 +20,16 @@ FINGERPRINT_BYTES = 32
 
 CACERTS_PATH = "/.well-known/est/cacerts"
 SIMPLEENROLL_PATH = "/.well-known/est/simpleenroll"
+SIMPLEREENROLL_PATH = "/.well-known/est/simplereenroll"
 ENROLMENTS_PATH = "/api/v1/enrolments"
+
+BROKER_HEADER = "Wayside-Broker"
+"""Of an answer with a certificate: `host:port` of the broker."""
+DEVICE_HEADER = "Wayside-Device"
+"""Of a request for a certificate after the last one has ended: the device's name."""
+
+CLAIM_LETTERS = 12
+"""60 bits: an attacker has minutes until an operator has typed the code, and needs a key whose code is that one."""
 
 MAX_REQUEST_BYTES = 16 * 1024
 """A certificate request with the largest key taken (RSA 8192) is under 4 KiB, in base64 under 6 KiB."""
@@ -70,6 +79,20 @@ def parse_token(text: str) -> EnrolmentToken:
     if len(secret) != SECRET_BYTES or len(fingerprint) != FINGERPRINT_BYTES:
         raise ConfigError("the enrolment token is cut short or altered; copy it again as a whole")
     return EnrolmentToken(secret, fingerprint)
+
+
+def claim_code(root_fingerprint: bytes, key_der: bytes) -> str:
+    """What an operator types to claim a device that came without a token; both sides compute it from what they see.
+
+    Args:
+        root_fingerprint: SHA-256 of the DER of the root certificate.
+        key_der: DER of the device key's SubjectPublicKeyInfo.
+
+    Returns:
+        Twelve letters and digits of base32; people read them as XXXX-XXXX-XXXX.
+    """
+    digest = hashlib.sha256(b"wayside-claim-1" + root_fingerprint + hashlib.sha256(key_der).digest()).digest()
+    return base64.b32encode(digest).decode("ascii")[:CLAIM_LETTERS]
 
 
 def _text(raw: bytes) -> str:

@@ -53,6 +53,7 @@ class Parts:
         intake: says what became of what was read.
         sensors: says how the sensors fare.
         link: says how the link is.
+        identity: says how the device's certificate is.
         account: says what the outbox holds; raises OutboxError.
         add: takes the agent's own readings, and the seconds between two calls.
     """
@@ -67,6 +68,7 @@ class Parts:
     intake: Callable[[], IntakeState]
     sensors: Callable[[], Sequence[SensorState]]
     link: Callable[[], LinkState]
+    identity: Callable[[], Mapping[str, Any]]
     account: Callable[[], Awaitable[OutboxAccount]]
     add: Callable[[Sequence[Reading], float], None]
 
@@ -228,7 +230,8 @@ class Health:
                 "outbox": None if account is None else asdict(account),
             },
             "sensors": [_sensor(state, now_ns) for state in parts.sensors()],
-            "link": {**asdict(link), "for_s": (now_ns - link.since_ns) / NS_PER_S},
+            "link": {**asdict(link), "for_s": (now_ns - link.since_ns) / NS_PER_S, "rejected": link.rejected},
+            "identity": dict(parts.identity()),
             "clock": {
                 "synced": parts.clock.synced(),
                 "offset_s": None if kept is None else kept.offset_s,

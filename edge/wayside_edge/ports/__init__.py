@@ -19,11 +19,20 @@ from wayside_edge.ports.delivery import (
     Transport,
 )
 from wayside_edge.ports.gpio import Edge, EdgeKind, Edges, GpioBus, GpioInput, GpioOutput, Pull
-from wayside_edge.ports.health import IntakeState, LinkState, MeasureSource, OutboxAccount, SensorState, Spare
+from wayside_edge.ports.health import (
+    REJECTED_AFTER,
+    IntakeState,
+    LinkState,
+    MeasureSource,
+    OutboxAccount,
+    SensorState,
+    Spare,
+)
 from wayside_edge.ports.sensing import Burst, Bursts, Driver, DriverKind, Quantity, Reading, Resuming, Steps, Waiting
 
 __all__ = [
     "ABSOLUTE",
+    "REJECTED_AFTER",
     "Appended",
     "Burst",
     "Bursts",

@@ -17,6 +17,7 @@ from wayside_server.errors import ConfigError
 from wayside_server.identity.authority import Authority, CertificateRequestError
 from wayside_server.identity.enrolment import Enrolled, Enrolments, Refusals, TokenRefusedError
 from wayside_shared.enrolment import (
+    BROKER_HEADER,
     CACERTS_PATH,
     ENROLMENTS_PATH,
     MAX_REQUEST_BYTES,
@@ -106,7 +107,9 @@ def enrolment_router(
                 "enrolment_token_missing", "send the enrolment token as the password of HTTP Basic authentication", 401
             )
         enrolled = await desk.enrol(token, _from_base64(await _body(request)))
-        return _certificates(authority.chain_pkcs7(enrolled.certificate))
+        answer = _certificates(authority.chain_pkcs7(enrolled.certificate))
+        answer.headers[BROKER_HEADER] = f"{broker.host}:{broker.port}"
+        return answer
 
     schema = {"content": {"application/json": {"schema": EnrolmentRequest.model_json_schema()}}, "required": True}
 
