@@ -58,9 +58,10 @@ class ProvingTransport:
         try:
             connection = await self._dial(present)
         except DeviceRefusedError as error:
+            refusal = DeviceRefusedError(await self._explained(error, present))
             if old is None:
-                raise DeviceRefusedError(await self._explained(error, present)) from error
-            return await self._fall_back(old, error)
+                raise refusal from error
+            return await self._fall_back(old, refusal)
         if staged is not None:
             await self._identities.deal(Disproved(disproof))
         return connection

@@ -60,15 +60,15 @@ def renew(job: Job, *, expired: bool) -> dict[str, Any]:
     client, present = est.EstClient(job.server), job.store.present()
     roots = _certificates(present.ca_file)
     context = est.trusting(roots)
+    key, content = _key(job, present, fresh=job.rotate_key and not expired)
+    request, key_der = certificate_request(key), key.public_der()
     if not expired:
         _present(context, present, job.token)
-    key, content = _key(job, present, fresh=job.rotate_key and not expired)
-    request = certificate_request(key)
     answer = client.enroll(context, request, device=job.device) if expired else client.reenroll(context, request)
     if isinstance(answer, est.Pending):
         return {"waiting": answer.retry_after_s}
     listed = est.roots_of(client.cacerts(context))
-    est.check(answer, key.public_der(), [*roots, *listed], job.device)
+    est.check(answer, key_der, [*roots, *listed], job.device)
     life = est.life_of(answer.leaf)
     kept = _kept(client, listed, roots, answer.chain)
     job.store.stage(Contents(est.pem(kept), answer.pem, content, life))
