@@ -75,6 +75,9 @@ async def test_the_agent_shows_a_key_that_cannot_leave_its_token_row_12(
     async with agent_process(file) as agent:
         await agent.says("uplink up")
         assert agent.troubles == []
+    found = run("-m", "wayside_edge", "doctor", "--json", "--config", str(file)).stdout
+    assert f"{broker.host}:{broker.port} takes this device" in found
+    assert run("-m", "wayside_edge", "check-config", "--config", str(file)).returncode == 0
 
 
 def test_a_certificate_for_a_key_in_a_token_is_renewed(tmp_path: Path, est: FakeEst, soft_token: TokenSettings) -> None:
