@@ -14,6 +14,7 @@ from wayside_shared.commands import with_version
 from wayside_shared.errors import EXIT_CONFIG
 
 DEFAULT_CONFIG = Path("/etc/wayside/edge.toml")
+DEFAULT_IDENTITY = Path("/var/lib/wayside/identity")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
         *("--dir", "--directory"),
         dest="directory",
         type=Path,
-        default=DEFAULT_CONFIG.parent,
+        default=DEFAULT_IDENTITY,
         metavar="DIR",
         help="where key and certificate go (%(default)s)",
     )
