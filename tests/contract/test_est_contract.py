@@ -3,6 +3,8 @@
 Another server joins by a fixture of its own beside `fake`, named in `SERVERS`.
 """
 
+import io
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from wayside_edge.__main__ import main
 from wayside_edge.config import load
 from wayside_edge.enrol import Waiting, enrol
 from wayside_edge.errors import ConfigError, TransientError
@@ -184,3 +187,48 @@ def test_the_store_serves_what_was_enrolled(board: Board, server: EstServer) -> 
     life = store.life(store.present())
     assert life is not None
     assert life.ends_s > life.begins_s
+
+
+def test_each_device_has_a_key_of_its_own_row_1(tmp_path: Path, server: EstServer) -> None:
+    boards = []
+    for name in ("boiler-1", "boiler-2"):
+        (tmp_path / name).mkdir()
+        boards.append(Board(tmp_path / name, server))
+        boards[-1].enrol(server.token(name))
+    assert len({board.key_der() for board in boards}) == 2
+
+
+def test_the_command_reads_the_token_from_its_input(
+    board: Board, server: EstServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = server.token("boiler-7")
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{token}\n"))
+    words = ["enroll", server.url, "--token-file", "-", "--config", str(board.config), "--dir", str(board.folder)]
+    assert main(words) == 0
+    assert "enrolled as boiler-7" in capsys.readouterr().out
+
+
+def test_the_command_shows_the_code_large_and_what_to_do(
+    board: Board, server: EstServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["enroll", server.url, "--timeout", "0.001", "--config", str(board.config), "--dir", str(board.folder)]
+    assert main(words) == 1
+    shown = capsys.readouterr()
+    code = re.search(r"This device's code is (\w{4}-\w{4}-\w{4})\.", shown.out)
+    assert code is not None
+    assert "  ".join(" ".join(part) for part in code[1].split("-")) in shown.out
+    assert f"wayside-server claim {code[1]}" in shown.out
+    assert "the code stays" in shown.err
+
+
+def test_someone_between_with_another_ca_shows_another_code(board: Board, server: EstServer, tmp_path: Path) -> None:
+    with pytest.raises(TransientError):
+        board.enrol(waiting=Waiting(0.0, board.lines.append, lambda _: None))
+    (tmp_path / "between").mkdir()
+    with serving_est(FakeEst(CredentialsFactory(tmp_path / "between"))) as between:
+        with pytest.raises(ConfigError, match="shows another CA than before"):
+            enrol(between.url, None, board.config, board.folder, waiting=Waiting(0.0))
+        fooled = Board(tmp_path, between)
+        with pytest.raises(TransientError):
+            fooled.enrol(waiting=Waiting(0.0, fooled.lines.append, lambda _: None))
+    assert fooled.code != board.code

@@ -1,6 +1,8 @@
 """The agent renews its certificate over a real broker and a real EST server, and loses nothing meanwhile (row 11)."""
 
 import asyncio
+import re
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -11,12 +13,13 @@ from random import Random
 import pytest
 from cryptography import x509
 
+from wayside_edge.__main__ import main
 from wayside_edge.enrol import enrol
 from wayside_edge.identity.keeper import IdentityKeeper
 from wayside_edge.identity.proving import ProvingTransport
 from wayside_edge.identity.settings import IdentitySettings
 from wayside_edge.identity.store import Files
-from wayside_edge.identity.worker import Job, refresh
+from wayside_edge.identity.worker import Job, refresh, renew
 from wayside_edge.outbox.settings import OutboxSettings
 from wayside_edge.outbox.store import DurableOutbox
 from wayside_edge.uplink.mqtt import MqttConnection, MqttTransport
@@ -74,6 +77,18 @@ def enrolled(est: FakeEst, folder: Path, broker: Broker, *, days: int, began_day
     enrol(est.url, est.token(NAME), folder / "edge.toml", folder) if days > began_days_ago else put(est, folder)
     est.life, est.begins_ago = timedelta(days=90), timedelta(days=1)
     return Files(*(folder / name for name in names))
+
+
+def make_unwritable(files: Files) -> None:
+    """Flat files, with something in the way of versions; root may write to any folder."""
+    assert files.key_file is not None
+    for path in files.each():
+        content = path.read_bytes()
+        path.unlink()
+        path.touch(0o600)
+        path.write_bytes(content)
+    shutil.rmtree(files.cert_file.parent / "versions")
+    (files.cert_file.parent / "versions").write_text("in the way")
 
 
 def put(est: FakeEst, folder: Path) -> None:
@@ -205,7 +220,7 @@ async def test_an_expired_device_measures_on_and_is_renewed_with_consent_rows_8_
 
 
 async def test_the_agent_renews_and_says_so(
-    tmp_path: Path, broker: Broker, credentials: CredentialsFactory, est: FakeEst
+    tmp_path: Path, broker: Broker, est: FakeEst, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = await asyncio.to_thread(enrolled, est, tmp_path / "board", broker, days=40, began_days_ago=36)
     assert files.key_file is not None
@@ -214,6 +229,33 @@ async def test_the_agent_renews_and_says_so(
     async with agent_process(agent_config(tmp_path, broker.port, who, more=more)) as agent:
         await agent.says("a new certificate is in use")
         assert agent.troubles == []
+        status = ["status", "--config", str(tmp_path / "edge.toml")]
+        assert await asyncio.to_thread(main, status) == 0
+    assert re.search(r"^certificate ends .*; renewed 20\d\d-\d\d-\d\d ", capsys.readouterr().out, re.MULTILINE)
+
+
+async def test_an_agent_that_ended_before_the_proof_goes_on_with_it_row_11(
+    tmp_path: Path, broker: Broker, credentials: CredentialsFactory, est: FakeEst, pool: Pool
+) -> None:
+    files = await asyncio.to_thread(enrolled, est, tmp_path / "board", broker, days=90, began_days_ago=1)
+    await asyncio.to_thread(renew, Job(est.url, NAME, files, None, rotate_key=True), expired=False)
+    async with server_side(broker, credentials.service(), pool), renewing(files, est, broker, tmp_path) as board:
+        await board.accept([1.0])
+        await board.comes_to(lambda: board.serial() == est.issued[-1].serial_number)
+        await board.delivered()
+    assert await stored(pool) == [1.0]
+
+
+async def test_a_disk_that_takes_no_certificate_stops_nothing(
+    tmp_path: Path, broker: Broker, credentials: CredentialsFactory, est: FakeEst, pool: Pool
+) -> None:
+    files = await asyncio.to_thread(enrolled, est, tmp_path / "board", broker, days=40, began_days_ago=36)
+    await asyncio.to_thread(make_unwritable, files)
+    async with server_side(broker, credentials.service(), pool), renewing(files, est, broker, tmp_path) as board:
+        await board.accept([1.0])
+        await board.comes_to(lambda: "the identity cannot be kept" in board.trouble)
+        await board.delivered()
+    assert await stored(pool) == [1.0]
 
 
 def rolled(est: FakeEst, files: Files) -> tuple[Job, x509.Certificate, x509.Certificate]:

@@ -138,6 +138,7 @@ class Uplink:
         while True:
             stable = False
             self._alive()
+            self._giving_way_ns = None
             try:
                 connection = await self._transport.connect()
             except TransientError as error:
@@ -151,7 +152,6 @@ class Uplink:
                 finally:
                     standing.cancel()
                 if self._giving_way_ns is not None:
-                    self._giving_way_ns = None
                     continue
                 stable = self._clock.boottime_ns() - began_ns > STABLE_S * NS_PER_S
                 condition.ended(connection.ended, stood=stable)
@@ -165,8 +165,10 @@ class Uplink:
     def give_way(self) -> None:
         """Let the session end and open the next one at once, because there is another certificate to show; call it in
         the event loop. What the server has not confirmed by then is sent again."""
-        if self._connected and self._giving_way_ns is None:
+        if self._giving_way_ns is None:
+            # While a session is being opened too: it may have chosen its certificate before.
             self._giving_way_ns = self._clock.boottime_ns()
+        if self._connected:
             self._todo.put_nowait(core.Tick())
 
     def _refused(self, error: TransientError, condition: LinkCondition) -> None:
