@@ -187,8 +187,8 @@ def _banner(code: str, client: est.EstClient) -> Sequence[str]:
         "",
         f"        {'  '.join(' '.join(part) for part in _shown(code).split('-'))}",
         "",
-        f"This device's code is {_shown(code)}. To claim it, sign in at https://{client.name} and type the code under",
-        f"Devices, Claim; or on the server: wayside-server claim {_shown(code)}",
+        f"This device's code is {_shown(code)}. To claim it, an operator signs in at https://{client.name} and types",
+        f"the code there, or posts it to https://{client.name}/api/v1/enrolments/claims.",
         "If the code is not known there, someone stands between, or this is another server.",
     )
 

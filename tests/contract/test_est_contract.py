@@ -198,12 +198,17 @@ def test_each_device_has_a_key_of_its_own_row_1(tmp_path: Path, server: EstServe
     assert len({board.key_der() for board in boards}) == 2
 
 
+@pytest.mark.parametrize("way", [["-"], ["--token-file", "-"]])
 def test_the_command_reads_the_token_from_its_input(
-    board: Board, server: EstServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    board: Board,
+    server: EstServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    way: list[str],
 ) -> None:
     token = server.token("boiler-7")
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{token}\n"))
-    words = ["enroll", server.url, "--token-file", "-", "--config", str(board.config), "--dir", str(board.folder)]
+    words = ["enroll", server.url, *way, "--config", str(board.config), "--dir", str(board.folder)]
     assert main(words) == 0
     assert "enrolled as boiler-7" in capsys.readouterr().out
 
@@ -217,7 +222,7 @@ def test_the_command_shows_the_code_large_and_what_to_do(
     code = re.search(r"This device's code is (\w{4}-\w{4}-\w{4})\.", shown.out)
     assert code is not None
     assert "  ".join(" ".join(part) for part in code[1].split("-")) in shown.out
-    assert f"wayside-server claim {code[1]}" in shown.out
+    assert f"{server.url}/api/v1/enrolments/claims" in shown.out
     assert "the code stays" in shown.err
 
 

@@ -47,7 +47,7 @@ def add_enroll(command: argparse.ArgumentParser) -> None:
         *("token",),
         nargs="?",
         metavar="TOKEN",
-        help="from: wayside-server token create; without one this shows a code, and waits until it is claimed",
+        help="from: wayside-server token create, - to read it; without one this shows a code, and waits to be claimed",
     )
     command.add_argument(
         *("--token-file",),

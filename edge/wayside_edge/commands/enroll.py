@@ -31,9 +31,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _token(text: str | None, file: Path | None) -> str | None:
-    if file is None:
+    if text == "-" and file is None:
+        file = Path("-")
+    elif file is None:
         return text
-    if text is not None:
+    elif text is not None:
         raise ConfigError("give the token or --token-file, not both")
     try:
         return sys.stdin.readline() if str(file) == "-" else file.read_text(encoding="utf-8")
