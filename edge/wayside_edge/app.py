@@ -17,7 +17,7 @@ The way of a sample:
 
 import asyncio
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -200,7 +200,7 @@ class _Agent:
         self._accepting.without_uplink()
         status = await self._open()
         settings = self._settings.uplink
-        transport = ProvingTransport(self._identity, partial(self._dial, status.known_ns))
+        transport = ProvingTransport(self._identity, partial(self._dial, status.known_ns, pulse.beat))
         uplink = Uplink(
             *(settings, transport, self._store, status.pending, self._clock, agent_name(), SystemRandom()),
             holding=not (self._released or self._clock.synced()),
@@ -211,8 +211,9 @@ class _Agent:
         self._copy.attach(uplink.nudge)
         await uplink.run()
 
-    async def _dial(self, known_ns: int, files: Files) -> MqttConnection:
-        """A session with the certificate in `files`."""
+    async def _dial(self, known_ns: int, alive: Callable[[], None], files: Files) -> MqttConnection:
+        """A session with the certificate in `files`; up to three are tried in one attempt to connect."""
+        alive()
         settings = replace(self._settings.uplink, ca_file=files.ca_file, cert_file=files.cert_file)
         earliest_ns = partial(self._earliest_ns, known_ns)
         token = self._identity.token

@@ -258,6 +258,22 @@ async def test_a_disk_that_takes_no_certificate_stops_nothing(
     assert await stored(pool) == [1.0]
 
 
+async def test_an_enrolment_beside_the_running_agent_counts_without_a_restart(
+    tmp_path: Path, broker: Broker, credentials: CredentialsFactory, est: FakeEst, pool: Pool
+) -> None:
+    files = await asyncio.to_thread(enrolled, est, tmp_path / "board", broker, days=1, began_days_ago=30)
+    est.fault = 503
+    async with server_side(broker, credentials.service(), pool), renewing(files, est, broker, tmp_path) as board:
+        await board.accept([1.0])
+        await board.comes_to(lambda: "out of order" in board.trouble)
+        est.fault = None
+        await asyncio.to_thread(enrol, est.url, est.token(NAME), tmp_path / "edge.toml", files.cert_file.parent)
+        await board.delivered()
+        await board.comes_to(lambda: board.identity.status().get("serial") == f"{est.issued[-1].serial_number:x}")
+        assert board.trouble == ""
+    assert await stored(pool) == [1.0]
+
+
 def rolled(est: FakeEst, files: Files) -> tuple[Job, x509.Certificate, x509.Certificate]:
     """A device's job, its root, and one that is to replace it."""
     root, _ = create_authority(datetime.now(UTC))

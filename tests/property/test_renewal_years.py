@@ -79,7 +79,7 @@ class Site:
         assert self.state.life == self.present
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     outages=st.lists(st.tuples(st.floats(0, 730 * DAY_S), st.floats(0, 5 * DAY_S)), max_size=6),

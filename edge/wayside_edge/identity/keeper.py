@@ -30,6 +30,8 @@ WORK_S: Final = 240.0
 """Three connections of three steps of 30 s at the worst on a dead link, and a slow board's start of Python."""
 STOOD_S: Final = 60.0
 """A session with a new certificate that lasted this long, with samples going over it, was a good one."""
+DESCRIBE_S: Final = 60.0
+"""To read one file, with a slow board's start of Python; the uplink may wait for it."""
 MOST_ANSWER: Final = 64 * 1024
 
 
@@ -77,6 +79,7 @@ class IdentityKeeper:
         self._before: Life | None = None
         self._known: dict[Path, tuple[float, Life]] = {}
         self._said = ""
+        self._swapping = False
         try:
             self._store = IdentityStore(files)
         except ConfigError as error:
@@ -92,11 +95,18 @@ class IdentityKeeper:
             log.warning("the certificate is not renewed: %s", self._off)
         while True:
             alive()
-            if not self._off and self._core is None:
+            if not self._off and (self._core is None or await self._enrolled_anew(self._core)):
                 await self._begin()
             if self._core is not None:
                 await self._look(self._core)
             await asyncio.sleep(self._look_s)
+
+    async def _enrolled_anew(self, state: Renewal) -> bool:
+        """Whether a person has put another certificate in place of the one that is known."""
+        assert self._store is not None
+        if self._swapping or state.proving:
+            return False
+        return await self.life(self._store.present()) not in (None, state.life)
 
     async def _look(self, state: Renewal) -> None:
         await self.deal(core.Tick(self._clock.synced()))
@@ -127,7 +137,7 @@ class IdentityKeeper:
             return None
         known = self._known.get(files.cert_file)
         if known is None or known[0] != changed:
-            answer = await self._ask({"do": "describe", "cert_file": str(files.cert_file)})
+            answer = await self._ask({"do": "describe", "cert_file": str(files.cert_file)}, DESCRIBE_S)
             if "life" not in answer:
                 self._tell_off(answer["failed"])
                 return None
@@ -208,7 +218,7 @@ class IdentityKeeper:
             core.DropOld: self._store.drop_old,
             core.Discard: self._store.discard,
         }
-        before = self._before
+        before, self._swapping = self._before, True
         try:
             await asyncio.to_thread(orders[type(effect)])
         except TransientError as error:
@@ -217,6 +227,8 @@ class IdentityKeeper:
             else:
                 self._tell_off(str(error))
             return
+        finally:
+            self._swapping = False
         if isinstance(effect, core.Promote):
             log.info("a new certificate is in use, serial %x", self._core.life.serial)
         self._before = self._core.life
@@ -249,11 +261,11 @@ class IdentityKeeper:
             }
         )
 
-    async def _ask(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _ask(self, question: Mapping[str, Any], limit_s: float = WORK_S) -> Mapping[str, Any]:
         """What the worker answers; a worker that fails is an answer too."""
         process = None
         try:
-            async with asyncio.timeout(WORK_S):
+            async with asyncio.timeout(limit_s):
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-m", "wayside_edge.identity.worker"),
                     stdin=asyncio.subprocess.PIPE,
@@ -262,7 +274,7 @@ class IdentityKeeper:
                 )
                 out, complaint = await process.communicate(json.dumps(question).encode())
         except TimeoutError:
-            return {"failed": f"the server did not answer within {WORK_S:.0f} s"}
+            return {"failed": f"the server did not answer within {limit_s:.0f} s"}
         except OSError as error:
             return {"failed": f"no process could be started for it: {error.strerror}"}
         finally:
