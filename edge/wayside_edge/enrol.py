@@ -29,6 +29,7 @@ from wayside_edge.identity.wiping import wipe_folder
 from wayside_edge.uplink.placement import place_table, place_uplink
 from wayside_edge.uplink.settings import UplinkSettings
 from wayside_shared.enrolment import claim_code, parse_token
+from wayside_shared.settings import Table, from_toml, remainder, setting
 
 SHORTEST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 300.0
@@ -121,10 +122,20 @@ def enrol(
     return issued.device
 
 
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """As much of the agent's file as tells whether its key is in a token."""
+
+    identity: Table = setting("See IdentitySettings.", factory=lambda: Table({}))
+    rest: Table = remainder("All else.")
+
+
 def _placed(text: str, uplink: UplinkSettings, url: str, key: TokenSettings | None, source: str) -> str:
     identity: dict[str, str | int] = {"server": url}
     if key is not None:
         identity |= {"key": key.uri, "pin_file": str(key.pin_file), "pkcs11_module": str(key.module)}
+    elif "key" in from_toml(_Identity, text, source).identity.values:
+        raise ConfigError("[identity] names a key in a token: give --key as well, or remove 'key' there", source=source)
     return place_table(place_uplink(text, uplink, source), "identity", identity, source)
 
 

@@ -237,3 +237,10 @@ def test_someone_between_with_another_ca_shows_another_code(board: Board, server
         with pytest.raises(TransientError):
             fooled.enrol(waiting=Waiting(0.0, fooled.lines.append, lambda _: None))
     assert fooled.code != board.code
+
+
+def test_a_key_in_a_token_is_not_left_behind_in_silence(board: Board, server: EstServer) -> None:
+    board.config.write_text('[identity]\nkey = "pkcs11:token=a;object=b"\npin_file = "/x"\npkcs11_module = "/y"\n')
+    with pytest.raises(ConfigError, match="names a key in a token: give --key as well"):
+        board.enrol(server.token("boiler-7"))
+    assert not (board.folder / "device.pem").exists()

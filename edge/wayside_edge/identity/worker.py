@@ -10,6 +10,7 @@ import os
 import ssl
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -173,7 +174,8 @@ def _job(question: dict[str, Any]) -> Job:
 
 def main() -> int:
     """Do what the input says, and say what came of it."""
-    os.nice(NICE)
+    with suppress(PermissionError):  # a sandbox may forbid even that
+        os.nice(NICE)
     try:
         answer = _answer(json.load(sys.stdin))
     except (WaysideError, OSError) as error:
