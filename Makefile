@@ -34,8 +34,8 @@ docs: setup
 	@$(BIN)/python scripts/reference.py
 
 lock: setup
-	@for set in all edge compute server; do \
+	@for set in all edge compute pkcs11 server; do \
 	  case $$set in all) extra="--all-extras --group dev --group peers";; \
-	    compute) extra="--extra edge --extra compute";; *) extra="--extra $$set";; esac; \
+	    compute|pkcs11) extra="--extra edge --extra $$set";; *) extra="--extra $$set";; esac; \
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header $$extra \
 	    pyproject.toml -o requirements/$$set.lock; done

@@ -15,6 +15,7 @@ from wayside_shared.commands import with_version
 from wayside_shared.errors import EXIT_CONFIG
 
 DEFAULT_CONFIG = Path("/etc/wayside/edge.toml")
+DEFAULT_IDENTITY = Path("/var/lib/wayside/identity")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,13 +50,6 @@ def _run(options: argparse.Namespace) -> int:
     return int(app.run(settings, options.config) or 0)
 
 
-def _enroll(options: argparse.Namespace) -> int:
-    enrol = importlib.import_module("wayside_edge.enrol")
-    device = enrol.enrol(options.url, options.token, options.config, options.directory)
-    print(f"enrolled as {device}; start measuring: wayside-edge run --config {options.config}")
-    return 0
-
-
 def _for_people(options: argparse.Namespace) -> int:
     module = importlib.import_module(f"wayside_edge.commands.{options.command.replace('-', '_')}")
     return int(module.run(options))
@@ -70,7 +64,8 @@ _COMMANDS = {
     "diagnose": _for_people,
     "new-driver": _for_people,
     "run": _run,
-    "enroll": _enroll,
+    "enroll": _for_people,
+    "reset": _for_people,
     "check-config": _for_people,
     "sample-config": _sample_config,
 }
@@ -87,15 +82,14 @@ def parser() -> argparse.ArgumentParser:
         _add_config(command)
     sample = commands.add_parser("sample-config", help="print a commented configuration file")
     sample.add_argument("kind", nargs="*", metavar="KIND", help="kinds of sensor to show; without any, their names")
-    enroll = commands.add_parser("enroll", help="get this device its certificate with a one-time token")
-    enroll.add_argument("url", metavar="URL", help="address of the server, https://…")
-    enroll.add_argument("token", metavar="TOKEN", help="from: wayside-server token create")
+    enroll = commands.add_parser("enroll", help="get this device its certificate, with a one-time token or a code")
     _add_config(enroll)
+    arguments.add_enroll(enroll)
     enroll.add_argument(
         *("--dir", "--directory"),
         dest="directory",
         type=Path,
-        default=DEFAULT_CONFIG.parent,
+        default=DEFAULT_IDENTITY,
         metavar="DIR",
         help="where key and certificate go (%(default)s)",
     )
@@ -112,6 +106,9 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         _add_config(command)
         add(command)
+    reset = commands.add_parser("reset", help="wipe this device's key, certificate and samples")
+    _add_config(reset)
+    arguments.add_reset(reset)
     arguments.add_new_driver(commands.add_parser("new-driver", help="write a package with a driver to start from"))
     return whole
 

@@ -17,7 +17,7 @@ The way of a sample:
 
 import asyncio
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -50,11 +50,15 @@ from wayside_edge.health.events import (
 from wayside_edge.health.life import Life
 from wayside_edge.health.logs import Logs
 from wayside_edge.health.supervisor import Pulse
+from wayside_edge.identity.guarding import refuse_readable
+from wayside_edge.identity.keeper import WORK_S, IdentityKeeper
+from wayside_edge.identity.proving import ProvingTransport
+from wayside_edge.identity.store import Files
 from wayside_edge.outbox.salvage import Salvaged
 from wayside_edge.outbox.soundness import Mended
 from wayside_edge.outbox.store import DurableOutbox
 from wayside_edge.ports import Appended, ClosedBatch, LinkState, Reading, Status
-from wayside_edge.uplink.mqtt import MqttTransport
+from wayside_edge.uplink.mqtt import MqttConnection, MqttTransport
 from wayside_edge.uplink.session import Uplink
 from wayside_shared import VERSION
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
@@ -68,6 +72,8 @@ UPLINK_S = 180.0
 pause (61 s)."""
 TELL_S = 60.0
 """Never reached: it shows that it rests."""
+IDENTITY_S = WORK_S + 60.0
+"""It waits for the process that asks the server."""
 OUTBOX_RETRY_S = 5.0
 """A disk that came back is noticed within this; looking costs one failed open."""
 
@@ -78,7 +84,12 @@ def run(settings: AgentSettings, file: Path) -> int:
     Args:
         settings: what to do.
         file: where they were read, and are read anew upon SIGHUP.
+
+    Raises:
+        ConfigError: a person must act.
     """
+    if settings.identity.key is None:
+        refuse_readable(settings.uplink.key_file)
     share_one_heap()
     logs = Logs(settings.log)
     logs.start()
@@ -144,10 +155,12 @@ class _Agent:
             supervisor=self.life.supervisor,
         )
         self._released = False
+        self._identity = self._build_identity()
         self._copy = LogCopy(settings.uplink.device, settings.log.send, self._clock)
         logs.attach(self._copy)
         self._health = self._build_health(logs)
         self._health.add_source(self._acquisition.stage_measures)
+        self._health.add_source(self._identity.measures)
 
     async def run(self) -> int:
         stopping = asyncio.Event()
@@ -183,13 +196,14 @@ class _Agent:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.life.keeper.keep("the clock's watch", self._watch_clock, CLOCK_S))
             tasks.create_task(self.life.keeper.keep("the uplink", self._connect, UPLINK_S))
+            tasks.create_task(self.life.keeper.keep("the certificate", self._look_after_identity, IDENTITY_S))
 
     async def _connect(self, pulse: Pulse) -> None:
         """One uplink, from what the outbox holds to its end; another may have been before."""
         self._accepting.without_uplink()
         status = await self._open()
         settings = self._settings.uplink
-        transport = MqttTransport(settings, lambda: self._earliest_ns(status.known_ns))
+        transport = ProvingTransport(self._identity, partial(self._dial, status.known_ns, pulse.beat))
         uplink = Uplink(
             *(settings, transport, self._store, status.pending, self._clock, agent_name(), SystemRandom()),
             holding=not (self._released or self._clock.synced()),
@@ -199,6 +213,40 @@ class _Agent:
         self._accepting.tell(uplink)
         self._copy.attach(uplink.nudge)
         await uplink.run()
+
+    async def _dial(self, known_ns: int, alive: Callable[[], None], files: Files) -> MqttConnection:
+        """A session with the certificate in `files`; up to three are tried in one attempt to connect."""
+        alive()
+        settings = replace(self._settings.uplink, ca_file=files.ca_file, cert_file=files.cert_file)
+        earliest_ns = partial(self._earliest_ns, known_ns)
+        token = self._identity.token
+        if token is not None:
+            from wayside_edge.identity.token import present_token  # ctypes, for boards with a token alone
+
+            return await MqttTransport(
+                settings, earliest_ns, lambda context, own: present_token(context, own.cert_file, token)
+            ).connect()
+        if files.key_file is not None:
+            settings = replace(settings, key_file=files.key_file)
+        return await MqttTransport(settings, earliest_ns).connect()
+
+    async def _look_after_identity(self, pulse: Pulse) -> None:
+        await self._identity.run(pulse.beat)
+
+    def _build_identity(self) -> IdentityKeeper:
+        uplink = self._settings.uplink
+        return IdentityKeeper(
+            self._settings.identity,
+            uplink.device,
+            Files(uplink.ca_file, uplink.cert_file, uplink.key_file if self._settings.identity.key is None else None),
+            self._clock,
+            SystemRandom(),
+            link=self._link,
+            prove=lambda: None if self._accepting.uplink is None else self._accepting.uplink.give_way(),
+        )
+
+    def _link(self) -> LinkState:
+        return LinkState() if self._accepting.uplink is None else self._accepting.uplink.state
 
     async def _begin_record(self) -> None:
         """Say how the run before this one ended, here and to the server."""
@@ -255,7 +303,8 @@ class _Agent:
                 intake=lambda: self._acquisition.intake,
                 sensors=lambda: self._acquisition.sensors,
                 stages=lambda: self._acquisition.stages,
-                link=lambda: LinkState() if self._accepting.uplink is None else self._accepting.uplink.state,
+                link=self._link,
+                identity=self._identity.status,
                 account=self._store.account,
                 add=partial(self._acquisition.add_own, OWN_SENSOR),
             ),

@@ -14,6 +14,7 @@ from wayside_edge.errors import ConfigError
 from wayside_edge.hal.buses import BUS_KINDS, Buses, BusSettings
 from wayside_edge.hal.clock import ClockSettings
 from wayside_edge.health.settings import HealthSettings, LogSettings, WatchdogSettings
+from wayside_edge.identity.settings import IdentitySettings
 from wayside_edge.outbox.settings import OutboxSettings
 from wayside_edge.pipeline.settings import BatchSettings, ReadingSettings
 from wayside_edge.ports import DriverKind
@@ -30,6 +31,7 @@ class AgentSettings:
     """The whole file."""
 
     uplink: UplinkSettings = setting("The broker, and who this device is.")
+    identity: IdentitySettings = setting("How this device proves who it is.", factory=IdentitySettings)
     outbox: OutboxSettings = setting("Where samples wait for the server.", factory=OutboxSettings)
     batch: BatchSettings = setting("When samples are gathered into a batch.", factory=BatchSettings)
     clock: ClockSettings = setting("How far to trust the clock.", factory=ClockSettings)
@@ -45,6 +47,7 @@ class AgentSettings:
 class UnenrolledSettings:
     """The file of a device that is not enrolled yet: all but `[uplink]`, which `wayside-edge enroll` adds."""
 
+    identity: IdentitySettings = setting("How this device proves who it is.", factory=IdentitySettings)
     outbox: OutboxSettings = setting("Where samples wait for the server.", factory=OutboxSettings)
     batch: BatchSettings = setting("When samples are gathered into a batch.", factory=BatchSettings)
     clock: ClockSettings = setting("How far to trust the clock.", factory=ClockSettings)

@@ -7,6 +7,7 @@ __all__ = [
     "BusError",
     "ConfigError",
     "DeviceAbsentError",
+    "DeviceRefusedError",
     "OutboxError",
     "RejectedError",
     "SensorError",
@@ -42,3 +43,11 @@ class SensorError(TransientError):
 
 class OutboxError(TransientError):
     """The outbox cannot take or give data now: disk full, read-only, I/O error."""
+
+
+class DeviceRefusedError(TransientError):
+    """The broker was reached, and ended the session of this device before it came about.
+
+    With TLS 1.3 that is how a refused certificate shows: as a disconnect after a handshake that seemed to succeed
+    (RFC 8446, section 4.4.2.4). A broker that is just being restarted looks the same, once or twice.
+    """

@@ -30,6 +30,14 @@ DEVICE_HEADER = "Wayside-Device"
 CLAIM_LETTERS = 12
 """60 bits: an attacker has minutes until an operator has typed the code, and needs a key whose code is that one."""
 
+BROKER_HEADER = "Wayside-Broker"
+"""Of an answer with a certificate: `host:port` of the broker."""
+DEVICE_HEADER = "Wayside-Device"
+"""Of a request for a certificate after the last one has ended: the device's name."""
+
+CLAIM_LETTERS = 12
+"""60 bits: an attacker has minutes until an operator has typed the code, and needs a key whose code is that one."""
+
 MAX_REQUEST_BYTES = 16 * 1024
 """A certificate request with the largest key taken (RSA 8192) is under 4 KiB, in base64 under 6 KiB."""
 MAX_ANSWER_BYTES = 64 * 1024

@@ -50,7 +50,7 @@ async def test_a_device_enrols(site: Site, tmp_path: Path) -> None:
     assert (settings.uplink.host, settings.uplink.port, settings.uplink.device) == ("broker.example", 8884, "boiler-7")
     assert stat.S_IMODE(settings.uplink.key_file.stat().st_mode) == 0o600
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert sorted(path.name for path in directory.iterdir()) == ["ca.pem", "device.key", "device.pem"]
+    assert sorted(path.name for path in directory.iterdir()) == ["ca.pem", "device.key", "device.pem", "versions"]
     context = ssl.create_default_context(cafile=str(settings.uplink.ca_file))
     context.load_cert_chain(settings.uplink.cert_file, settings.uplink.key_file)
     assert site.count("certificate") == site.count("device") == 1
@@ -81,11 +81,11 @@ async def test_enrolling_again_keeps_what_people_wrote(site: Site, tmp_path: Pat
 async def test_a_folder_of_another_device_is_left_alone(site: Site, tmp_path: Path) -> None:
     file, folder = tmp_path / "edge.toml", tmp_path / "device"
     await asyncio.to_thread(enrol, site.url, str(await site.token("boiler-7")), file, folder)
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.glob("device.*")}
     other = str(await site.token("boiler-8"))
     with pytest.raises(ConfigError, match="is of device boiler-7, the token was for boiler-8"):
         await asyncio.to_thread(enrol, site.url, other, file, folder)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in folder.glob("device.*")} == before
 
 
 async def test_a_race_of_a_hundred_threads_gives_one_certificate(site: Site) -> None:

@@ -288,3 +288,14 @@ def test_check_config_says_what_is_wrong_with_the_files_and_what_to_type(
     assert "is right: 1 sensor, 0 buses" in captured.out
     assert said in captured.err
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["run", "check-config"])
+def test_a_key_that_others_can_read_is_refused_with_the_command_that_mends_it_row_12(
+    tmp_path: Path, credentials: CredentialsFactory, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    who = credentials.device("boiler-7")
+    who.key_file.chmod(0o640)
+    assert main([command, "--config", str(configured(tmp_path, who))]) == 78
+    said = capsys.readouterr().err
+    assert f"mode 0640); type: chmod 600 {who.key_file}" in said

@@ -27,3 +27,8 @@ def test_a_library_is_loaded_only_when_a_bus_needs_it() -> None:
 def test_a_driver_is_loaded_only_when_named() -> None:
     modules = loaded("import wayside_edge.registry")
     assert not [name for name in modules if name.startswith("wayside_edge.drivers.")]
+
+
+def test_the_agent_renews_certificates_without_a_library_for_them() -> None:
+    modules = loaded("import wayside_edge.app")
+    assert not modules & {"cryptography", "pkcs11"}

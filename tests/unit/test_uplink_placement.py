@@ -19,7 +19,7 @@ OWN = {
     "port": 8884,
     "device": "boiler-7",
     "ca_file": '/x/"odd" \\ name/ca.pem',
-    "cert_file": "/etc/wayside/device.pem",
+    "cert_file": "/var/lib/wayside/identity/device.pem",
     "key_file": "/é",
 }
 

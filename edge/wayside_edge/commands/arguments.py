@@ -40,6 +40,35 @@ def positive(text: str) -> int:
     return value
 
 
+def add_enroll(command: argparse.ArgumentParser) -> None:
+    """`wayside-edge enroll`, besides its configuration and folder."""
+    command.add_argument("url", metavar="URL", help="address of the server, https://…")
+    command.add_argument(
+        *("token",),
+        nargs="?",
+        metavar="TOKEN",
+        help="from: wayside-server token create, - to read it; without one this shows a code, and waits to be claimed",
+    )
+    command.add_argument(
+        *("--token-file",),
+        type=Path,
+        metavar="FILE",
+        help="read the token from a file, - for the input, so that no list of processes shows it",
+    )
+    command.add_argument(
+        *("--timeout",), type=seconds, metavar="SECONDS", help="give up waiting to be claimed after this"
+    )
+    command.add_argument("--key", metavar="URI", help="make the key in a PKCS#11 token: pkcs11:token=NAME;object=NAME")
+    command.add_argument("--pin-file", type=Path, metavar="FILE", help="file with the token's PIN, mode 0600")
+    command.add_argument("--pkcs11-module", type=Path, metavar="FILE", help="the token's PKCS#11 library")
+
+
+def add_reset(command: argparse.ArgumentParser) -> None:
+    """`wayside-edge reset`, besides its configuration."""
+    command.add_argument("--yes", action="store_true", help="do not ask")
+    command.add_argument("--all", action="store_true", help="wipe the configuration too")
+
+
 def add_scan(command: argparse.ArgumentParser) -> None:
     """`wayside-edge scan`."""
     command.add_argument("--config", type=Path, metavar="FILE", help="scan the buses that this configuration names too")

@@ -17,6 +17,7 @@ from wayside_edge.compute.settings import StageKind, StageSettings
 from wayside_edge.compute.worker import Worker, command_of
 from wayside_edge.config import AgentSettings, UnenrolledSettings
 from wayside_edge.errors import ConfigError
+from wayside_edge.identity.guarding import refuse_readable
 from wayside_edge.registry import SensorSettings
 from wayside_shared.settings import from_table
 from wayside_shared.stage_worker import Load
@@ -114,7 +115,10 @@ def _say_whether_it_can_deliver(settings: AgentSettings | UnenrolledSettings, fi
     if isinstance(settings, UnenrolledSettings):
         print(f"this device is not enrolled: to deliver, it needs {credentials.ENROL} --config {file}")
         return
-    credentials.check(settings.uplink, datetime.now(UTC))
+    in_token = settings.identity.key is not None
+    if not in_token:
+        refuse_readable(settings.uplink.key_file)
+    credentials.check(settings.uplink, datetime.now(UTC), in_token=in_token)
     print(f"{settings.uplink.device} has what it needs to connect to {settings.uplink.host}:{settings.uplink.port}")
 
 

@@ -85,7 +85,10 @@ def _rest(told: dict[str, Any]) -> Iterator[str]:
     yield f"link       {state} for {lasting(link['for_s'])}{trouble}"
     again = max(link["sessions"] - 1, 0)
     yield f"delivered  {link['delivered']:,} batches, {link['refused']:,} refused, {again} reconnections"
-    yield f"certificate {told.get('certificate') or 'not known'}"
+    if link.get("rejected"):
+        tries = f"{link['rejections']} times in a row"
+        yield f"REJECTED   the broker has refused this device {tries}; see: wayside-edge doctor"
+    yield f"certificate {told.get('certificate') or 'not known'}{_renewal(told.get('identity') or {})}"
     offset = "" if clock["offset_s"] is None else f", {clock['offset_s'] * 1e3:+.3f} ms to correct"
     yield f"clock      {'synchronised' if clock['synced'] else 'NOT synchronised'}{offset}"
     hot = f", board at {board['board_temperature']:.1f} °C" if "board_temperature" in board else ""
@@ -95,6 +98,20 @@ def _rest(told: dict[str, Any]) -> Iterator[str]:
     log = told["log"]
     sent = "not copied" if log["send"] == "off" else f"copied from {log['send']} on, {log['waiting']} lines wait"
     yield f"log        {log['level']}, {sent}"
+
+
+def _renewal(identity: dict[str, Any]) -> str:
+    """When the certificate is renewed, and what keeps it from that."""
+    if identity.get("renewal") != "on":
+        return f"; not renewed: {identity['renewal']}" if identity else ""
+    if identity["trouble"]:
+        again = _moment(identity["renews_s"])
+        return f"; RENEWAL FAILS since {_moment(identity['trouble_since_s'])}: {identity['trouble']}; again {again}"
+    return "; a new one is being proved" if identity["proving"] else f"; renewed {_moment(identity['renews_s'])}"
+
+
+def _moment(at_s: float) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _sensors(sensors: Sequence[dict[str, Any]]) -> Iterator[str]:

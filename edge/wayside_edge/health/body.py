@@ -55,6 +55,7 @@ class Parts:
         sensors: says how the sensors fare.
         stages: says how the stages fare.
         link: says how the link is.
+        identity: says how the device's certificate is.
         account: says what the outbox holds; raises OutboxError.
         add: takes the agent's own readings, and the seconds between two calls.
     """
@@ -70,6 +71,7 @@ class Parts:
     sensors: Callable[[], Sequence[SensorState]]
     stages: Callable[[], Sequence[StageState]]
     link: Callable[[], LinkState]
+    identity: Callable[[], Mapping[str, Any]]
     account: Callable[[], Awaitable[OutboxAccount]]
     add: Callable[[Sequence[Reading], float], None]
 
@@ -239,7 +241,8 @@ class Health:
             },
             "sensors": [_sensor(state, now_ns) for state in parts.sensors()],
             "stages": [_stage(state, now_ns) for state in parts.stages()],
-            "link": {**asdict(link), "for_s": (now_ns - link.since_ns) / NS_PER_S},
+            "link": {**asdict(link), "for_s": (now_ns - link.since_ns) / NS_PER_S, "rejected": link.rejected},
+            "identity": dict(parts.identity()),
             "clock": {
                 "synced": parts.clock.synced(),
                 "offset_s": None if kept is None else kept.offset_s,

@@ -90,6 +90,7 @@ def link_readings(link: LinkState) -> Iterator[Reading]:
     yield Reading("reconnects", max(link.sessions - 1, 0), COUNT)
     yield Reading("batches_delivered", link.delivered, COUNT)
     yield Reading("batches_refused", link.refused, COUNT)
+    yield Reading("rejections", link.rejections, COUNT)
 
 
 def outbox_readings(account: OutboxAccount) -> Iterator[Reading]:

@@ -20,6 +20,7 @@ from wayside_edge.ports.delivery import (
 )
 from wayside_edge.ports.gpio import Edge, EdgeKind, Edges, GpioBus, GpioInput, GpioOutput, Pull
 from wayside_edge.ports.health import (
+    REJECTED_AFTER,
     IntakeState,
     LinkState,
     MeasureSource,
@@ -32,6 +33,7 @@ from wayside_edge.ports.sensing import Burst, Bursts, Driver, DriverKind, Quanti
 
 __all__ = [
     "ABSOLUTE",
+    "REJECTED_AFTER",
     "Appended",
     "Burst",
     "Bursts",

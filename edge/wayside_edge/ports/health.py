@@ -12,6 +12,10 @@ MeasureSource: TypeAlias = Callable[[], Iterable[Reading]]
 BusError when this machine has no answer. A name `a.b` is the measurement `a` of the thing `b` (a sensor, a stage)."""
 
 
+REJECTED_AFTER = 3
+"""A broker that is restarted ends one attempt, hardly two, and no third: those are seconds apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxAccount:
     """What the outbox holds now.
@@ -107,6 +111,7 @@ class LinkState:
         delivered: batches that the server confirmed.
         refused: batches that the server refused for good.
         trouble: why the last session ended or did not come about; empty when none did.
+        rejections: how often in a row the broker ended a session of this device before it came about.
     """
 
     connected: bool = False
@@ -115,6 +120,12 @@ class LinkState:
     delivered: int = 0
     refused: int = 0
     trouble: str = ""
+    rejections: int = 0
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the broker refuses this device, rather than being restarted just then."""
+        return self.rejections >= REJECTED_AFTER
 
 
 @dataclass(frozen=True, slots=True)

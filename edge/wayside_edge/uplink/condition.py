@@ -23,6 +23,10 @@ class LinkCondition:
         self._failures += 1
         self._say("uplink down: %s; samples are kept, trying again", reason)
 
+    def rejected(self, tries: int, reason: str) -> None:
+        """The broker was reached so often in a row, and refused this device each time."""
+        self._say(f"rejected: the broker has refused {self._device} {tries} times in a row: %s", reason)
+
     def opened(self) -> None:
         """There is a session."""
         if not self._early_falls:
@@ -50,6 +54,7 @@ class LinkCondition:
         self._early_falls = 0
 
     def _say(self, line: str, reason: str) -> None:
-        if reason not in self._said:
-            self._said.add(reason)
-            log.warning(line, reason)
+        said = line % reason
+        if said not in self._said:
+            self._said.add(said)
+            log.warning("%s", said)

@@ -13,12 +13,13 @@ from wayside_edge.uplink.settings import UplinkSettings
 ENROL = "wayside-edge enroll https://SERVER:8443 TOKEN"
 
 
-def check(settings: UplinkSettings, now: datetime) -> None:
+def check(settings: UplinkSettings, now: datetime, *, in_token: bool = False) -> None:
     """Whether CA, certificate and key can be read, belong together and to the device, and are valid.
 
     Args:
         settings: `[uplink]`.
         now: the time, with its zone.
+        in_token: the key is in a token, and not looked for.
 
     Raises:
         ConfigError: they are not; one sentence that names file and fix.
@@ -34,6 +35,8 @@ def check(settings: UplinkSettings, now: datetime) -> None:
             f"{settings.cert_file} is the certificate of {said}, not of {settings.device}; correct 'device', or type:"
             f" {ENROL}"
         )
+    if in_token:
+        return
     try:
         key = load_pem_private_key(_read(settings.key_file, "key_file"), None)
     except (ValueError, TypeError) as error:

@@ -18,10 +18,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from wayside_edge.errors import TransientError
+from wayside_edge.errors import DeviceRefusedError, TransientError
 from wayside_edge.ports import Incoming, Outgoing
 from wayside_edge.uplink.settings import UplinkSettings
-from wayside_edge.uplink.trust import client_context, refuse_outdated
+from wayside_edge.uplink.trust import Present, client_context, present_files, refuse_outdated
 from wayside_shared.session import STATE_CONTENT_TYPE
 from wayside_shared.topics import Channel, topic
 
@@ -35,6 +35,9 @@ _TAKEN_OVER = 0x8E
 """MQTT 5, section 2.4: session taken over."""
 _UNSPECIFIED = 0x80
 """What paho gives as the reason when there was none: the link just went."""
+_REFUSALS = frozenset({0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C})
+"""MQTT 5, section 3.2.2.2: protocol version, client id, password, not authorised, banned, bad method. The others say
+that the broker is not well."""
 SUBSCRIBED = (Channel.ACK, Channel.HELLO_SERVER)
 
 
@@ -45,16 +48,23 @@ class MqttTransport:
         settings: `[uplink]`.
         earliest_ns: gives UTC nanoseconds that have passed for certain while the wall clock means nothing, and None
             while it is right.
+        present: how the device's certificate and key get into a TLS context.
     """
 
-    def __init__(self, settings: UplinkSettings, earliest_ns: Callable[[], int | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        settings: UplinkSettings,
+        earliest_ns: Callable[[], int | None] = lambda: None,
+        present: Present = present_files,
+    ) -> None:
         self._settings = settings
         self._earliest_ns = earliest_ns
+        self._present = present
 
     async def connect(self) -> "MqttConnection":
         """A session, subscribed and announced (see `ports.Transport`)."""
         earliest_ns = self._earliest_ns()
-        context = client_context(self._settings, timeless=earliest_ns is not None)
+        context = client_context(self._settings, timeless=earliest_ns is not None, present=self._present)
         connection = MqttConnection(self._settings, context, earliest_ns)
         try:
             await connection.open()
@@ -108,6 +118,8 @@ class MqttConnection:
             raise TransientError(reason) from error
         except ssl.SSLError as error:
             hint = "; it must speak TLS 1.3" if "VERSION" in str(error.reason) else ""
+            if "CERTIFICATE" in str(error.reason) or "UNKNOWN_CA" in str(error.reason):
+                raise DeviceRefusedError(f"broker {where} refuses this device's certificate: {error.reason}") from error
             raise TransientError(f"broker {where}: TLS failed: {error.reason or error}{hint}") from error
         except OSError as error:
             raise TransientError(f"broker {where} cannot be reached: {error.strerror or error}") from error
@@ -195,7 +207,8 @@ class MqttConnection:
         self, client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
     ) -> None:
         if reason.is_failure:
-            self._tell(TransientError(f"the broker refuses {self._settings.device}: {reason}"))
+            kind = DeviceRefusedError if reason.value in _REFUSALS else TransientError
+            self._tell(kind(f"the broker refuses {self._settings.device}: {reason}"))
             return
         client.subscribe([(topic(self._settings.device, channel), 1) for channel in SUBSCRIBED])
 
@@ -230,7 +243,7 @@ class MqttConnection:
             hint = f"; is another board running with the certificate of {self._settings.device}?"
         said = "the connection broke" if reason.value == _UNSPECIFIED else str(reason)
         self._ended = f"{said}{hint}"
-        self._tell(TransientError(f"the broker ended the session: {self._ended}"))
+        self._tell(DeviceRefusedError(f"the broker ended the session: {self._ended}"))
         self._end()
 
 

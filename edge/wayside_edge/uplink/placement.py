@@ -1,4 +1,4 @@
-"""Writing `[uplink]` into a configuration file that people also edit: only its own keys are touched."""
+"""Writing `[uplink]` and the like into a configuration file that people also edit: only their own keys are touched."""
 
 import json
 import re
@@ -8,21 +8,11 @@ from collections.abc import Mapping
 from wayside_edge.errors import ConfigError
 from wayside_edge.uplink.settings import UplinkSettings
 
-_HEADER = re.compile(r"^\s*\[\s*uplink\s*\]\s*(#.*)?$")
 _ANY_HEADER = re.compile(r"^\s*\[")
 
 
 def place_uplink(text: str, uplink: UplinkSettings, source: str) -> str:
-    """`text` with the connection and identity of `uplink` in its `[uplink]`; all else, comments too, stays as it is.
-
-    Args:
-        text: a TOML file.
-        uplink: its host, port, device and files are written.
-        source: the file's name, for messages.
-
-    Raises:
-        ConfigError: the file is not TOML, or its `[uplink]` has a form that cannot be edited by line.
-    """
+    """`text` with the connection and identity of `uplink` in its `[uplink]`; see `place_table`."""
     values: dict[str, str | int] = {
         "host": uplink.host,
         "port": uplink.port,
@@ -31,23 +21,39 @@ def place_uplink(text: str, uplink: UplinkSettings, source: str) -> str:
         "cert_file": str(uplink.cert_file),
         "key_file": str(uplink.key_file),
     }
+    return place_table(text, "uplink", values, source)
+
+
+def place_table(text: str, name: str, values: Mapping[str, str | int], source: str) -> str:
+    """`text` with `values` in its table `name`; all else, comments too, stays as it is.
+
+    Args:
+        text: a TOML file.
+        name: of the table, made at the end when there is none.
+        values: what its keys are to be; its other keys stay.
+        source: the file's name, for messages.
+
+    Raises:
+        ConfigError: the file is not TOML, or its table has a form that cannot be edited by line.
+    """
     before = _parsed(text, source)
     lines = text.splitlines()
-    start = next((number for number, line in enumerate(lines) if _HEADER.match(line)), None)
+    header = re.compile(rf"^\s*\[\s*{name}\s*\]\s*(#.*)?$")
+    start = next((number for number, line in enumerate(lines) if header.match(line)), None)
     if start is None:
-        placed = [*lines, *([""] if lines else []), "[uplink]", *_filled([], values)]
+        placed = [*lines, *([""] if lines else []), f"[{name}]", *_filled([], values)]
     else:
         end = next((n for n in range(start + 1, len(lines)) if _ANY_HEADER.match(lines[n])), len(lines))
         placed = [*lines[: start + 1], *_filled(lines[start + 1 : end], values), *lines[end:]]
     result = "\n".join(placed) + "\n"
-    table = before.get("uplink", {})
-    wanted = before | {"uplink": (table if isinstance(table, dict) else {}) | values}
+    table = before.get(name, {})
+    wanted = before | {name: (table if isinstance(table, dict) else {}) | dict(values)}
     try:
         same = tomllib.loads(result) == wanted
     except tomllib.TOMLDecodeError:
         same = False
     if not same:
-        raise ConfigError("cannot edit [uplink] here: write it as a section of its own, one key a line", source=source)
+        raise ConfigError(f"cannot edit [{name}] here: write it as a section of its own, one key a line", source=source)
     return result
 
 

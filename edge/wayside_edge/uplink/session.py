@@ -9,9 +9,10 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from wayside_edge.errors import OutboxError, RejectedError, TransientError
+from wayside_edge.errors import DeviceRefusedError, OutboxError, RejectedError, TransientError
 from wayside_edge.hal.clock import FLOOR_NS
 from wayside_edge.ports import (
+    REJECTED_AFTER,
     Appended,
     Clock,
     Connection,
@@ -38,6 +39,8 @@ RECONNECT_BASE_S = 1.0
 STABLE_S = 20.0
 """A session that lasted this long was a good one."""
 IDLE_S = 30.0
+LAST_WORDS_S = 5.0
+"""How long a session that is to give way to another one waits for what is on its way; the rest goes again."""
 
 
 def pause_s(failures: int, longest_s: float, random: Random) -> float:
@@ -97,6 +100,7 @@ class Uplink:
         self._alive = alive
         self._outbox_said = ""
         self._asked_ns = 0
+        self._giving_way_ns: int | None = None
         self._spare = spare
         self._connected = False
         self._state = LinkState(since_ns=clock.boottime_ns())
@@ -147,11 +151,11 @@ class Uplink:
         while True:
             stable = False
             self._alive()
+            self._giving_way_ns = None
             try:
                 connection = await self._transport.connect()
             except TransientError as error:
-                condition.refused(str(error))
-                self._note_link(trouble=str(error))
+                self._refused(error, condition)
             else:
                 began_ns = self._clock.boottime_ns()
                 condition.opened()
@@ -160,6 +164,8 @@ class Uplink:
                     await self._converse(connection)
                 finally:
                     standing.cancel()
+                if self._giving_way_ns is not None:
+                    continue
                 stable = self._clock.boottime_ns() - began_ns > STABLE_S * NS_PER_S
                 condition.ended(connection.ended, stood=stable)
                 self._note_link(trouble=connection.ended)
@@ -168,10 +174,32 @@ class Uplink:
             self._alive()
             await asyncio.sleep(pause_s(failures, self._longest_pause_s, self._random))
 
+    def give_way(self) -> None:
+        """Let the session end and open the next one at once, because there is another certificate to show; call it in
+        the event loop. What the server has not confirmed by then is sent again."""
+        if self._giving_way_ns is None:
+            # While a session is being opened too: it may have chosen its certificate before.
+            self._giving_way_ns = self._clock.boottime_ns()
+        if self._connected:
+            self._todo.put_nowait(core.Tick())
+
+    def _refused(self, error: TransientError, condition: LinkCondition) -> None:
+        rejections = self._state.rejections + 1 if isinstance(error, DeviceRefusedError) else self._state.rejections
+        condition.refused(str(error))
+        if rejections == REJECTED_AFTER and isinstance(error, DeviceRefusedError):
+            condition.rejected(rejections, str(error))
+        self._note_link(trouble=str(error), rejections=rejections)
+
+    def _gives_way(self) -> bool:
+        if self._giving_way_ns is None:
+            return False
+        waited_ns = self._clock.boottime_ns() - self._giving_way_ns
+        return not self._sender.flights or waited_ns > LAST_WORDS_S * NS_PER_S
+
     async def _converse(self, connection: Connection) -> None:
         """One session, from hello to its end."""
         self._connected = True
-        self._note_link(sessions=self._state.sessions + 1)
+        self._note_link(sessions=self._state.sessions + 1, rejections=0)
         if self._spare is not None:
             self._spare.began()
         try:
@@ -179,7 +207,7 @@ class Uplink:
                 listener = group.create_task(self._listen(connection))
                 try:
                     await self._deal(connection, core.Connected(os.urandom(session.NONCE_BYTES)))
-                    while not listener.done():
+                    while not listener.done() and not self._gives_way():
                         await self._turn(connection)
                 finally:
                     listener.cancel()
@@ -195,7 +223,7 @@ class Uplink:
         wait_s = IDLE_S if due_ns is None else max(0.0, (due_ns - self._clock.boottime_ns()) / NS_PER_S)
         event: core.Event | Incoming
         try:
-            async with asyncio.timeout(min(wait_s, IDLE_S)):
+            async with asyncio.timeout(min(wait_s, IDLE_S if self._giving_way_ns is None else 1.0)):
                 event = await self._todo.get()
         except TimeoutError:
             event = core.Tick()

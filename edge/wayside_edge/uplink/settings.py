@@ -5,6 +5,9 @@ from pathlib import Path
 
 from wayside_shared.settings import setting
 
+FOLDER = Path("/var/lib/wayside/identity")
+"""In the agent's own folder, because the agent itself puts renewed certificates there."""
+
 
 @dataclass(frozen=True, slots=True)
 class UplinkSettings:
@@ -17,11 +20,9 @@ class UplinkSettings:
         pattern=r"[a-z0-9][a-z0-9-]{2,62}",
     )
     port: int = setting("Broker's TLS port.", 8883, minimum=1, maximum=65535)
-    ca_file: Path = setting("PEM file of the CA certificates to trust.", Path("/etc/wayside/ca.pem"))
-    cert_file: Path = setting(
-        "PEM file of this device's certificate and its intermediate.", Path("/etc/wayside/device.pem")
-    )
-    key_file: Path = setting("PEM file of this device's private key, mode 0600.", Path("/etc/wayside/device.key"))
+    ca_file: Path = setting("PEM file of the CA certificates to trust.", FOLDER / "ca.pem")
+    cert_file: Path = setting("PEM file of this device's certificate and its intermediate.", FOLDER / "device.pem")
+    key_file: Path = setting("PEM file of this device's private key, mode 0600.", FOLDER / "device.key")
     window: int = setting("Most batches sent and not yet acknowledged.", 64, minimum=1, maximum=64)
     keepalive_s: int = setting(
         "MQTT keep-alive in seconds; a dead link is noticed within 1.5 times this.", 30, minimum=5, maximum=600

@@ -1,6 +1,7 @@
 """Whom the uplink trusts, also on a board that does not know the time."""
 
 import ssl
+from collections.abc import Callable
 
 from wayside_edge.errors import TransientError
 from wayside_edge.uplink.settings import UplinkSettings
@@ -10,12 +11,26 @@ NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL's x509_vfy.h, which the ssl module passes on but does not name."""
 
 
-def client_context(settings: UplinkSettings, *, timeless: bool) -> ssl.SSLContext:
+def present_files(context: ssl.SSLContext, settings: UplinkSettings) -> None:
+    """Make `context` show the certificate of `settings`, with the key in its file.
+
+    Raises:
+        OSError: a file cannot be used.
+    """
+    context.load_cert_chain(settings.cert_file, settings.key_file)
+
+
+Present = Callable[[ssl.SSLContext, UplinkSettings], None]
+"""Makes a context show the device's certificate; raises OSError or TransientError when it cannot."""
+
+
+def client_context(settings: UplinkSettings, *, timeless: bool, present: Present = present_files) -> ssl.SSLContext:
     """TLS 1.3 with this device's certificate; chain and host name of the broker are verified in any case.
 
     Args:
         settings: names the files, which are read anew each time: a renewed certificate counts from the next session on.
         timeless: leave the period of validity to `refuse_outdated`, because the wall clock means nothing.
+        present: how the certificate and its key get into the context.
 
     Raises:
         TransientError: a file cannot be used.
@@ -23,7 +38,7 @@ def client_context(settings: UplinkSettings, *, timeless: bool) -> ssl.SSLContex
     try:
         context = ssl.create_default_context(cafile=str(settings.ca_file))
         context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.load_cert_chain(settings.cert_file, settings.key_file)
+        present(context, settings)
     except (OSError, ssl.SSLError) as error:
         names = f"{settings.ca_file}, {settings.cert_file} or {settings.key_file}"
         message = f"cannot use {names}: {error}; enrol this device with wayside-edge enroll"

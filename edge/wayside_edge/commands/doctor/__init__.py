@@ -52,5 +52,5 @@ def examine(file: Path, root: Path, user: User) -> Iterator[Finding]:
     yield from host.clock(clock)
     if settings is not None:
         yield from host.storage(settings.outbox)
-        yield from network.examine(settings.uplink, clock)
+        yield from network.examine(settings.uplink, clock, settings.identity.token())
     yield from host.service(root)

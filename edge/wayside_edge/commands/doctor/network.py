@@ -12,10 +12,12 @@ from typing import Final
 
 from wayside_edge.commands.doctor.finding import Finding, ok, problem, warning
 from wayside_edge.errors import ConfigError, TransientError
+from wayside_edge.identity.guarding import refuse_readable
+from wayside_edge.identity.settings import TokenSettings
 from wayside_edge.ports import Clock
 from wayside_edge.uplink import credentials
 from wayside_edge.uplink.settings import UplinkSettings
-from wayside_edge.uplink.trust import client_context
+from wayside_edge.uplink.trust import Present, client_context, present_files
 from wayside_shared.clock import NS_PER_S
 
 ENROL: Final = credentials.ENROL
@@ -26,11 +28,13 @@ waited for, which is several round trips of a slow link. A broker that is conten
 SOON: Final = timedelta(days=14)
 
 
-def examine(settings: UplinkSettings, clock: Clock) -> Iterator[Finding]:
-    """Certificate, then name, connection and TLS, as far as each succeeds."""
+def examine(settings: UplinkSettings, clock: Clock, token: TokenSettings | None = None) -> Iterator[Finding]:
+    """Certificate, then name, connection and TLS, as far as each succeeds; `token` holds the key that no file holds."""
     now = datetime.fromtimestamp(clock.wall_ns() / NS_PER_S, UTC)
     try:
-        credentials.check(settings, now)
+        if token is None:
+            refuse_readable(settings.key_file)
+        credentials.check(settings, now, in_token=token is not None)
     except ConfigError as error:
         yield problem("enrolment", str(error), ENROL)
     else:
@@ -57,19 +61,21 @@ def examine(settings: UplinkSettings, clock: Clock) -> Iterator[Finding]:
         )
         return
     with link:
-        yield from _tls(settings, link, now, timeless=not clock.synced())
+        yield from _tls(settings, link, now, timeless=not clock.synced(), token=token)
 
 
-def _tls(settings: UplinkSettings, link: socket.socket, now: datetime, *, timeless: bool) -> Iterator[Finding]:
+def _tls(
+    settings: UplinkSettings, link: socket.socket, now: datetime, *, timeless: bool, token: TokenSettings | None
+) -> Iterator[Finding]:
     where = f"{settings.host}:{settings.port}"
     try:
-        context = client_context(settings, timeless=timeless)
+        context = client_context(settings, timeless=timeless, present=_presenting(token))
         with context.wrap_socket(link, server_hostname=settings.host) as secured:
             certificate = secured.getpeercert() or {}
             secured.settimeout(REFUSAL_S)
             with suppress(TimeoutError):
                 secured.recv(1)
-    except TransientError as error:
+    except (TransientError, ConfigError) as error:
         yield problem("broker", f"TLS was not tried: {error}", ENROL)
     except ssl.SSLCertVerificationError as error:
         fix = f"on the server: wayside-server init --host {settings.host}; or correct uplink.host or uplink.ca_file"
@@ -86,6 +92,14 @@ def _tls(settings: UplinkSettings, link: socket.socket, now: datetime, *, timele
         yield _until(
             "broker", f"{where} takes this device; its own certificate", ends, now, "on the server: wayside-server init"
         )
+
+
+def _presenting(token: TokenSettings | None) -> Present:
+    if token is None:
+        return present_files
+    from wayside_edge.identity.token import present_token  # ctypes, for boards with a token alone
+
+    return lambda context, own: present_token(context, own.cert_file, token)
 
 
 def _until(area: str, what: str, ends: datetime, now: datetime, fix: str) -> Finding:
