@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from wayside_server.domain.limits import DeviceLimits
 from wayside_server.errors import ConfigError
 from wayside_server.identity.home import Home, read_whole, write_whole
+from wayside_server.identity.oidc import OidcSettings
 from wayside_shared.settings import from_toml, setting
 
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - devices and browsers come from elsewhere
@@ -81,6 +82,7 @@ class ServerSettings:
     api: ApiSettings = setting("REST API, console and enrolment.", factory=ApiSettings)
     enrolment: EnrolmentSettings = setting("Tokens and certificates.", factory=EnrolmentSettings)
     ingest: IngestSettings = setting("From the broker to the database.", factory=IngestSettings)
+    oidc: OidcSettings = setting("Single sign-on.", factory=OidcSettings)
     limits: DeviceLimits = setting("What one device may take up.", factory=DeviceLimits)
 
 

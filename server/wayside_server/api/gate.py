@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from functools import partial
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException, Request
@@ -15,7 +16,8 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def make_gate(access: Access, metrics_hosts: Collection[str]) -> Callable[[Request], Awaitable[None]]:
-    """A dependency for every route: it leaves the caller in `request.state.principal`, None on public routes.
+    """A dependency for every route: it leaves the caller in `request.state.principal`, None on public routes, and in
+    `request.state.still_allowed` what asks again.
 
     Args:
         access: establishes who asks.
@@ -36,8 +38,10 @@ def make_gate(access: Access, metrics_hosts: Collection[str]) -> Callable[[Reque
         if permission is Permission.METRICS and request.client and request.client.host in metrics_hosts:
             return
         principal = request.state.principal = await _establish(access, request)
+        request.state.still_allowed = partial(_still_allowed, access, request, permission)
         if permission not in principal.permissions:
-            raise HTTPException(403, f"this needs the permission '{permission.value}', which {principal.label} has not")
+            missing = f"this needs the permission '{permission.value}', which {principal.label} has not"
+            raise HTTPException(403, principal.held or missing)
 
     return gate
 
@@ -66,7 +70,15 @@ def undeclared_routes(routers: Iterable[APIRouter]) -> list[str]:
     ]
 
 
-async def _establish(access: Access, request: Request) -> Principal:
+async def _still_allowed(access: Access, request: Request, permission: Permission) -> bool:
+    """For answers that never end: keys are revoked and sessions end while they run."""
+    try:
+        return permission in (await _establish(access, request, active=False)).permissions
+    except UnauthorizedError:
+        return False
+
+
+async def _establish(access: Access, request: Request, *, active: bool = True) -> Principal:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme:
         if scheme.lower() != "bearer":
@@ -75,7 +87,9 @@ async def _establish(access: Access, request: Request) -> Principal:
     session = request.cookies.get(SESSION_COOKIE)
     if session is None:
         raise UnauthorizedError("no API key and no session; send the header Authorization: Bearer <key>")
-    return await access.resume(session)
+    # What a page fetches by itself, again and again, is not its reader's doing (W3C Fetch Metadata, section 2.1).
+    asked = request.headers.get("sec-fetch-dest", "document") == "document"
+    return await access.resume(session, active=active and asked)
 
 
 def _refuse_foreign_pages(request: Request) -> None:

@@ -87,7 +87,7 @@ def _common(route: APIRoute, operation: Mapping[str, Any]) -> Iterator[tuple[int
     if required(route.endpoint) is not Permission.PUBLIC:
         yield 401, "The API key or session is missing, unknown, expired or revoked."
     if route.methods != {"GET"}:
-        yield 403, "The request comes from a page of another site."
+        yield 403, "The request comes from a page of another site, or the caller has not the permission for it."
     if any(place == "path" for place, _ in places):
         yield 404, "There is no such device, series or dead letter."
     yield 422, "A parameter is unknown or cannot be understood."

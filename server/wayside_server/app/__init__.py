@@ -172,6 +172,7 @@ async def run_all(home: Home, settings: ServerSettings) -> None:
         if server is not None:
             await asyncio.to_thread(server.start)
         await _migrate_patiently(conninfo(home, settings))
+        await _tell_unclaimed(home, settings)
         await asyncio.to_thread(_empty, home.metrics)
         roles = [["ingest", "--instance", str(n)] for n in range(1, settings.ingest.sessions + 1)]
         commands = [
@@ -185,6 +186,16 @@ async def run_all(home: Home, settings: ServerSettings) -> None:
     finally:
         if server is not None:
             await asyncio.to_thread(server.stop)
+
+
+async def _tell_unclaimed(home: Home, settings: ServerSettings) -> None:
+    from wayside_server.app.people import tell_unclaimed
+
+    try:
+        async with open_pool(conninfo(home, settings), max_size=1) as pool:
+            await tell_unclaimed(home, settings, Storage(conninfo(home, settings), pool, PostgresIdentity(pool)))
+    except StorageError as error:
+        log.warning("whether anybody has an account could not be asked", reason=str(error))
 
 
 def _empty(folder: Path) -> None:

@@ -14,9 +14,11 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from wayside_server.api import enrolment
+from wayside_server.api.api_keys import api_keys_router
 from wayside_server.api.service import create_app
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
+from wayside_server.app.people import desk_on
 from wayside_server.config import ServerSettings
 from wayside_server.console.pages import STATIC, console_router
 from wayside_server.console.render import error_page
@@ -41,12 +43,12 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
     router = enrolment.enrolment_router(
         storage.enrolments(home, settings), authority, storage.identity, broker, utc_now
     )
-    reading, keys = PostgresReading(storage.pool, storage.conninfo), storage.keys()
+    reading, desk = PostgresReading(storage.pool, storage.conninfo), desk_on(home, settings, storage)
     web = create_app(
         reading=reading,
-        access=keys,
+        access=desk.sessions,
         live=PostgresLive(storage.pool, storage.conninfo),
-        routers=[router, console_router(reading, keys)],
+        routers=[router, api_keys_router(desk.keys), console_router(reading, desk)],
         static=STATIC,
         metrics_hosts=settings.api.metrics_from,
         registry=_every_role(),

@@ -23,7 +23,7 @@ from wayside_server.console.view import (
     utc_text,
     value_text,
 )
-from wayside_server.domain.access import SESSION_COOKIE
+from wayside_server.domain.access import SESSION_COOKIE, Principal
 from wayside_server.domain.refusals import MEANINGS
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -53,19 +53,36 @@ def _make_environment() -> Environment:
 _environment = _make_environment()
 
 
-def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """`template` with `values`, for whoever asks."""
-    session = request.cookies.get(SESSION_COOKIE, "")
+def page(
+    request: Request, template: str, *, status: int = 200, session: str | None = None, **values: Any
+) -> HTMLResponse:
+    """`template` with `values`, for whoever asks.
+
+    Args:
+        request: what is answered.
+        template: its file.
+        status: of the answer.
+        session: token of the session that the page's forms belong to, when it begins with this answer.
+        values: what the template shows.
+    """
+    session = request.cookies.get(SESSION_COOKIE, "") if session is None else session
     now = datetime.now(UTC)
     text = _environment.get_template(template).render(
         **values,
         # No route, no gate: nobody has asked who that is.
         principal=getattr(request.state, "principal", None),
+        may=_may(request),
         csrf=csrf_token(session),
+        now=now,
         ago=lambda moment: ago(moment, now),
         lasting=lambda moment: lasting(moment, now),
     )
     return HTMLResponse(text, status)
+
+
+def _may(request: Request) -> frozenset[str]:
+    principal: Principal | None = getattr(request.state, "principal", None)
+    return frozenset() if principal is None else frozenset(one.value for one in principal.permissions)
 
 
 def error_page(request: Request, status: int, reason: str) -> HTMLResponse:

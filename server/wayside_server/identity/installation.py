@@ -27,7 +27,8 @@ from wayside_server.identity.authority import (
     service_name,
 )
 from wayside_server.identity.broker import BrokerPlan, render, render_acl
-from wayside_server.identity.home import Home, read_whole, write_whole
+from wayside_server.identity.home import Home, make_folder, read_whole, write_whole
+from wayside_server.identity.secret_box import ensure_box_key
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1")
 """Always in the server's certificates: ingest and commands on the machine itself connect by these."""
@@ -51,8 +52,8 @@ def install(home: Home, hosts: Sequence[str], now: datetime) -> Authority:
     Raises:
         ConfigError: a file cannot be read or written, or a host name is no name.
     """
-    _folder(home.path)
-    _folder(home.tls)
+    make_folder(home.path)
+    make_folder(home.tls)
     if not home.ca.exists():
         _make_authority(home, now)
     authority = load_authority(home)
@@ -66,6 +67,7 @@ def install(home: Home, hosts: Sequence[str], now: datetime) -> Authority:
             return authority.issue_service(number, key, now=now, days=SERVER_DAYS)
 
         _ensure(home, authority, service_name(instance), None, now, issue)
+    ensure_box_key(home)
     return authority
 
 
@@ -77,7 +79,7 @@ def write_broker_files(home: Home, host: str, port: int) -> None:
         host: address to listen on.
         port: its TLS port.
     """
-    _folder(home.broker_config.parent)
+    make_folder(home.broker_config.parent)
     plan = BrokerPlan(
         host=host,
         port=port,
@@ -108,7 +110,7 @@ def load_authority(home: Home) -> Authority:
 def _make_authority(home: Home, now: datetime) -> None:
     """Made beside its place and renamed when whole, so that half an authority is never taken for one."""
     unfinished = home.path / "ca.new"
-    _folder(unfinished)
+    make_folder(unfinished)
     for name, signer in zip(("root", "intermediate"), create_authority(now), strict=True):
         write_whole(unfinished / f"{name}.key", _pem(signer.key), mode=0o600)
         write_whole(unfinished / f"{name}.pem", signer.certificate.public_bytes(serialization.Encoding.PEM))
@@ -170,10 +172,3 @@ def _pem(key: PrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _folder(path: Path) -> None:
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot make {path}: {error.strerror}") from error
