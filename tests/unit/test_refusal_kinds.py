@@ -45,5 +45,6 @@ def test_every_kind_has_its_meaning() -> None:
     written = {kind for kind in LINES.values() if kind is not None}
     written |= {f"enrolment_token_{fault.name.lower()}" for fault in TokenFault}
     written |= {"enrolment_token_missing", "enrolment_token_malformed", "certificate_request"}
-    written |= {"api_key", "sign_in_link"}
+    written |= {"api_key", "sign_in_link", "sign_in", "sign_in_throttled", "second_factor", "second_factor_sealed"}
+    written |= {"oidc", "setup_code", "invitation"}
     assert written == set(MEANINGS)
