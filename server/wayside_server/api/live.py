@@ -25,8 +25,8 @@ HEARTBEAT_S = 2.0
 """Proxies close what is silent for 30 seconds; and with each event it may be asked whether the reader may go on."""
 BEATS_UNTIL_A_LOOK = 7
 """Should a notice of new samples be lost, they are found this many heartbeats later."""
-ALLOWED_S = 2.5
-"""With the heartbeat, a stream ends within five seconds after its key was revoked."""
+ALLOWED_S = 1.5
+"""With the heartbeat, a stream ends two to three seconds after its key was revoked."""
 MIN_INTERVAL_S = 0.2
 """A chart shows no more than five steps a second."""
 MAX_STREAMS = 200

@@ -44,6 +44,14 @@ class DocumentedApp(FastAPI):
 
     def __init__(self, routers: Sequence[APIRouter], **options: Any) -> None:
         super().__init__(**options)
+        self.declared = [
+            (method, route.path, permission)
+            for router in routers
+            for route in router.routes
+            if isinstance(route, APIRoute) and (permission := required(route.endpoint)) is not None
+            for method in sorted(route.methods)
+        ]
+        """Method, path and permission of every route."""
         for router in routers:
             self.include_router(router)
         self._documented = [

@@ -39,7 +39,7 @@ def create_app(
     metrics_hosts: Collection[str] = (),
     registry: CollectorRegistry = REGISTRY,
     error_page: ErrorPage | None = None,
-) -> FastAPI:
+) -> DocumentedApp:
     """The ASGI application. Its lifespan runs `live`.
 
     Args:

@@ -4,17 +4,18 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from wayside_server.api import enrolment
 from wayside_server.api.api_keys import api_keys_router
+from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.service import create_app
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
@@ -22,7 +23,10 @@ from wayside_server.app.people import desk_on
 from wayside_server.config import ServerSettings
 from wayside_server.console.pages import STATIC, console_router
 from wayside_server.console.render import error_page
+from wayside_server.domain.live import Live
+from wayside_server.domain.reading import Reading
 from wayside_server.errors import ConfigError
+from wayside_server.identity.desk import Desk
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
 from wayside_server.storage.live import PostgresLive
@@ -43,18 +47,46 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
     router = enrolment.enrolment_router(
         storage.enrolments(home, settings), authority, storage.identity, broker, utc_now
     )
-    reading, desk = PostgresReading(storage.pool, storage.conninfo), desk_on(home, settings, storage)
-    web = create_app(
-        reading=reading,
-        access=desk.sessions,
-        live=PostgresLive(storage.pool, storage.conninfo),
-        routers=[router, api_keys_router(desk.keys), console_router(reading, desk)],
-        static=STATIC,
+    web = make_app(
+        PostgresReading(storage.pool, storage.conninfo),
+        desk_on(home, settings, storage),
+        PostgresLive(storage.pool, storage.conninfo),
+        [router],
         metrics_hosts=settings.api.metrics_from,
         registry=_every_role(),
-        error_page=error_page,
     )
     await _serve(web, home, settings)
+
+
+def make_app(
+    reading: Reading,
+    desk: Desk,
+    live: Live,
+    routers: Sequence[APIRouter],
+    *,
+    metrics_hosts: Collection[str] = (),
+    registry: CollectorRegistry = REGISTRY,
+) -> DocumentedApp:
+    """The whole service, as it is served.
+
+    Args:
+        reading: answers questions about telemetry.
+        desk: lets people and programs in.
+        live: tells of new samples.
+        routers: more routes than those of API and console.
+        metrics_hosts: addresses that may read the metrics without a key.
+        registry: the metrics to show.
+    """
+    return create_app(
+        reading=reading,
+        access=desk.sessions,
+        live=live,
+        routers=[*routers, api_keys_router(desk.keys), console_router(reading, desk)],
+        static=STATIC,
+        metrics_hosts=metrics_hosts,
+        registry=registry,
+        error_page=error_page,
+    )
 
 
 def _every_role() -> CollectorRegistry:

@@ -50,9 +50,11 @@ def address(secret: bytes, name: str, host: str) -> str:
 
 
 def picture(text: str) -> str:
-    """`text` as a QR code: an SVG element that takes its colours from the page."""
+    """`text` as a QR code: an SVG element, black on white on dark pages too, for cameras read no other."""
     out = BytesIO()
-    segno.make(text, error="m").save(out, kind="svg", xmldecl=False, svgclass="qr", lineclass=None, omitsize=True)
+    segno.make(text, error="m").save(
+        out, kind="svg", xmldecl=False, svgclass="qr", lineclass=None, omitsize=True, light="#fff"
+    )
     return out.getvalue().decode()
 
 
