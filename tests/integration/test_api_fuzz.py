@@ -23,8 +23,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from wayside_server.api.api_keys import api_keys_router
 from wayside_server.api.enrolment import BrokerAddress, enrolment_router
 from wayside_server.api.service import create_app
+from wayside_server.domain.access import SCOPES
 from wayside_server.identity.enrolment import Enrolments
 from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool, connection
@@ -98,10 +100,13 @@ async def service(pool: Pool, database: str, credentials: CredentialsFactory) ->
         reading=PostgresReading(pool, database),
         access=keys,
         live=PostgresLive(pool, database),
-        routers=[enrolment_router(enrolments, credentials.authority, identity, broker, now)],
+        routers=[
+            enrolment_router(enrolments, credentials.authority, identity, broker, now),
+            api_keys_router(keys),
+        ],
     )
     async with serve(app) as url:
-        yield Service(url, {"Authorization": f"Bearer {await keys.create('fuzz')}"})
+        yield Service(url, {"Authorization": f"Bearer {await keys.create('fuzz', scopes=SCOPES)}"})
 
 
 def fuzz(service: Service, document: dict[str, Any], mode: GenerationMode) -> dict[str, set[int]]:

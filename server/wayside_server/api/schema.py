@@ -49,7 +49,7 @@ class DocumentedApp(FastAPI):
             for router in routers
             for route in router.routes
             if isinstance(route, APIRoute) and (permission := required(route.endpoint)) is not None
-            for method in sorted(route.methods)
+            for method in sorted(route.methods or ())
         ]
         """Method, path and permission of every route."""
         for router in routers:
@@ -92,6 +92,8 @@ def _common(route: APIRoute, operation: Mapping[str, Any]) -> Iterator[tuple[int
     places = [(parameter["in"], parameter["name"]) for parameter in operation.get("parameters", [])]
     if ("query", "cursor") in places:
         yield 400, "The cursor was made for another listing or other filters."
+    elif route.body_field is not None:
+        yield 400, "The body is not what its content type says."
     if required(route.endpoint) is not Permission.PUBLIC:
         yield 401, "The API key or session is missing, unknown, expired or revoked."
     if route.methods != {"GET"}:
