@@ -150,10 +150,10 @@ async def test_row_14_a_database_dump_lets_nobody_in(pool: Pool, office: Office,
     desk = office.desk
     session = await desk.sessions.sign_in("ada", PASSPHRASE, HERE)
     opened = await desk.sessions.open(session.token)
-    secret, sealed = desk.accounts.offer_secret(opened)
+    secret, sealed = desk.factor.offer(opened)
 
     text = base64.b32encode(secret).decode()
-    codes = await desk.accounts.take_second_factor(opened, sealed, code_at(text, clock.time), HERE)
+    codes = await desk.factor.take(opened, sealed, code_at(text, clock.time), HERE)
     by = await desk.sessions.resume(session.token)
     key = await desk.keys.create("reports")
     link = await desk.sessions.create_link()
@@ -360,3 +360,28 @@ async def test_what_people_do_and_try_is_entered_without_their_secrets(office: O
     told = repr(office.trail.acts)
     for secret in (PASSPHRASE, "a wrong passphrase", token, key.split("_", 2)[2]):
         assert secret not in told
+
+
+async def test_whatever_people_paste_can_be_kept(office: Office) -> None:
+    odd = "a\0b \ud800 \r\n\tc"
+    code = ensure_setup_code(office.home)
+    await office.desk.accounts.set_up(code, code, Applicant("ada", odd, PASSPHRASE), HERE)
+    by = await principal(office, "ada")
+    await office.desk.accounts.invite(by, Role.VIEWER, odd, HERE)
+    await office.desk.keys.create_for(by, odd, KEY_LIFE, [Permission.READ], None)
+    for name in (odd, "\0", "\ud800", "x" * 10_000, ""):
+        with pytest.raises((UnauthorizedError, ThrottledError)):
+            await office.desk.sessions.sign_in(name, odd, Visitor(None, agent=odd, session=odd))
+    for attempt in (
+        office.desk.sessions.redeem(odd, HERE),
+        office.desk.sessions.resume(odd),
+        office.desk.accounts.invitation(odd, HERE),
+        office.desk.sessions.confirm(odd, Visitor(None, session=odd)),
+    ):
+        with pytest.raises(UnauthorizedError):
+            await attempt
+    await office.desk.sessions.sign_out(odd)
+    ada = await office.desk.accounts.person("ada")
+    assert ada.display_name == "a b ? c"
+    session = await office.desk.sessions.begin(ada, Method.LINK, Visitor(ADDRESS, agent=odd))
+    assert (await office.desk.sessions.open(session.token)).agent is not None

@@ -76,6 +76,8 @@ async def _throttled(request: Request, error: Exception) -> Response:
 
 
 async def _unauthorized(request: Request, error: Exception) -> Response:
+    if _shows_pages(request) and request.method == "POST" and not request.url.path.startswith("/api/"):
+        return RedirectResponse(SIGN_IN, 303)
     if _is_browser(request):
         url = request.url
         wanted = url.path + (f"?{url.query}" if url.query else "")

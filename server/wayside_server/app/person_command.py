@@ -30,6 +30,8 @@ def add(commands: Any, shared: argparse.ArgumentParser, run: Runner, show: Calla
         ("reset", "take passphrase and second factor away, end the sessions, print a link for a new one", _reset),
         ("disable", "let nobody in as this person, and no key of theirs", _disable),
         ("enable", "let them in again", _enable),
+        ("promote", "make them an administrator of the installation", _promote),
+        ("demote", "let them administer the installation no longer", _demote),
     ):
         one = people.add_parser(word, parents=[shared], help=text)
         one.add_argument("name", metavar="NAME", help="login name")
@@ -59,6 +61,22 @@ def _disable(options: argparse.Namespace, show: Callable[[str], None]) -> Work:
 
 def _enable(options: argparse.Namespace, show: Callable[[str], None]) -> Work:
     return _set_disabled(options, disabled=False)
+
+
+def _promote(options: argparse.Namespace, show: Callable[[str], None]) -> Work:
+    return _set_administrator(options, granted=True)
+
+
+def _demote(options: argparse.Namespace, show: Callable[[str], None]) -> Work:
+    return _set_administrator(options, granted=False)
+
+
+def _set_administrator(options: argparse.Namespace, *, granted: bool) -> Work:
+    async def work(storage: Storage, settings: ServerSettings) -> None:
+        desk = desk_on(Home(options.home), settings, storage)
+        await desk.accounts.set_administrator(options.name, granted=granted)
+
+    return work
 
 
 def _set_disabled(options: argparse.Namespace, *, disabled: bool) -> Work:

@@ -60,7 +60,7 @@ def _add_second_factor(router: APIRouter, desk: Desk, shown: "_Account") -> None
         session = await shown.session(request)
         if session.second_factor:
             return see("/account")
-        _, sealed = desk.accounts.offer_secret(session)
+        _, sealed = desk.factor.offer(session)
         return shown.offer(request, session, sealed)
 
     @router.post("/account/second-factor")
@@ -69,7 +69,7 @@ def _add_second_factor(router: APIRouter, desk: Desk, shown: "_Account") -> None
         check_form(request, csrf)
         session, visitor = await shown.session(request), visitor_of(request)
         try:
-            codes = await desk.accounts.take_second_factor(session, sealed, code, visitor)
+            codes = await desk.factor.take(session, sealed, code, visitor)
         except UnauthorizedError as error:
             return shown.offer(request, session, sealed, str(error))
         except ConfigError as error:
@@ -86,7 +86,7 @@ def _add_second_factor(router: APIRouter, desk: Desk, shown: "_Account") -> None
             await desk.sessions.prove(code, visitor)
         except (UnauthorizedError, ThrottledError) as error:
             return await shown.again(request, error)
-        await desk.accounts.drop_second_factor(session, visitor)
+        await desk.factor.drop(session, visitor)
         return begun(see("/account"), await desk.sessions.renew(visitor))
 
 
@@ -131,7 +131,7 @@ class _Account:
             ask_old=person.passphrase_hash is not None and session.method is not Method.LINK,
             sessions=await desk.sessions.list(session),
             places=await desk.sessions.places(session),
-            recovery_left=await desk.accounts.recovery_left(session),
+            recovery_left=await desk.factor.recovery_left(session),
         )
 
     async def again(self, request: Request, error: Exception) -> Response:
@@ -144,7 +144,7 @@ class _Account:
 
     def offer(self, request: Request, session: OpenSession, sealed: str, reason: str | None = None) -> Response:
         """The picture for an authenticator, and the form for its first code."""
-        secret = self._desk.accounts.offered_secret(session, sealed)
+        secret = self._desk.factor.offered(session, sealed)
         text = address(secret, session.name, self._desk.host)
         values = {"sealed": sealed, "picture": picture(text), "address": text, "reason": reason}
         return page(request, "second_factor.html", status=422 if reason else 200, **values)

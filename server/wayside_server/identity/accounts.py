@@ -21,16 +21,14 @@ from wayside_server.identity.people import (
     PeopleStore,
     Person,
 )
-from wayside_server.identity.second_factor import accepted_step, new_recovery_codes, new_secret, recovery_digest
-from wayside_server.identity.secret_box import SealBrokenError, SecretBox
-from wayside_server.identity.sessions import SECRET_BYTES, TOTP_PURPOSE, Visitor, check_name, digest_of
+from wayside_server.identity.sessions import SECRET_BYTES, Visitor
 from wayside_server.identity.setup_code import plain_code
+from wayside_server.identity.standing import check_name, digest_of, one_line
 from wayside_server.identity.throttle import Throttle
 
 INVITATION_LIFE = timedelta(days=7)
 """Over a weekend and a day off."""
 MAX_DISPLAY_NAME = 100
-_OFFER_PURPOSE = "totp offer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,6 @@ class Accounts:
     Args:
         people: where they are kept.
         passphrases: hashes them.
-        box: seals the secrets of second factors.
         throttle: lets nobody guess.
         refusals: counts what is refused.
         trail: where acts are entered.
@@ -65,7 +62,6 @@ class Accounts:
         self,
         people: PeopleStore,
         passphrases: Passphrases,
-        box: SecretBox,
         throttle: Throttle,
         refusals: Refusals,
         trail: AuditTrail,
@@ -73,7 +69,6 @@ class Accounts:
     ) -> None:
         self._people = people
         self._passphrases = passphrases
-        self._box = box
         self._throttle = throttle
         self._refusals = refusals
         self._trail = trail
@@ -168,53 +163,6 @@ class Accounts:
         await self._record(person.actor, "passphrase.change", person.actor, None, visitor)
         await self._people.set_passphrase(person.person_id, kept, must_change=False)
 
-    def offer_secret(self, session: OpenSession) -> tuple[bytes, str]:
-        """A secret for an authenticator, and the same sealed, to come back with the first code."""
-        secret = new_secret()
-        purpose = f"{_OFFER_PURPOSE} {session.person_id}"
-        return secret, self._box.seal(secret, purpose).hex()
-
-    def offered_secret(self, session: OpenSession, sealed: str) -> bytes:
-        """The secret in `sealed`.
-
-        Raises:
-            ConfigError: it was not offered to this person by this installation.
-        """
-        try:
-            return self._box.open(bytes.fromhex(sealed), f"{_OFFER_PURPOSE} {session.person_id}")
-        except (SealBrokenError, ValueError) as error:
-            raise ConfigError("the form is out of date; reload the page and try again") from error
-
-    async def take_second_factor(self, session: OpenSession, sealed: str, code: str, visitor: Visitor) -> list[str]:
-        """Makes the secret that was offered the second factor of the owner of `session`; gives the recovery codes.
-
-        Raises:
-            UnauthorizedError: the code does not belong to it.
-            ConfigError: nothing was offered, or there is a second factor already.
-        """
-        secret = self.offered_secret(session, sealed)
-        if session.second_factor:
-            raise ConfigError("there is a second factor already; remove it first")
-        step = accepted_step(secret, code, self._now(), None)
-        if step is None:
-            raise UnauthorizedError("the code does not belong to this picture; is the phone's clock right?")
-        codes = new_recovery_codes()
-        await self._record(f"person:{session.name}", "second_factor.add", f"person:{session.name}", None, visitor)
-        sealed_secret = self._box.seal(secret, TOTP_PURPOSE)
-        digests = [recovery_digest(one) for one in codes]
-        await self._people.set_second_factor(session.person_id, sealed_secret, digests)
-        await self._people.spend_step(session.person_id, step)
-        return codes
-
-    async def drop_second_factor(self, session: OpenSession, visitor: Visitor) -> None:
-        """Takes the second factor of the owner of `session` away; a code was checked before."""
-        await self._record(f"person:{session.name}", "second_factor.remove", f"person:{session.name}", None, visitor)
-        await self._people.set_second_factor(session.person_id, None, [])
-
-    async def recovery_left(self, session: OpenSession) -> int:
-        """How many recovery codes are left."""
-        return await self._people.recovery_left(session.person_id)
-
     async def reset(self, name: str) -> Person:
         """Takes passphrase and second factor away and ends the sessions, for who may do anything on this machine.
 
@@ -236,6 +184,16 @@ class Accounts:
         await self._record(actor, f"person.{'disable' if disabled else 'enable'}", person.actor, None, None)
         await self._people.set_disabled(person.person_id, self._now() if disabled else None)
 
+    async def set_administrator(self, name: str, *, granted: bool) -> None:
+        """Makes somebody an administrator of the installation, or no longer, for who may do anything on this machine.
+
+        Raises:
+            NotFoundError: there is no such account.
+        """
+        person = await self.person(name)
+        await self._record("command line", "person.administrator", person.actor, None, None, {"granted": granted})
+        await self._people.set_administrator(person.person_id, granted=granted)
+
     async def members(self, tenant_id: int) -> list[Member]:
         """Everybody in a tenant."""
         return await self._people.members(tenant_id)
@@ -254,7 +212,7 @@ class Accounts:
             visitor: from where.
         """
         tenant_id = _tenant_of(by)
-        label = label.strip()[:MAX_DISPLAY_NAME]
+        label = one_line(label, MAX_DISPLAY_NAME)
         detail: Detail = {"role": role.name.lower(), "for": label}
         await self._record(by.actor, "invitation.create", f"tenant:{tenant_id}", tenant_id, visitor, detail)
         token = secrets.token_urlsafe(SECRET_BYTES)
@@ -359,7 +317,7 @@ class Accounts:
         check_passphrase(who.passphrase, name)
         if await self._people.find_person(name) is not None:
             raise NameTakenError(name)
-        display_name = who.display_name.strip()[:MAX_DISPLAY_NAME] or name
+        display_name = one_line(who.display_name, MAX_DISPLAY_NAME) or name
         return NewPerson(name, display_name, await self._passphrases.hash(who.passphrase))
 
     async def _accepted(self, invitation: Invitation, actor: str, visitor: Visitor) -> None:

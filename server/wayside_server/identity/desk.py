@@ -12,6 +12,7 @@ from wayside_server.identity.home import Home
 from wayside_server.identity.keys import Keys, KeyStore
 from wayside_server.identity.oidc import OidcProvider, OidcSettings
 from wayside_server.identity.oidc_people import OidcPeople
+from wayside_server.identity.own_factor import OwnFactor
 from wayside_server.identity.passphrases import Passphrases
 from wayside_server.identity.people import PeopleStore, SessionStore
 from wayside_server.identity.secret_box import load_box
@@ -43,6 +44,7 @@ class Desk:
         home: where the set-up code lies.
         accounts: makes and changes accounts.
         sessions: lets people in.
+        factor: second factors.
         keys: lets programs in.
         oidc: lets people in whom a provider knows; None without one.
         base: how people reach the console, as `https://server.example:8443`.
@@ -51,6 +53,7 @@ class Desk:
     home: Home
     accounts: Accounts
     sessions: Sessions
+    factor: OwnFactor
     keys: Keys
     oidc: OidcPeople | None
     base: str
@@ -96,7 +99,8 @@ def open_desk(
     box, hasher = load_box(home), passphrases or Passphrases()
     keys = Keys(stores.keys, now, trail)
     sessions = Sessions(stores.sessions, stores.people, hasher, box, keys, stores.keys, trail, now)
-    accounts = Accounts(stores.people, hasher, box, sessions.throttle, stores.keys, trail, now)
+    accounts = Accounts(stores.people, hasher, sessions.throttle, stores.keys, trail, now)
+    factor = OwnFactor(stores.people, box, trail, now)
     provider = None
     if oidc is not None and oidc.issuer is not None:
         provider = OidcPeople(
@@ -109,4 +113,4 @@ def open_desk(
             trail,
             now,
         )
-    return Desk(home, accounts, sessions, keys, provider, base)
+    return Desk(home, accounts, sessions, factor, keys, provider, base)

@@ -263,6 +263,7 @@ class Keys:
         if wrong or not scopes:
             names = ", ".join(scope.value for scope in SCOPES)
             raise ConfigError(f"scopes: {', '.join(wrong) or 'none given'}; a key has some of {names}")
+        label = label.encode("utf-8", "replace").decode().replace("\0", " ")
         prefix = "".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(_PREFIX_LETTERS))
         text = f"{KEY_KIND}_{prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
         given = sorted(scope.value for scope in scopes)

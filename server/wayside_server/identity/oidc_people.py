@@ -1,5 +1,6 @@
 """People whom an OpenID Connect provider knows: what their groups let them do here, and their sessions."""
 
+import base64
 import hashlib
 import json
 import re
@@ -16,12 +17,14 @@ from wayside_server.identity.oidc import OidcProvider, OidcSettings
 from wayside_server.identity.people import NAME_PATTERN, Method, NewPerson, PeopleStore, Person
 from wayside_server.identity.secret_box import SealBrokenError, SecretBox
 from wayside_server.identity.sessions import Sessions, Visitor
+from wayside_server.identity.standing import one_line
 
 ON_THE_WAY = timedelta(minutes=10)
 """Time to sign in at the provider."""
 _PURPOSE = "oidc sign-in"
 _BAD = "the sign-in took too long or began in another browser; begin again"
 MAX_LETTERS = 63
+MAX_DISPLAY_NAME = 100
 
 
 class OidcPeople:
@@ -81,7 +84,7 @@ class OidcPeople:
             "next": wanted,
             "until": (self._now() + ON_THE_WAY).timestamp(),
         }
-        return begun.url, self._box.seal(json.dumps(kept).encode(), _PURPOSE).hex()
+        return begun.url, base64.urlsafe_b64encode(self._box.seal(json.dumps(kept).encode(), _PURPOSE)).decode()
 
     async def finish(self, kept: str, answer: Mapping[str, str], visitor: Visitor) -> tuple[Session, str]:
         """The session of whom the provider sent back, and where they wanted to go.
@@ -108,7 +111,7 @@ class OidcPeople:
 
     def _opened(self, kept: str, answer: Mapping[str, str]) -> dict[str, Any]:
         try:
-            begun: dict[str, Any] = json.loads(self._box.open(bytes.fromhex(kept), _PURPOSE))
+            begun: dict[str, Any] = json.loads(self._box.open(base64.urlsafe_b64decode(kept), _PURPOSE))
         except (SealBrokenError, ValueError) as error:
             raise UnauthorizedError(_BAD) from error
         late = self._now().timestamp() >= begun["until"]
@@ -145,7 +148,7 @@ class OidcPeople:
             *candidates,
             f"{re.sub('[^a-z0-9._@+-]', '', name)[:40].lstrip('._@+-') or 'person'}-{number}",
         ):
-            shown = str(claims.get("name") or candidate)[:100]
+            shown = one_line(str(claims.get("name", "")), MAX_DISPLAY_NAME) or candidate
             await self._trail.record(Act("system:oidc", "person.create", f"person:{candidate}", None))
             new = NewPerson(candidate, shown, issuer=issuer, subject=subject)
             person = await self._people.add_mapped(new, self._now())

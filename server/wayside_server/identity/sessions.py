@@ -3,16 +3,15 @@
 Of tokens and links only the SHA-256 is kept: they are 256 random bits.
 """
 
-import hashlib
 import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from wayside_server.domain.access import Permission, Principal, Role, Session, permissions_of
+from wayside_server.domain.access import Principal, Session
 from wayside_server.domain.audit import Act, AuditTrail, Outcome
-from wayside_server.errors import ConfigError, NotFoundError, ThrottledError, UnauthorizedError
+from wayside_server.errors import NotFoundError, ThrottledError, UnauthorizedError
 from wayside_server.identity.enrolment import Refusals
 from wayside_server.identity.keys import TOUCH_EVERY, Keys
 from wayside_server.identity.passphrases import Passphrases
@@ -28,6 +27,7 @@ from wayside_server.identity.people import (
 )
 from wayside_server.identity.second_factor import accepted_step, recovery_digest
 from wayside_server.identity.secret_box import SealBrokenError, SecretBox
+from wayside_server.identity.standing import digest_of, principal_of
 from wayside_server.identity.throttle import Throttle
 
 SESSION_LIFE = timedelta(hours=12)
@@ -361,51 +361,6 @@ class Sessions:
         act = Act(f"person:{known}", "session.begin", f"person:{known}", None, visitor.address, Outcome.REFUSED)
         await self._trail.record(act)
         return UnauthorizedError(message)
-
-
-def principal_of(session: OpenSession) -> Principal:
-    """Who asks with `session`, which opens something, and what they may."""
-    may, held = {Permission.SELF}, None
-    role = Role.ADMIN if session.is_administrator and session.tenant_id is not None else session.role
-    if session.must_change:
-        held = "choose a new passphrase first, on the page Account"
-    elif _lacks_factor(session, role):
-        held = "this tenant wants a second factor of its admins; set one up first, on the page Account"
-    else:
-        if role is not None:
-            may |= permissions_of(role)
-        elif session.is_administrator:
-            held = "choose a tenant first, on the page Account"
-        else:
-            held = "your account belongs to no tenant; ask an admin for an invitation"
-        if session.is_administrator:
-            may |= {Permission.INSTALL, Permission.METRICS}
-    tenant_id = session.tenant_id if role is not None else None
-    return Principal(f"person:{session.name}", session.display_name, tenant_id, frozenset(may), held)
-
-
-def digest_of(token: str) -> bytes:
-    """What is kept of a token."""
-    # Text from a header may hold lone surrogates; they must not raise.
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-def check_name(name: str) -> str:
-    """The login name in the form in which it is kept.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    clean = name.strip().casefold()
-    if re.fullmatch(NAME_PATTERN, clean) is None:
-        raise ConfigError("a name has 2 to 63 of a-z, 0-9 and . _ @ + -, and begins with a letter or digit")
-    return clean
-
-
-def _lacks_factor(session: OpenSession, role: Role | None) -> bool:
-    # With OpenID Connect the second factor is the provider's part.
-    wanted = session.require_second_factor and role is Role.ADMIN and session.method is not Method.OIDC
-    return wanted and not session.second_factor
 
 
 def _told(name: str | None, visitor: Visitor) -> str:
