@@ -241,7 +241,7 @@ async def test_nobody_chooses_a_tenant_that_is_not_theirs(pool: Pool, office: Of
         with pytest.raises(NotFoundError):
             await office.desk.accounts.set_role(by, "vera", role, HERE)
     with pytest.raises(NotFoundError):
-        await office.desk.accounts.set_member_disabled(by, "vera", disabled=True)
+        await office.desk.accounts.set_member_disabled(by, "vera", HERE, disabled=True)
     with pytest.raises(ConfigError, match="another admin"):
         await office.desk.accounts.set_role(by, boss.name, Role.VIEWER, HERE)
 
@@ -272,7 +272,7 @@ async def test_a_disabled_account_opens_nothing(office: Office) -> None:
     key, _ = await office.desk.keys.create_for(vera, "robot", KEY_LIFE, [Permission.READ], None)
     link = await office.desk.sessions.create_link("vera")
     desk = office.desk
-    await desk.accounts.set_member_disabled(ada, "vera", disabled=True)
+    await desk.accounts.set_member_disabled(ada, "vera", HERE, disabled=True)
     for attempt in (
         desk.sessions.resume(token),
         desk.keys.authenticate(key),
@@ -281,7 +281,7 @@ async def test_a_disabled_account_opens_nothing(office: Office) -> None:
     ):
         with pytest.raises(UnauthorizedError):
             await attempt
-    await desk.accounts.set_member_disabled(ada, "vera", disabled=False)
+    await desk.accounts.set_member_disabled(ada, "vera", HERE, disabled=False)
     await desk.sessions.sign_in("vera", PASSPHRASE, HERE)
     with pytest.raises(UnauthorizedError):
         await desk.sessions.resume(token)

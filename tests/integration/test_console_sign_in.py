@@ -189,6 +189,18 @@ async def test_row_23_every_form_of_a_session_takes_its_own_token(browser: httpx
     assert (await browser.get("/")).status_code == 200
 
 
+async def test_row_15_who_guesses_is_told_how_long_to_wait(browser: httpx.AsyncClient, office: Office) -> None:
+    await office.claim()
+    answers = [await sign_in(browser, name, "wrong") for name in ("ada", "nobody-here") for _ in range(10)]
+    for ten in (answers[:10], answers[10:]):
+        assert [answer.status_code for answer in ten] == [401] * 5 + [429] * 5
+        assert ten[-1].headers["retry-after"] == "1"
+        assert "try again in 1 s" in ten[-1].text
+    texts = {re.sub('value="(ada|nobody-here)"', "", answer.text) for answer in answers if answer.status_code == 401}
+    assert len(texts) == 1, "nothing tells a name that there is from one that there is not"
+    assert "name or passphrase is wrong" in texts.pop()
+
+
 async def test_strangers_are_sent_to_the_sign_in(browser: httpx.AsyncClient, office: Office) -> None:
     await office.claim()
     wanted = {

@@ -66,7 +66,7 @@ def test_a_second_run_changes_nothing(home: Home) -> None:
 def test_private_keys_are_their_owners_only(home: Home) -> None:
     install(home, ["telemetry.example"], NOW)
     keys = list(home.path.rglob("*.key"))
-    assert len(keys) == 2 + 2 + 8
+    assert len(keys) == 2 + 2 + 8 + 1
     assert {stat.S_IMODE(path.stat().st_mode) for path in keys} == {0o600}
     assert {stat.S_IMODE(path.stat().st_mode) for path in (home.path, home.ca, home.tls)} == {0o700}
 

@@ -70,7 +70,7 @@ def add_people(router: APIRouter, desk: Desk) -> None:
         by, visitor = principal_of(request), visitor_of(request)
         try:
             if act in ("disable", "enable"):
-                await desk.accounts.set_member_disabled(by, name, disabled=act == "disable")
+                await desk.accounts.set_member_disabled(by, name, visitor, disabled=act == "disable")
             else:
                 role = None if act == "remove" else Role[act.upper()]
                 await desk.accounts.set_role(by, name, role, visitor)

@@ -174,15 +174,13 @@ class Accounts:
         await self._people.reset(person.person_id)
         return person
 
-    async def set_disabled(self, name: str, *, disabled: bool, actor: str = "command line") -> None:
-        """Disables an account, with its sessions and keys, or enables it.
+    async def set_disabled(self, name: str, *, disabled: bool) -> None:
+        """Disables an account, with its sessions and keys, or enables it, for who may do anything on this machine.
 
         Raises:
             NotFoundError: there is no such account.
         """
-        person = await self.person(name)
-        await self._record(actor, f"person.{'disable' if disabled else 'enable'}", person.actor, None, None)
-        await self._people.set_disabled(person.person_id, self._now() if disabled else None)
+        await self._set_disabled(await self.person(name), disabled, "command line", None, None)
 
     async def set_administrator(self, name: str, *, granted: bool) -> None:
         """Makes somebody an administrator of the installation, or no longer, for who may do anything on this machine.
@@ -286,20 +284,20 @@ class Accounts:
         person = await self.person(member.name)
         await self._people.set_role(person.person_id, tenant_id, role)
 
-    async def set_member_disabled(self, by: Principal, name: str, *, disabled: bool) -> None:
+    async def set_member_disabled(self, by: Principal, name: str, visitor: Visitor, *, disabled: bool) -> None:
         """Disables or enables the account of somebody who belongs to no other tenant.
 
         Raises:
             NotFoundError: they are not in the tenant that `by` acts in.
             ConfigError: it is `by`, or somebody whom this tenant alone cannot decide about.
         """
-        member, _ = await self._member(by, name)
+        member, tenant_id = await self._member(by, name)
         if member.elsewhere or member.is_administrator:
             raise ConfigError(
                 f"{member.name} belongs to others too; take them out of this tenant, or on the server type "
                 f"wayside-server person disable {member.name}"
             )
-        await self.set_disabled(member.name, disabled=disabled, actor=by.actor)
+        await self._set_disabled(await self.person(member.name), disabled, by.actor, tenant_id, visitor)
 
     async def required_second_factor(self, tenant_id: int) -> bool:
         """Whether the tenant wants a second factor of its admins."""
@@ -311,6 +309,13 @@ class Accounts:
         detail = {"wanted": wanted}
         await self._record(by.actor, "second_factor.require", f"tenant:{tenant_id}", tenant_id, visitor, detail)
         await self._people.require_second_factor(tenant_id, wanted=wanted)
+
+    async def _set_disabled(
+        self, person: Person, disabled: bool, actor: str, tenant_id: int | None, visitor: Visitor | None
+    ) -> None:
+        action = "person.disable" if disabled else "person.enable"
+        await self._record(actor, action, person.actor, tenant_id, visitor)
+        await self._people.set_disabled(person.person_id, self._now() if disabled else None)
 
     async def _new(self, who: Applicant) -> NewPerson:
         name = check_name(who.name)
