@@ -83,8 +83,8 @@ def _create_key(options: argparse.Namespace) -> None:
 
 
 def _list_keys(options: argparse.Namespace) -> None:
-    async def show(storage: app.Storage, _: ServerSettings) -> None:
-        for key in await storage.keys().list():
+    async def show(storage: app.Storage, settings: ServerSettings) -> None:
+        for key in await desk_on(Home(options.home), settings, storage).keys.list():
             used = f"{key.last_used:%Y-%m-%d %H:%M}" if key.last_used else "never used"
             may = ",".join(sorted(key.scopes))
             state = _state(key)
@@ -94,8 +94,8 @@ def _list_keys(options: argparse.Namespace) -> None:
 
 
 def _revoke_key(options: argparse.Namespace) -> None:
-    async def revoke(storage: app.Storage, _: ServerSettings) -> None:
-        await storage.keys().revoke(options.key)
+    async def revoke(storage: app.Storage, settings: ServerSettings) -> None:
+        await desk_on(Home(options.home), settings, storage).keys.revoke(options.key)
 
     _with_storage(options, revoke)
 

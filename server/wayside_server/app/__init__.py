@@ -28,7 +28,6 @@ from wayside_server.errors import ConfigError, StorageError
 from wayside_server.identity.enrolment import Enrolments
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
-from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool, connection, new_pool, open_pool
 from wayside_server.storage.embedded import EmbeddedPostgres
 from wayside_server.storage.identity import PostgresIdentity
@@ -55,7 +54,7 @@ class Storage:
     Args:
         conninfo: how to connect to it.
         pool: open connections.
-        identity: tokens, keys, sessions.
+        identity: tokens, keys, refusals.
     """
 
     conninfo: str
@@ -69,10 +68,6 @@ class Storage:
             ConfigError: the authority's files are missing or broken.
         """
         return Enrolments(load_authority(home), self.identity, settings.enrolment.certificate_days, utc_now)
-
-    def keys(self) -> Keys:
-        """API keys and sessions on this database."""
-        return Keys(self.identity, utc_now)
 
 
 def utc_now() -> datetime:
