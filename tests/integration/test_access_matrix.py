@@ -16,6 +16,7 @@ from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
 from wayside_testkit.people import Office, open_office
 
+BASE = "https://wayside.example"
 EVERYTHING = permissions_of(Role.ADMIN) | {Permission.METRICS, Permission.INSTALL}
 
 
@@ -30,7 +31,8 @@ async def _everybody(office: Office) -> dict[str, tuple[Mapping[str, str], froze
     found: dict[str, tuple[Mapping[str, str], frozenset[Permission]]] = {"nobody": ({}, frozenset())}
     for kind, (person, may) in people.items():
         session = await office.desk.sessions.begin(person, Method.PASSPHRASE, Visitor("192.0.2.1"))
-        found[kind] = ({"Cookie": f"{SESSION_COOKIE}={session.token}"}, may | {Permission.SELF})
+        cookie = {"Cookie": f"{SESSION_COOKIE}={session.token}", "Origin": BASE}
+        found[kind] = (cookie, may | {Permission.SELF})
     for scope in SCOPES:
         key = await office.desk.keys.create("matrix", scopes=[scope])
         found[f"key {scope.value}"] = ({"Authorization": f"Bearer {key}"}, frozenset({scope, Permission.SELF}))
@@ -51,7 +53,7 @@ async def test_row_16_every_route_lets_in_whom_its_permission_says(pool: Pool, d
     everybody = await _everybody(office)
     assert len(app.declared) > 50
     wrong = []
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://wayside.example") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as client:
         for method, path, permission in app.declared:
             # What is asked for is not there: who is let in is told so, and nothing is done.
             target = re.sub(r"\{(number|letter_id|dead_letter)[^}]*\}", "7", path)

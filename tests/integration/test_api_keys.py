@@ -113,6 +113,19 @@ async def test_a_revoked_key_ends_its_live_stream_within_five_seconds(pool: Pool
         assert (await client.get("/api/v1/devices/boiler-7")).status_code == 401
 
 
+async def test_row_23_a_session_changes_nothing_over_the_api_without_its_own_origin(
+    client: httpx.AsyncClient, office: Office
+) -> None:
+    session = await office.desk.sessions.begin(await office.claim(), Method.PASSPHRASE, Visitor("192.0.2.1"))
+    cookie = {"Cookie": f"__Host-wayside={session.token}"}
+    body = {"label": "x", "scopes": ["read"]}
+    for more in ({}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "null"}):
+        assert (await client.post(KEYS, json=body, headers=cookie | more)).status_code == 403
+    assert await office.desk.keys.list() == []
+    made = await client.post(KEYS, json=body, headers=cookie | {"Origin": "https://wayside.example"})
+    assert made.status_code == 201
+
+
 async def test_a_person_without_the_role_makes_no_key_in_the_console(client: httpx.AsyncClient, office: Office) -> None:
     vera = await office.employ("vera", Role.ENGINEER)
     session = await office.desk.sessions.begin(vera, Method.PASSPHRASE, Visitor("192.0.2.1"))

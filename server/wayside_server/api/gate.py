@@ -92,6 +92,10 @@ async def _establish(access: Access, request: Request, *, active: bool = True) -
     return await access.resume(session, active=active and asked)
 
 
+def _by_session(request: Request) -> bool:
+    return "authorization" not in request.headers and SESSION_COOKIE in request.cookies
+
+
 def _refuse_foreign_pages(request: Request) -> None:
     """A browser says which page a request comes from; one from elsewhere changes nothing here."""
     if request.method in _SAFE_METHODS:
@@ -99,5 +103,9 @@ def _refuse_foreign_pages(request: Request) -> None:
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise HTTPException(403, "the request comes from a page of another site; open the console itself")
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+    site = request.headers.get("sec-fetch-site")
+    if origin is None and site is None and _by_session(request) and request.url.path.startswith("/api/"):
+        # Forms of the console carry a token of their own; requests of the API have nothing but this.
+        raise HTTPException(403, "with a session, send the header Origin too, as browsers do; programs use API keys")
+    if site not in (None, "same-origin", "none"):
         raise HTTPException(403, "the request comes from a page of another site; open the console itself")
