@@ -336,6 +336,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "module-abi.md": partial(reference_modules.module_interface, NOTE),
     "rest.md": partial(reference_server.rest, NOTE),
+    "permissions.md": partial(reference_server.permissions, NOTE),
     "metrics.md": partial(reference_server.metrics, NOTE),
 }
 """File names in docs/reference/ and what writes them."""

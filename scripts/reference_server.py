@@ -5,24 +5,24 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
 
 import wayside_server
-from wayside_server.api.audit import audit_router
-from wayside_server.api.certificates import certificates_router
-from wayside_server.api.service import DESCRIPTION, create_app
-from wayside_server.api.tenants import tenants_router
+from wayside_server.api.schema import DocumentedApp
+from wayside_server.api.service import DESCRIPTION
 from wayside_server.app import list_age
-from wayside_server.app.enrolment import enrolment_routers
+from wayside_server.app.web import make_app, routers_of
 from wayside_server.config import ServerSettings
+from wayside_server.domain.access import LEAST_ROLE, Permission, Role
 from wayside_server.domain.refusals import MEANINGS
 
 _STATUS_FIXES = {
     "400": "Begin again without `cursor`; for an enrolment, make the request anew.",
     "401": "Send a good key, or a good token.",
-    "403": "Send it from a program or a page of the server, with a key that may do this, or a good certificate.",
+    "403": "Ask an admin for the role or a key with the scope; or send it from a page of the server, or a good device.",
     "404": "Look it up in the listing above it.",
     "409": "Choose another name.",
     "410": "Start the enrolment again.",
@@ -41,12 +41,50 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
-def openapi() -> dict[str, Any]:
-    """The OpenAPI document of the whole service; what answers the questions is not needed for it."""
+def whole() -> DocumentedApp:
+    """The whole service; what answers the questions is not needed for what it says of itself."""
     nothing: Any = None
-    more = [audit_router(nothing), tenants_router(nothing), certificates_router(nothing, nothing)]
-    routers = [*enrolment_routers(nothing, ServerSettings()), *more]
-    return create_app(reading=nothing, access=nothing, live=nothing, routers=routers).openapi()
+    desk: Any = SimpleNamespace(sessions=nothing, keys=nothing, oidc=SimpleNamespace(label=""))
+    routers = routers_of(nothing, ServerSettings(), nothing, nothing, nothing, nothing)
+    return make_app(nothing, desk, nothing, routers)
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document of the whole service."""
+    return whole().openapi()
+
+
+def permissions(note: str) -> str:
+    """The page on who may what."""
+    routes = sorted(whole().declared, key=lambda route: (route[1], route[0]))
+    return "\n".join(
+        [
+            note,
+            "# Permissions\n",
+            "Every route declares the permission that it takes; one without is refused at the start. A role has what "
+            "the roles before it have. [Manage people](../how-to/manage-people.md) tells how to give them.\n",
+            table(("permission", "who has it"), ((f"`{one.value}`", _holders(one)) for one in Permission)),
+            "## Routes\n",
+            table(
+                ("route", "permission"),
+                ((f"`{method} {path}`", f"`{permission.value}`") for method, path, permission in routes),
+            ),
+        ]
+    )
+
+
+def _holders(permission: Permission) -> str:
+    role = LEAST_ROLE.get(permission)
+    if role is not None:
+        roles = ", ".join(one.name.lower() for one in Role if one >= role)
+        return f"{roles}; administrators of the installation, in the tenant that they chose; keys with this scope"
+    return {
+        Permission.PUBLIC: "anybody",
+        Permission.METRICS: "administrators of the installation, keys with this scope, addresses of `api.metrics_from`",
+        Permission.DEVICE: "devices, by their certificate",
+        Permission.SELF: "anybody who is signed in",
+        Permission.INSTALL: "administrators of the installation, keys with this scope",
+    }[permission]
 
 
 def rest(note: str) -> str:

@@ -13,6 +13,8 @@ import structlog
 import uvloop
 
 from wayside_server import app, config
+from wayside_server.app import person_command
+from wayside_server.app.people import base_of, claim_link, desk_on
 from wayside_server.commands.audit import add_audit
 from wayside_server.commands.devices import add_devices
 from wayside_server.commands.revocation import add_revocation
@@ -20,10 +22,13 @@ from wayside_server.commands.storage import with_storage
 from wayside_server.commands.tenants import add_tenants
 from wayside_server.commands.token import add_token
 from wayside_server.config import ServerSettings
+from wayside_server.domain.access import DEFAULT_SCOPES, SCOPES
 from wayside_server.errors import ConfigError, NotFoundError, TransientError
 from wayside_server.identity import installation
 from wayside_server.identity.home import DEFAULT_HOME, Home
-from wayside_server.identity.keys import LINK_LIFE
+from wayside_server.identity.keys import KEY_LIFE, KeyRecord, scopes_of
+from wayside_server.identity.sessions import LINK_LIFE
+from wayside_server.identity.setup_code import ensure_setup_code
 from wayside_server.supervise import until_stopped
 from wayside_shared.commands import with_version
 from wayside_shared.errors import EXIT_CONFIG
@@ -60,37 +65,71 @@ def _init(options: argparse.Namespace) -> None:
     print(f"installation ready in {home.path}")
     print(f"start the broker:  mosquitto -c {home.broker_config}")
     print(f"start the server:  wayside-server run --home {home.path}")
+    print(f"set-up code for the first account (wayside-server setup-code shows it again):  {ensure_setup_code(home)}")
 
 
 def _create_key(options: argparse.Namespace) -> None:
-    async def create(storage: app.Storage, _: ServerSettings) -> None:
-        life = None if options.days is None else timedelta(days=options.days)
-        print(await storage.keys().create(options.label, life))
+    async def create(storage: app.Storage, settings: ServerSettings) -> None:
+        desk = desk_on(Home(options.home), settings, storage)
+        tenant_id = await desk.accounts.tenant_id(options.tenant)
+        scopes = scopes_of(options.scope) if options.scope else DEFAULT_SCOPES
+        life = timedelta(days=options.days)
+        print(await desk.keys.create(options.label, life, scopes=scopes, tenant_id=tenant_id))
 
     with_storage(options, create)
 
 
 def _list_keys(options: argparse.Namespace) -> None:
-    async def show(storage: app.Storage, _: ServerSettings) -> None:
-        for key in await storage.keys().list():
-            state = "good" if key.valid_at(app.utc_now()) else "revoked" if key.revoked_at else "expired"
+    async def show(storage: app.Storage, settings: ServerSettings) -> None:
+        for key in await desk_on(Home(options.home), settings, storage).keys.list():
             used = f"{key.last_used:%Y-%m-%d %H:%M}" if key.last_used else "never used"
-            print(f"{key.prefix}  {state:8}{key.created_at:%Y-%m-%d %H:%M}  {used:16}  {key.label}")
+            may = ",".join(sorted(key.scopes))
+            state = _state(key)
+            print(f"{key.prefix}  {state:8}{key.created_at:%Y-%m-%d %H:%M}  {used:16}  {may}  {key.label}")
 
     with_storage(options, show)
 
 
 def _revoke_key(options: argparse.Namespace) -> None:
-    async def revoke(storage: app.Storage, _: ServerSettings) -> None:
-        await storage.keys().revoke(options.key)
+    async def revoke(storage: app.Storage, settings: ServerSettings) -> None:
+        await desk_on(Home(options.home), settings, storage).keys.revoke(options.key)
 
     with_storage(options, revoke)
 
 
+def _state(key: KeyRecord) -> str:
+    now = app.utc_now()
+    if key.revoked_at:
+        return "revoked"
+    if key.expires_at is not None and key.expires_at <= now:
+        return "expired"
+    return "good" if key.valid_at(now) else "idle"
+
+
+def _setup_code(options: argparse.Namespace) -> None:
+    async def show(storage: app.Storage, settings: ServerSettings) -> None:
+        home = Home(options.home)
+        if await desk_on(home, settings, storage).accounts.claimed():
+            raise ConfigError("there is an account already, so no set-up code is good; see wayside-server login-link")
+        print(ensure_setup_code(home))
+        print(f"type it at {base_of(settings)}/set-up", file=sys.stderr)
+
+    with_storage(options, show)
+
+
 def _login_link(options: argparse.Namespace) -> None:
     async def create(storage: app.Storage, settings: ServerSettings) -> None:
-        token = await storage.keys().create_link()
-        print(f"https://{settings.api.public_host}:{settings.api.port}/login/{token}")
+        home = Home(options.home)
+        desk = desk_on(home, settings, storage)
+        if options.new_administrator is not None:
+            await desk.accounts.add_administrator(options.new_administrator)
+            desk.forget_setup_code()
+        elif not await desk.accounts.claimed():
+            print(claim_link(home, settings))
+            print("nobody has an account yet: the link leads to making the first", file=sys.stderr)
+            return
+        token = await desk.sessions.create_link(options.new_administrator or options.person)
+        print(f"{desk.base}/login/{token}")
         print(f"good once, for {LINK_LIFE.total_seconds() / 60:.0f} minutes", file=sys.stderr)
 
     with_storage(options, create)
@@ -149,16 +188,31 @@ def _add_identity(commands: Any, shared: argparse.ArgumentParser) -> None:
     keys = commands.add_parser("api-key", help="API keys").add_subparsers(required=True)
     create = keys.add_parser("create", parents=[shared], help="print a new key; it is shown once")
     create.add_argument("label", metavar="LABEL", help="what it is for")
-    create.add_argument("--days", type=_positive, metavar="D", help="how long it is good; without, until revoked")
+    create.add_argument("--days", type=_positive, metavar="D", default=KEY_LIFE.days, help="how long (%(default)s)")
+    create.add_argument("--tenant", metavar="NAME", default="default", help="within which tenant (%(default)s)")
+    create.add_argument(
+        "--scope",
+        action="append",
+        metavar="SCOPE",
+        help=f"what it may: {', '.join(one.value for one in SCOPES)}; may be repeated (read and metrics)",
+    )
     create.set_defaults(command=_create_key)
     keys.add_parser("list", parents=[shared], help="all keys, by their prefix").set_defaults(command=_list_keys)
-    revoke = keys.add_parser("revoke", parents=[shared], help="end a key and its sessions")
+    revoke = keys.add_parser("revoke", parents=[shared], help="end a key, and those that it made")
     revoke.add_argument("key", metavar="PREFIX", help="the key's prefix")
     revoke.set_defaults(command=_revoke_key)
 
     add_tenants(commands, shared)
     link = commands.add_parser("login-link", parents=[shared], help="print a one-time link into the console")
+    whose = link.add_mutually_exclusive_group()
+    whose.add_argument("--person", metavar="NAME", help="for whom (the first administrator of the installation)")
+    whose.add_argument(
+        "--new-administrator", metavar="NAME", help="make this account first, an administrator without a passphrase"
+    )
     link.set_defaults(command=_login_link)
+    code = commands.add_parser("setup-code", parents=[shared], help="print the code that makes the first account")
+    code.set_defaults(command=_setup_code)
+    person_command.add(commands, shared, with_storage, print)
 
 
 def _add_roles(commands: Any, shared: argparse.ArgumentParser) -> None:

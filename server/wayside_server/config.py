@@ -6,6 +6,7 @@ from wayside_server.domain.limits import DeviceLimits
 from wayside_server.domain.rates import RateLimits
 from wayside_server.errors import ConfigError
 from wayside_server.identity.home import Home, read_whole, write_whole
+from wayside_server.identity.oidc import OidcSettings
 from wayside_shared.settings import from_toml, setting
 
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - devices and browsers come from elsewhere
@@ -98,6 +99,7 @@ class ServerSettings:
     enrolment: EnrolmentSettings = setting("Tokens and certificates.", factory=EnrolmentSettings)
     revocation: RevocationSettings = setting("Of certificates.", factory=RevocationSettings)
     ingest: IngestSettings = setting("From the broker to the database.", factory=IngestSettings)
+    oidc: OidcSettings = setting("Single sign-on.", factory=OidcSettings)
     limits: DeviceLimits = setting("What one device may take up.", factory=DeviceLimits)
     rates: RateLimits = setting("How often somebody may ask the API and the console.", factory=RateLimits)
 

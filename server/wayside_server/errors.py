@@ -7,6 +7,7 @@ __all__ = [
     "NotFoundError",
     "RejectedError",
     "StorageError",
+    "ThrottledError",
     "TransientError",
     "UnauthorizedError",
     "WaysideError",
@@ -19,6 +20,14 @@ class StorageError(TransientError):
 
 class NotFoundError(WaysideError):
     """What was asked for does not exist, or not for this caller."""
+
+
+class ThrottledError(WaysideError):
+    """Too much was asked too fast; `retry_after_s` is how many seconds to wait."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
 
 
 class UnauthorizedError(WaysideError):

@@ -6,10 +6,12 @@ from typing import TypeAlias
 
 import pytest
 
-from wayside_server.errors import NotFoundError, UnauthorizedError
-from wayside_server.identity.keys import LINK_LIFE, SESSION_LIFE, Keys
+from wayside_server.domain.access import Permission
+from wayside_server.errors import ConfigError, NotFoundError, UnauthorizedError
+from wayside_server.identity.keys import KEY_LIFE, Keys
 from wayside_server.storage.database import open_pool
 from wayside_server.storage.identity import PostgresIdentity
+from wayside_testkit.audit import MemoryTrail
 from wayside_testkit.identity import MemoryIdentity
 
 Store: TypeAlias = MemoryIdentity | PostgresIdentity
@@ -48,7 +50,7 @@ async def store(conninfo: str | None) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def keys(store: Store, clock: Clock) -> Keys:
-    return Keys(store, clock)
+    return Keys(store, clock, MemoryTrail())
 
 
 async def test_a_key_opens_until_it_is_revoked(keys: Keys) -> None:
@@ -80,11 +82,6 @@ async def test_an_altered_key_opens_nothing(keys: Keys, change: "object") -> Non
 async def test_hostile_keys_are_refused_like_wrong_ones(keys: Keys, bad: str) -> None:
     with pytest.raises(UnauthorizedError):
         await keys.authenticate(bad)
-    with pytest.raises(UnauthorizedError):
-        await keys.resume(bad)
-    with pytest.raises(UnauthorizedError):
-        await keys.redeem(bad)
-    await keys.sign_out(bad)
 
 
 async def test_last_use_is_noted_once_a_minute(keys: Keys, clock: Clock) -> None:
@@ -107,39 +104,50 @@ async def test_revoking_names_what_is_not_there(keys: Keys) -> None:
     await keys.revoke(text)
 
 
-async def test_a_session_lives_until_sign_out(keys: Keys) -> None:
-    session = await keys.sign_in(await keys.create("operator"))
-    assert (await keys.resume(session.token)).label == "operator"
-    await keys.sign_out(session.token)
-    with pytest.raises(UnauthorizedError):
-        await keys.resume(session.token)
+async def test_a_key_without_scopes_reads_and_measures_for_a_year(keys: Keys, clock: Clock) -> None:
+    may = (await keys.authenticate(await keys.create("reports"))).permissions
+    assert may == {Permission.READ, Permission.METRICS, Permission.SELF}
+    assert (await keys.list())[0].expires_at == clock.time + KEY_LIFE
 
 
-async def test_a_session_ends_with_time_and_with_its_key(keys: Keys, clock: Clock) -> None:
-    text = await keys.create("operator")
-    session = await keys.sign_in(text)
-    clock.time += SESSION_LIFE
-    with pytest.raises(UnauthorizedError):
-        await keys.resume(session.token)
-    session = await keys.sign_in(text)
-    await keys.revoke(text)
-    with pytest.raises(UnauthorizedError):
-        await keys.resume(session.token)
+async def test_a_key_may_what_it_was_given_and_nothing_beside(keys: Keys) -> None:
+    may = (await keys.authenticate(await keys.create("robot", scopes=[Permission.MANAGE]))).permissions
+    assert may == {Permission.MANAGE, Permission.SELF}
 
 
-async def test_a_link_signs_in_once_and_not_late(keys: Keys, clock: Clock) -> None:
-    link = await keys.create_link()
-    session = await keys.redeem(link)
-    assert (await keys.list())[0].last_used == clock.time
-    clock.time += timedelta(minutes=1)
-    await keys.resume(session.token)
-    assert (await keys.list())[0].last_used == clock.time
-    with pytest.raises(UnauthorizedError):
-        await keys.redeem(link)
-    late = await keys.create_link()
-    clock.time += LINK_LIFE
-    with pytest.raises(UnauthorizedError):
-        await keys.redeem(late)
+@pytest.mark.parametrize("scopes", [[], [Permission.PUBLIC], [Permission.DEVICE], [Permission.SELF, Permission.READ]])
+async def test_what_is_no_scope_makes_no_key(keys: Keys, scopes: list[Permission]) -> None:
+    with pytest.raises(ConfigError, match="scopes"):
+        await keys.create("robot", scopes=scopes)
+    assert await keys.list() == []
+
+
+async def test_a_key_never_makes_one_that_may_more_or_lives_longer(keys: Keys, clock: Clock) -> None:
+    text = await keys.create("maker", HOUR, scopes=[Permission.ADMINISTER, Permission.READ])
+    by = await keys.authenticate(text)
+    with pytest.raises(ConfigError, match="you have not install, metrics yourself"):
+        await keys.create_for(by, "x", HOUR, [Permission.READ, Permission.METRICS, Permission.INSTALL], None)
+    _, made = await keys.create_for(by, "x", 9 * HOUR, [Permission.READ], None)
+    assert made.expires_at == clock.time + HOUR
+
+
+async def test_a_key_ends_with_the_key_that_made_it(keys: Keys) -> None:
+    first = await keys.create("first", scopes=[Permission.ADMINISTER])
+    second, _ = await keys.create_for(await keys.authenticate(first), "second", HOUR, [Permission.ADMINISTER], None)
+    third, _ = await keys.create_for(await keys.authenticate(second), "third", HOUR, [Permission.ADMINISTER], None)
+    other = await keys.create("other")
+    await keys.revoke(first)
+    for text in (first, second, third):
+        with pytest.raises(UnauthorizedError):
+            await keys.authenticate(text)
+    await keys.authenticate(other)
+
+
+async def test_another_tenant_cannot_revoke_a_key(keys: Keys) -> None:
+    text = await keys.create("reports")
+    with pytest.raises(NotFoundError):
+        await keys.revoke(text, tenant_id=2)
+    await keys.authenticate(text)
 
 
 async def test_what_is_stored_opens_nothing(keys: Keys) -> None:

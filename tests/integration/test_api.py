@@ -23,6 +23,7 @@ from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
+from wayside_testkit.audit import MemoryTrail
 from wayside_testkit.telemetry import add_dead_letter, add_device, add_series, add_stream, at
 from wayside_testkit.web import read_events, serve
 
@@ -31,7 +32,7 @@ SPAN = {"start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"}
 
 @pytest.fixture
 def keys(pool: Pool) -> Keys:
-    return Keys(PostgresIdentity(pool), lambda: datetime.now(UTC))
+    return Keys(PostgresIdentity(pool), lambda: datetime.now(UTC), MemoryTrail())
 
 
 @pytest.fixture

@@ -24,10 +24,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from wayside_server.api.api_keys import api_keys_router
 from wayside_server.api.certificates import certificates_router
 from wayside_server.api.service import create_app
 from wayside_server.app.enrolment import enrolment_routers
 from wayside_server.config import ServerSettings
+from wayside_server.domain.access import SCOPES
 from wayside_server.domain.rates import RateLimits, Rates
 from wayside_server.identity.keys import Keys
 from wayside_server.identity.office import open_office
@@ -41,7 +43,6 @@ from wayside_server.storage.reading import PostgresReading
 from wayside_server.storage.revocation import PostgresRevocations
 from wayside_testkit.credentials import CredentialsFactory
 from wayside_testkit.enrolment import MemoryTrail
-from wayside_testkit.identity import ManagingKeys
 from wayside_testkit.telemetry import (
     add_dead_letter,
     add_device,
@@ -101,8 +102,8 @@ async def service(pool: Pool, database: str, credentials: CredentialsFactory) ->
         await add_incident(pool, device, f"kind {number}", "x")
         await add_refusals(pool, "api_key", at(number * 86_400), 2, "x")
     identity = PostgresIdentity(pool)
-    keys = Keys(identity, now)
     trail, marks = MemoryTrail(), PostgresRevocations(pool, database)
+    keys = Keys(identity, now, trail)
     office = open_office(
         credentials.authority,
         PostgresEnrolment(pool),
@@ -115,13 +116,13 @@ async def service(pool: Pool, database: str, credentials: CredentialsFactory) ->
     certificates = certificates_router(PostgresCertificates(pool), Revocations(marks, trail, now))
     app = create_app(
         reading=PostgresReading(pool, database),
-        access=ManagingKeys(identity, now),
+        access=keys,
         live=PostgresLive(database),
-        routers=[*enrolment_routers(office, ServerSettings()), certificates],
+        routers=[*enrolment_routers(office, ServerSettings()), certificates, api_keys_router(keys)],
         rates=Rates(RateLimits(address=1e6, key=1e6, tenant=1e6), time.monotonic),
     )
     async with serve(app) as url:
-        yield Service(url, {"Authorization": f"Bearer {await keys.create('fuzz')}"})
+        yield Service(url, {"Authorization": f"Bearer {await keys.create('fuzz', scopes=SCOPES)}"})
 
 
 def fuzz(service: Service, document: dict[str, Any], mode: GenerationMode) -> dict[str, set[int]]:

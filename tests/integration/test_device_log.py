@@ -14,9 +14,7 @@ from wayside_server.api.service import create_app
 from wayside_server.console.pages import console_router
 from wayside_server.domain.ingest import DeviceLog, Garbage, Item
 from wayside_server.domain.limits import DeviceLimits
-from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool
-from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading, PostgresTenantReading
@@ -28,6 +26,7 @@ from wayside_testkit.batches import received
 from wayside_testkit.broker import Broker
 from wayside_testkit.credentials import CredentialsFactory
 from wayside_testkit.delivery import server_side
+from wayside_testkit.people import open_office
 from wayside_testkit.telemetry import reading_of
 
 pytest_plugins = ["wayside_testkit.postgres", "wayside_testkit.broker", "wayside_testkit.credentials"]
@@ -52,11 +51,16 @@ def reading(pool: Pool, database: str) -> PostgresTenantReading:
 
 
 @pytest.fixture
-async def client(pool: Pool, database: str) -> AsyncIterator[httpx.AsyncClient]:
-    keys = Keys(PostgresIdentity(pool), lambda: datetime.now(UTC))
+async def client(pool: Pool, database: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    desk = open_office(pool, tmp_path).desk
     reading = PostgresReading(pool, database)
-    app = create_app(reading=reading, access=keys, live=PostgresLive(database), routers=[console_router(reading, keys)])
-    headers = {"Authorization": f"Bearer {await keys.create('test')}"}
+    app = create_app(
+        reading=reading,
+        access=desk.sessions,
+        live=PostgresLive(database),
+        routers=[console_router(reading, desk)],
+    )
+    headers = {"Authorization": f"Bearer {await desk.keys.create('test')}"}
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="https://wayside.example", headers=headers
     ) as opened:

@@ -22,6 +22,7 @@ from wayside_edge.__main__ import main
 from wayside_edge.config import load as load_agent
 from wayside_edge.enrol import enrol
 from wayside_server import app, config
+from wayside_server.app.people import desk_on
 from wayside_server.errors import ConfigError, TransientError
 from wayside_shared.enrolment import (
     CACERTS_PATH,
@@ -229,7 +230,9 @@ async def test_a_file_that_cannot_be_edited_costs_no_token(site: Site, tmp_path:
 
 async def test_a_sign_in_link_opens_the_console(site: Site) -> None:
     async with app.open_storage(site.home, site.settings) as storage:
-        link = await storage.keys().create_link()
+        desk = desk_on(site.home, site.settings, storage)
+        await desk.accounts.add_administrator("ada")
+        link = await desk.sessions.create_link()
     assert (await asyncio.to_thread(site.request, "GET", f"/login/{link}"))[0] == 200
     assert (await asyncio.to_thread(site.request, "GET", f"/login/{link}"))[0] == 401
 

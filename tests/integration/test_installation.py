@@ -66,7 +66,7 @@ def test_a_second_run_changes_nothing(home: Home) -> None:
 def test_private_keys_are_their_owners_only(home: Home) -> None:
     install(home, ["telemetry.example"], NOW)
     keys = list(home.path.rglob("*.key"))
-    assert len(keys) == 2 + 2 + 8
+    assert len(keys) == 2 + 2 + 8 + 1
     assert {stat.S_IMODE(path.stat().st_mode) for path in keys} == {0o600}
     assert {stat.S_IMODE(path.stat().st_mode) for path in (home.path, home.ca, home.tls)} == {0o700}
 
@@ -146,7 +146,33 @@ def test_a_reserved_name_gets_no_token(home: Home, database: str) -> None:
     listed = server_command("api-key", "list", "--home", str(home.path)).stdout.split()
     assert listed[-1] == "reports"
     assert server_command("api-key", "revoke", listed[0], "--home", str(home.path)).returncode == 0
-    assert "/login/" in server_command("login-link", "--home", str(home.path)).stdout
+
+
+def test_accounts_are_made_and_mended_on_the_machine_itself(home: Home, database: str) -> None:
+    at = ("--home", str(home.path))
+    init = server_command("init", *at, "--host", "127.0.0.1")
+    code = init.stdout.split()[-1]
+    assert len(code.replace("-", "")) == 24, "init tells the set-up code"
+    assert (home.secret_key.stat().st_mode & 0o777, home.setup_code.stat().st_mode & 0o777) == (0o600, 0o600)
+    with home.settings_file.open("a") as file:
+        file.write(f'\n[database]\nurl = "{database}"\n')
+    assert server_command("setup-code", *at).stdout.strip() == code
+    assert f"/set-up?code={code}" in server_command("login-link", *at).stdout
+    assert "/login/" in server_command("login-link", *at, "--new-administrator", "ada").stdout
+    claimed = server_command("setup-code", *at)
+    assert (claimed.returncode, "there is an account already" in claimed.stderr) == (78, True)
+    assert "/login/" in server_command("login-link", *at).stdout
+    assert "/login/" in server_command("person", "reset", "ada", *at).stdout
+    assert server_command("person", "disable", "ada", *at).returncode == 0
+    assert "ada" in (listed := server_command("person", "list", *at).stdout)
+    assert "disabled" in listed
+    assert server_command("login-link", *at).returncode == 78
+    made = server_command("api-key", "create", "robot", *at, "--scope", "manage", "--days", "1")
+    assert made.stdout.startswith("wsk_"), made.stderr
+    assert "manage  robot" in server_command("api-key", "list", *at).stdout
+    for wrong in (("--scope", "everything"), ("--tenant", "nowhere")):
+        refused = server_command("api-key", "create", "robot", *at, *wrong)
+        assert (refused.returncode, "Traceback" in refused.stderr) == (78, False)
 
 
 async def test_a_role_stops_when_its_supervisor_is_gone(home: Home, database: str) -> None:

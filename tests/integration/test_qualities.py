@@ -24,6 +24,7 @@ from wayside_server.storage.reading import LIVE_PAGE, PostgresReading
 from wayside_shared.batch import Column, Marks
 from wayside_shared.clock import NS_PER_S
 from wayside_shared.quality import Quality
+from wayside_testkit.audit import MemoryTrail
 from wayside_testkit.batches import BOOT_NS, WALL_NS, Device, column
 from wayside_testkit.telemetry import START, add_device, add_qualities, add_series, at, reading_of
 
@@ -36,7 +37,7 @@ LATER = 200
 
 @pytest.fixture
 async def client(pool: Pool, database: str) -> AsyncIterator[httpx.AsyncClient]:
-    keys = Keys(PostgresIdentity(pool), lambda: datetime.now(UTC))
+    keys = Keys(PostgresIdentity(pool), lambda: datetime.now(UTC), MemoryTrail())
     app = create_app(reading=PostgresReading(pool, database), access=keys, live=PostgresLive(database))
     headers = {"Authorization": f"Bearer {await keys.create('test')}"}
     transport = httpx.ASGITransport(app)

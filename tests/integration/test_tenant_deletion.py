@@ -16,7 +16,10 @@ from wayside_testkit.audit import MemoryTrail
 from wayside_testkit.telemetry import add_device, add_series, at, reading_of
 from wayside_testkit.tenants import Inhabited, inhabit
 
-INSTALLATIONS_OWN = {"audit_head", "refusal", "revocation_list", "revoked_serial", "schema_migration"}
+INSTALLATIONS_OWN = {
+    *("audit_head", "refusal", "revocation_list", "revoked_serial", "schema_migration"),
+    *("person", "recovery_code", "sign_in_attempt", "sign_in_link"),
+}
 """Tables that have nothing of any tenant."""
 
 
@@ -54,12 +57,16 @@ async def _inhabited(pool: Pool, tenants: Tenants, name: str) -> Inhabited:
             "INSERT INTO api_key (prefix, digest, label, tenant_id) VALUES (%s, sha256(%s::text::bytea), 'k', %s)",
             [name, name, made.id],
         )
-        for table in (b"console_session", b"login_link"):
-            await conn.execute(
-                b"INSERT INTO " + table + b" (digest, api_key_id, expires_at)"
-                b" SELECT digest, id, now() FROM api_key WHERE prefix = %s",
-                [name],
-            )
+        await conn.execute("INSERT INTO person (name, display_name, created_at) VALUES (%s, %s, now())", [name, name])
+        for statement in (
+            b"INSERT INTO membership (person_id, tenant_id, role) SELECT id, %s, 1 FROM person WHERE name = %s",
+            b"INSERT INTO invitation (digest, tenant_id, role, label, made_by, created_at, expires_at)"
+            b" SELECT sha256(name::bytea), %s, 1, '', '', now(), now() FROM person WHERE name = %s",
+            b"INSERT INTO session"
+            b" (digest, person_id, tenant_id, method, factor_done, created_at, last_used, expires_at)"
+            b" SELECT sha256(name::bytea), id, %s, 'link', true, now(), now(), now() FROM person WHERE name = %s",
+        ):
+            await conn.execute(statement, [made.id, name])
     return own
 
 

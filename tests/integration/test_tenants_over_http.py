@@ -5,7 +5,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,18 +15,19 @@ from hypothesis import strategies as st
 from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.service import create_app
 from wayside_server.console.pages import console_router
-from wayside_server.domain.access import Permission, required
+from wayside_server.domain.access import Permission
 from wayside_server.domain.cursor import encode_cursor
 from wayside_server.domain.limits import DeviceLimits
 from wayside_server.domain.moments import to_us
 from wayside_server.domain.reading import ExportQuery, Format, HistoryQuery, Shape
+from wayside_server.identity.desk import Desk
 from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool, connection
-from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
 from wayside_testkit.batches import Device, column
+from wayside_testkit.people import open_office
 from wayside_testkit.telemetry import (
     START,
     add_device,
@@ -55,17 +56,20 @@ class Asking:
 
 
 @pytest.fixture
-def keys(pool: Pool) -> Keys:
-    return Keys(PostgresIdentity(pool), lambda: datetime.now(UTC))
+def desk(pool: Pool, tmp_path: Path) -> Desk:
+    return open_office(pool, tmp_path).desk
 
 
 @pytest.fixture
-def app(pool: Pool, database: str, keys: Keys) -> DocumentedApp:
+def keys(desk: Desk) -> Keys:
+    return desk.keys
+
+
+@pytest.fixture
+def app(pool: Pool, database: str, desk: Desk) -> DocumentedApp:
     reading = PostgresReading(pool, database)
-    routers = [console_router(reading, keys)]
-    made = create_app(reading=reading, access=keys, live=PostgresLive(database), routers=routers)
-    assert isinstance(made, DocumentedApp)
-    return made
+    routers = [console_router(reading, desk)]
+    return create_app(reading=reading, access=desk.sessions, live=PostgresLive(database), routers=routers)
 
 
 @pytest.fixture
@@ -87,9 +91,7 @@ async def two(pool: Pool, app: DocumentedApp, keys: Keys) -> AsyncIterator[list[
 
 def _routes(app: DocumentedApp) -> list[str]:
     """Every path that somebody who may look can get."""
-    return [
-        route.path for route in app.declared if "GET" in route.methods and required(route.endpoint) is Permission.READ
-    ]
+    return [path for method, path, permission in app.declared if method == "GET" and permission is Permission.READ]
 
 
 def _path(route: str, device: str, letter: int) -> str:

@@ -1,7 +1,7 @@
 """Refusals, incidents and dead letters, as programs and operators read them."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -9,21 +9,20 @@ import pytest
 from wayside_server.api.service import create_app
 from wayside_server.console import listings, pages
 from wayside_server.console.pages import console_router
-from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool
-from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
+from wayside_testkit.people import open_office
 from wayside_testkit.telemetry import add_dead_letter, add_device, add_incident, add_refusals, at
 
 
 @pytest.fixture
-async def client(pool: Pool, database: str) -> AsyncIterator[httpx.AsyncClient]:
-    keys = Keys(PostgresIdentity(pool), lambda: datetime.now(UTC))
+async def client(pool: Pool, database: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    desk = open_office(pool, tmp_path).desk
     reading = PostgresReading(pool, database)
-    routers = [console_router(reading, keys)]
-    app = create_app(reading=reading, access=keys, live=PostgresLive(database), routers=routers)
-    headers = {"Authorization": f"Bearer {await keys.create('test')}"}
+    routers = [console_router(reading, desk)]
+    app = create_app(reading=reading, access=desk.sessions, live=PostgresLive(database), routers=routers)
+    headers = {"Authorization": f"Bearer {await desk.keys.create('test')}"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://wayside", headers=headers) as opened:
         yield opened

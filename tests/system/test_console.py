@@ -15,13 +15,12 @@ from playwright.async_api import Page, async_playwright, expect
 from wayside_server.api.service import create_app
 from wayside_server.console.identities import identities_router
 from wayside_server.console.pages import STATIC, console_router
-from wayside_server.domain.access import Access
+from wayside_server.domain.access import Access, Role
 from wayside_server.domain.limits import DeviceLimits
-from wayside_server.identity.keys import Keys
 from wayside_server.identity.revocation import Revocations
+from wayside_server.identity.setup_code import ensure_setup_code
 from wayside_server.storage.certificates import PostgresCertificates
 from wayside_server.storage.database import Pool, connection
-from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
@@ -30,6 +29,7 @@ from wayside_shared.batch import Column, Marks
 from wayside_shared.clock import NS_PER_S
 from wayside_shared.quality import Quality
 from wayside_testkit.batches import BOOT_NS, WALL_NS, Device
+from wayside_testkit.people import PASSPHRASE, Office, open_office
 from wayside_testkit.roles import Roles, Trail
 from wayside_testkit.telemetry import (
     add_dead_letter,
@@ -40,6 +40,7 @@ from wayside_testkit.telemetry import (
     add_stream,
     reading_of,
 )
+from wayside_testkit.totp import code_at
 from wayside_testkit.web import serve
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -51,20 +52,20 @@ pytestmark = [
 
 
 @pytest.fixture
-def keys(pool: Pool) -> Keys:
-    return Keys(PostgresIdentity(pool), lambda: datetime.now(UTC))
+def office(pool: Pool, tmp_path: Path) -> Office:
+    return open_office(pool, tmp_path)
 
 
 @pytest.fixture
-async def console(pool: Pool, database: str, keys: Keys) -> AsyncIterator[str]:
-    async with serve(console_app(pool, database, keys)) as base:
+async def console(pool: Pool, database: str, office: Office) -> AsyncIterator[str]:
+    async with serve(console_app(pool, database, office.desk.sessions, office)) as base:
         yield base
 
 
-def console_app(pool: Pool, database: str, access: Access) -> FastAPI:
+def console_app(pool: Pool, database: str, access: Access, office: Office) -> FastAPI:
     reading = PostgresReading(pool, database)
     revocations = Revocations(PostgresRevocations(pool, database), Trail(), lambda: datetime.now(UTC))
-    routers = [console_router(reading, access), identities_router(PostgresCertificates(pool), revocations)]
+    routers = [console_router(reading, office.desk), identities_router(PostgresCertificates(pool), revocations)]
     return create_app(reading=reading, access=access, live=PostgresLive(database), routers=routers, static=STATIC)
 
 
@@ -88,6 +89,13 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
     assert complaints == []
 
 
+async def entry(office: Office) -> str:
+    """A link into the console, for somebody who is made first."""
+    if not await office.desk.accounts.claimed():
+        await office.claim()
+    return await office.desk.sessions.create_link()
+
+
 async def _boiler(pool: Pool) -> int:
     now = datetime.now(UTC)
     device = await add_device(pool, "boiler-7")
@@ -108,14 +116,24 @@ async def _boiler(pool: Pool) -> int:
 
 
 async def test_an_operator_signs_in_and_watches_a_device_live(
-    pool: Pool, console: str, keys: Keys, page: Page, tmp_path: Path
+    pool: Pool, console: str, office: Office, page: Page, tmp_path: Path
 ) -> None:
     series = await _boiler(pool)
     await add_device(pool, "kiln-2")
     await page.goto(f"{console}/devices/boiler-7")
+    await expect(page).to_have_url(f"{console}/set-up")
+    await page.get_by_label("Set-up code").fill(ensure_setup_code(office.home))
+    await page.get_by_label("Login name").fill("ada")
+    await page.get_by_label("Passphrase").fill(PASSPHRASE)
+    await page.screenshot(path=tmp_path / "set-up.png")
+    await page.get_by_role("button", name="Make the first account").click()
+    await expect(page).to_have_url(f"{console}/")
+    await page.get_by_role("button", name="Sign out").click()
+    await page.goto(f"{console}/devices/boiler-7")
     await expect(page).to_have_url(f"{console}/sign-in?next=%2Fdevices%2Fboiler-7")
     await page.screenshot(path=tmp_path / "sign-in.png")
-    await page.get_by_label("API key").fill(await keys.create("operator"))
+    await page.get_by_label("Name").fill("ada")
+    await page.get_by_label("Passphrase").fill(PASSPHRASE)
     await page.get_by_role("button", name="Sign in").click()
     await expect(page).to_have_url(f"{console}/devices/boiler-7")
     await page.get_by_role("link", name="Devices").click()
@@ -207,7 +225,7 @@ async def _line_at(page: Page, seconds: float, span: float = 300) -> bool:
 
 
 async def test_a_chart_of_an_hour_keeps_its_past_when_live_samples_outnumber_it(
-    pool: Pool, console: str, keys: Keys, page: Page, tmp_path: Path
+    pool: Pool, console: str, office: Office, page: Page, tmp_path: Path
 ) -> None:
     device = await add_device(pool, "boiler-7")
     now = datetime.now(UTC)
@@ -216,7 +234,7 @@ async def test_a_chart_of_an_hour_keeps_its_past_when_live_samples_outnumber_it(
     series = await add_series(pool, device, "flow/temperature", "Cel", past)
     async with connection(pool) as conn:
         await conn.execute("INSERT INTO latest VALUES (%s, %s, %s)", [series, *past[-1]])
-    await page.goto(f"{console}/login/{await keys.create_link()}")
+    await page.goto(f"{console}/login/{await entry(office)}")
     await page.get_by_role("link", name="boiler-7").click()
     await expect(page.get_by_text("No samples in this range")).to_be_visible()
     await page.get_by_role("button", name="1 h", exact=True).click()
@@ -236,11 +254,11 @@ async def test_a_chart_of_an_hour_keeps_its_past_when_live_samples_outnumber_it(
 
 
 async def test_an_operator_sees_why_a_series_has_no_value_and_since_when(
-    pool: Pool, console: str, keys: Keys, page: Page, tmp_path: Path
+    pool: Pool, console: str, office: Office, page: Page, tmp_path: Path
 ) -> None:
     store = PostgresIngest(pool, "test", DeviceLimits())
     device = await _kiln(store)
-    await page.goto(f"{console}/login/{await keys.create_link()}")
+    await page.goto(f"{console}/login/{await entry(office)}")
     await page.get_by_role("link", name="kiln-2").click()
     chamber, pressure, soot = (page.locator(".tiles li").nth(i) for i in range(3))
     await expect(chamber).to_contain_text("640 °C")
@@ -269,8 +287,8 @@ async def test_an_operator_sees_why_a_series_has_no_value_and_since_when(
     await page.screenshot(path=tmp_path / "phone.png", full_page=True)
 
 
-async def test_a_link_signs_in_once(console: str, keys: Keys, page: Page, tmp_path: Path) -> None:
-    link = f"{console}/login/{await keys.create_link()}"
+async def test_a_link_signs_in_once(console: str, office: Office, page: Page, tmp_path: Path) -> None:
+    link = f"{console}/login/{await entry(office)}"
     await page.goto(link)
     await expect(page.get_by_role("heading", name="No devices yet")).to_be_visible()
     await page.goto(f"{console}/docs")
@@ -285,7 +303,7 @@ async def test_a_link_signs_in_once(console: str, keys: Keys, page: Page, tmp_pa
 
 
 async def test_an_operator_finds_what_was_refused_and_what_went_wrong(
-    pool: Pool, console: str, keys: Keys, page: Page, tmp_path: Path
+    pool: Pool, console: str, office: Office, page: Page, tmp_path: Path
 ) -> None:
     await _boiler(pool)
     now = datetime.now(UTC)
@@ -295,7 +313,7 @@ async def test_an_operator_finds_what_was_refused_and_what_went_wrong(
         await add_refusals(pool, kind, now, count, "Client boiler-7 already connected, closing old connection.")
     raw = bytes(range(256))
     await add_dead_letter(pool, "boiler-7", raw, "unknown_type", "the message says no content type")
-    await page.goto(f"{console}/login/{await keys.create_link()}")
+    await page.goto(f"{console}/login/{await entry(office)}")
     await page.get_by_role("link", name="boiler-7").click()
     await expect(page.get_by_role("heading", name="Latest incidents")).to_be_visible()
     await page.screenshot(path=tmp_path / "device.png", full_page=True)
@@ -327,7 +345,7 @@ async def test_an_operator_finds_what_was_refused_and_what_went_wrong(
 
 
 async def test_an_engineer_revokes_a_device_after_being_asked(
-    pool: Pool, database: str, page: Page, tmp_path: Path
+    pool: Pool, database: str, office: Office, page: Page, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
     await _boiler(pool)
@@ -335,7 +353,7 @@ async def test_an_engineer_revokes_a_device_after_being_asked(
         await add_device(pool, name)
         await _certificate(pool, name, now - timedelta(days=age_d))
     await _certificate(pool, "boiler-7", now - timedelta(days=30))
-    app = console_app(pool, database, Roles())
+    app = console_app(pool, database, Roles(), office)
     app.state.warnings = lambda: [
         "the revocation list ends in 60 hours, and from then on the broker refuses every device"
     ]
@@ -369,3 +387,44 @@ async def _certificate(pool: Pool, device: str, issued: datetime) -> None:
             " SELECT id, id, %s, %s FROM device WHERE name = %s",
             [issued, issued + timedelta(days=90), device],
         )
+
+
+async def test_an_admin_looks_after_people_keys_and_their_own_account(
+    console: str, office: Office, page: Page, tmp_path: Path
+) -> None:
+    await office.claim()
+    await office.employ("vera", Role.OPERATOR)
+    await page.goto(f"{console}/login/{await entry(office)}")
+    await page.get_by_role("link", name="People").click()
+    await page.get_by_label("Role of vera").select_option("engineer")
+    await page.get_by_role("button", name="Set", exact=True).click()
+    await expect(page.get_by_label("Role of vera")).to_have_value("engineer")
+    await page.get_by_label("For whom").fill("Erik")
+    await page.get_by_role("button", name="Make a link").click()
+    await expect(page.get_by_text("/invitation/")).to_be_visible()
+    await page.screenshot(path=tmp_path / "people.png", full_page=True)
+    await page.get_by_role("link", name="Keys").click()
+    await page.get_by_label("What it is for").fill("reports")
+    await page.get_by_role("button", name="Make it").click()
+    await expect(page.get_by_text("wsk_")).to_be_visible()
+    await page.screenshot(path=tmp_path / "keys.png", full_page=True)
+    await page.get_by_role("button", name="Revoke").click()
+    await expect(page.get_by_text("revoked")).to_be_visible()
+    await page.get_by_role("link", name="Account").click()
+    await page.screenshot(path=tmp_path / "account.png", full_page=True)
+    await page.get_by_role("link", name="Set it up").click()
+    await expect(page.locator("svg.qr")).to_be_visible()
+    await page.screenshot(path=tmp_path / "second-factor.png", full_page=True)
+    await page.get_by_text("Without a camera").click()
+    shown = await page.locator("p.secret").inner_text()
+    await page.get_by_label("Code").fill(code_at(shown.split("secret=")[1].split("&")[0], datetime.now(UTC)))
+    await page.get_by_role("button", name="Turn it on").click()
+    await expect(page.locator(".codes li")).to_have_count(10)
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await page.get_by_role("link", name="I have them").click()
+    await expect(page.get_by_text("10 recovery codes are left")).to_be_visible()
+    await page.wait_for_function("document.documentElement.scrollWidth <= 390")
+    await page.screenshot(path=tmp_path / "account-phone.png", full_page=True)
+    await page.goto(f"{console}/people")
+    await page.wait_for_function("document.documentElement.scrollWidth <= 390")
+    await page.screenshot(path=tmp_path / "people-phone.png", full_page=True)

@@ -10,6 +10,7 @@ from playwright.async_api import async_playwright, expect
 from wayside_server.api.service import create_app
 from wayside_server.console.enrolling import enrolling_router
 from wayside_server.console.pages import STATIC, console_router
+from wayside_server.domain.access import Role
 from wayside_server.identity.authority import Authority, create_authority, new_key
 from wayside_server.identity.issuing import Enrolled, key_der
 from wayside_server.identity.office import EnrolmentOffice, open_office
@@ -21,7 +22,8 @@ from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
 from wayside_shared.enrolment import claim_code, parse_token
 from wayside_testkit.enrolment import HERE, HOUR, OPERATOR, MemoryTrail, RevokedSerials, certificate_request
-from wayside_testkit.identity import ManagingKeys
+from wayside_testkit.people import Office
+from wayside_testkit.people import open_office as open_people
 from wayside_testkit.web import serve
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -37,8 +39,8 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def keys(pool: Pool) -> ManagingKeys:
-    return ManagingKeys(PostgresIdentity(pool), now)
+def people(pool: Pool, tmp_path: Path) -> Office:
+    return open_people(pool, tmp_path / "home")
 
 
 @pytest.fixture
@@ -56,13 +58,13 @@ def office(pool: Pool) -> EnrolmentOffice:
 
 
 @pytest.fixture
-async def console(pool: Pool, database: str, keys: ManagingKeys, office: EnrolmentOffice) -> AsyncIterator[str]:
+async def console(pool: Pool, database: str, people: Office, office: EnrolmentOffice) -> AsyncIterator[str]:
     reading = PostgresReading(pool, database)
     app = create_app(
         reading=reading,
-        access=keys,
+        access=people.desk.sessions,
         live=PostgresLive(database),
-        routers=[enrolling_router(office, "install {}".format), console_router(reading, keys)],
+        routers=[enrolling_router(office, "install {}".format), console_router(reading, people.desk)],
         static=STATIC,
     )
     async with serve(app) as base:
@@ -70,8 +72,10 @@ async def console(pool: Pool, database: str, keys: ManagingKeys, office: Enrolme
 
 
 async def test_an_engineer_lets_devices_in(
-    console: str, keys: ManagingKeys, office: EnrolmentOffice, tmp_path: Path
+    console: str, people: Office, office: EnrolmentOffice, tmp_path: Path
 ) -> None:
+    await people.claim()
+    await people.employ("erik", Role.ENGINEER)
     boiler, kiln, stranger = new_key(), new_key(), new_key()
     token = await office.tokens.create(TokenOrder(HOUR, name="kiln-2"), OPERATOR)
     await office.enrolments.enrol(token.digest, certificate_request(kiln), HERE)
@@ -86,7 +90,7 @@ async def test_an_engineer_lets_devices_in(
         page = await browser.new_page(viewport={"width": 1200, "height": 1100})
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        await page.goto(f"{console}/login/{await keys.create_link()}")
+        await page.goto(f"{console}/login/{await people.desk.sessions.create_link('erik')}")
         await page.get_by_role("link", name="Enrol", exact=True).click()
         await expect(page.get_by_text(f"{code[:4]}-…")).to_be_visible()
         assert code not in await page.content()

@@ -64,5 +64,6 @@ def test_every_kind_has_its_meaning() -> None:
     written |= (
         set(FIXES) | {why.value for why in WaitRefused} | {"enrolment_displaced", "enrolment_tenant_full", "claim_code"}
     )
-    written |= {"api_key", "sign_in_link", REVOKED_DEVICE}
+    written |= {"api_key", "sign_in_link", "sign_in", "sign_in_throttled", "second_factor", "second_factor_sealed"}
+    written |= {"oidc", "setup_code", "invitation", REVOKED_DEVICE}
     assert written == set(MEANINGS)

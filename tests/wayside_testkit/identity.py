@@ -4,24 +4,7 @@ import dataclasses
 from collections import Counter
 from datetime import UTC, datetime
 
-from wayside_server.domain.access import Principal, Role, permissions_of
-from wayside_server.identity.keys import KeyRecord, Keys
-
-
-class ManagingKeys(Keys):
-    """Keys that may all that an engineer of their tenant may."""
-
-    async def authenticate(self, bearer: str) -> Principal:
-        """As `Keys`."""
-        return _engineer(await super().authenticate(bearer))
-
-    async def resume(self, session: str) -> Principal:
-        """As `Keys`."""
-        return _engineer(await super().resume(session))
-
-
-def _engineer(principal: Principal) -> Principal:
-    return dataclasses.replace(principal, permissions=principal.permissions | permissions_of(Role.ENGINEER))
+from wayside_server.identity.keys import KeyRecord, NewKey
 
 
 class MemoryIdentity:
@@ -30,50 +13,54 @@ class MemoryIdentity:
     def __init__(self) -> None:
         self.refusals: Counter[str] = Counter()
         self._keys: list[KeyRecord] = []
-        self._sessions: dict[bytes, tuple[int, datetime]] = {}
-        self._links: dict[bytes, tuple[int, datetime]] = {}
+        self._parents: dict[int, int] = {}
 
     async def count_refusal(self, kind: str, detail: str, now: datetime, tenant_id: int | None = None) -> None:
         assert now.tzinfo is UTC
         assert "\n" not in detail
         self.refusals[kind] += 1
 
-    async def add_key(
-        self, prefix: str, digest: bytes, label: str, now: datetime, expires_at: datetime | None
-    ) -> KeyRecord:
-        record = KeyRecord(len(self._keys), prefix, digest, label, now, expires_at, None, None, tenant_id=1)
+    async def add_key(self, new: NewKey, person: str | None) -> KeyRecord:
+        assert person is None, "accounts are in PostgreSQL only"
+        parent = None if new.parent is None else await self.find_key(new.parent)
+        record = KeyRecord(
+            len(self._keys),
+            new.prefix,
+            new.digest,
+            new.label,
+            new.now,
+            new.expires_at,
+            None,
+            None,
+            new.tenant_id,
+            new.scopes,
+            new.made_by,
+            None,
+            None,
+        )
         self._keys.append(record)
+        if parent is not None:
+            self._parents[record.key_id] = parent.key_id
         return record
 
     async def find_key(self, prefix: str) -> KeyRecord | None:
         return next((record for record in self._keys if record.prefix == prefix), None)
 
-    async def list_keys(self) -> list[KeyRecord]:
-        return list(self._keys)
+    async def list_keys(self, tenant_id: int | None = None) -> list[KeyRecord]:
+        return [record for record in self._keys if tenant_id in (None, record.tenant_id)]
 
-    async def revoke_key(self, prefix: str, now: datetime) -> bool:
+    async def revoke_key(self, prefix: str, now: datetime, tenant_id: int | None = None) -> bool:
         record = await self.find_key(prefix)
-        if record is not None:
-            self._keys[record.key_id] = dataclasses.replace(record, revoked_at=record.revoked_at or now)
-        return record is not None
+        if record is None or tenant_id not in (None, record.tenant_id):
+            return False
+        ended = {record.key_id}
+        for key_id, parent in self._parents.items():
+            if parent in ended:
+                ended.add(key_id)
+        for key_id in ended:
+            one = self._keys[key_id]
+            self._keys[key_id] = dataclasses.replace(one, revoked_at=one.revoked_at or now)
+        return True
 
     async def touch_key(self, key_id: int, now: datetime) -> None:
         self._keys[key_id] = dataclasses.replace(self._keys[key_id], last_used=now)
-
-    async def add_session(self, digest: bytes, key_id: int, now: datetime, expires_at: datetime) -> None:
-        self._sessions = {d: session for d, session in self._sessions.items() if session[1] > now}
-        self._sessions[digest] = key_id, expires_at
-
-    async def session_key(self, digest: bytes, now: datetime) -> KeyRecord | None:
-        key_id, expires_at = self._sessions.get(digest, (0, now))
-        return self._keys[key_id] if expires_at > now else None
-
-    async def end_session(self, digest: bytes) -> None:
-        self._sessions.pop(digest, None)
-
-    async def add_link(self, digest: bytes, key_id: int, expires_at: datetime) -> None:
-        self._links[digest] = key_id, expires_at
-
-    async def spend_link(self, digest: bytes, now: datetime) -> KeyRecord | None:
-        key_id, expires_at = self._links.pop(digest, (0, now))
-        return self._keys[key_id] if expires_at > now else None

@@ -224,14 +224,14 @@ async def _first_sample(demo: _Demo, api: Api) -> float:
 
 
 async def _tell(demo: _Demo, api: Api) -> None:
-    link = await demo.server("login-link")
+    link = await demo.server("login-link", "--new-administrator", "demo")
     export = f"{api.base}/api/v1/devices/{BOARD}/telemetry/export?format=csv"
     demo.screen.say(f"""
 Console   {link}
           Good once, for ten minutes. The certificate is from the demo's own authority: accept the browser's
           warning, or trust {demo.ca_file}
           For another link: {_again(demo)}
-          Or sign in with the key {api.key}
+          The API takes the key {api.key}
 API       {api.base}/docs
 Export    curl --cacert {demo.ca_file} -H 'Authorization: Bearer {api.key}' '{export}'
 """)

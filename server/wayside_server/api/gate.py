@@ -3,6 +3,7 @@
 import difflib
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from functools import partial
 from math import ceil
 from urllib.parse import urlsplit
 
@@ -24,7 +25,8 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 def make_gate(
     access: Access, metrics_hosts: Collection[str], rates: Rates, devices: DeviceAccess | None = None
 ) -> Callable[[Request], Awaitable[None]]:
-    """A dependency for every route: it leaves the caller in `request.state.principal`, None on public routes.
+    """A dependency for every route: it leaves the caller in `request.state.principal`, None on public routes, and in
+    `request.state.still_allowed` what asks again.
 
     Args:
         access: establishes who asks.
@@ -51,8 +53,10 @@ def make_gate(
             request.state.principal = await _establish_device(devices, request)
             return
         principal = request.state.principal = await _establish(access, request)
+        request.state.still_allowed = partial(_still_allowed, access, request, permission)
         if permission not in principal.permissions:
-            raise HTTPException(403, f"this needs the permission '{permission.value}', which {principal.label} has not")
+            missing = f"this needs the permission '{permission.value}', which {principal.label} has not"
+            raise HTTPException(403, principal.held or missing)
         await _admit(rates, Share.KEY, principal.actor)
         if principal.tenant_id is not None:
             await _admit(rates, Share.TENANT, str(principal.tenant_id))
@@ -111,7 +115,15 @@ def client_certificate(scope: Scope) -> bytes | None:
     return ssl.PEM_cert_to_DER_cert(chain[0]) if chain else None
 
 
-async def _establish(access: Access, request: Request) -> Principal:
+async def _still_allowed(access: Access, request: Request, permission: Permission) -> bool:
+    """For answers that never end: keys are revoked and sessions end while they run."""
+    try:
+        return permission in (await _establish(access, request, active=False)).permissions
+    except UnauthorizedError:
+        return False
+
+
+async def _establish(access: Access, request: Request, *, active: bool = True) -> Principal:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme:
         if scheme.lower() != "bearer":
@@ -120,7 +132,13 @@ async def _establish(access: Access, request: Request) -> Principal:
     session = request.cookies.get(SESSION_COOKIE)
     if session is None:
         raise UnauthorizedError("no API key and no session; send the header Authorization: Bearer <key>")
-    return await access.resume(session)
+    # What a page fetches by itself, again and again, is not its reader's doing (W3C Fetch Metadata, section 2.1).
+    asked = request.headers.get("sec-fetch-dest", "document") == "document"
+    return await access.resume(session, active=active and asked)
+
+
+def _by_session(request: Request) -> bool:
+    return "authorization" not in request.headers and SESSION_COOKIE in request.cookies
 
 
 def _refuse_foreign_pages(request: Request) -> None:
@@ -130,5 +148,9 @@ def _refuse_foreign_pages(request: Request) -> None:
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise HTTPException(403, "the request comes from a page of another site; open the console itself")
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+    site = request.headers.get("sec-fetch-site")
+    if origin is None and site is None and _by_session(request) and request.url.path.startswith("/api/"):
+        # Forms of the console carry a token of their own; requests of the API have nothing but this.
+        raise HTTPException(403, "with a session, send the header Origin too, as browsers do; programs use API keys")
+    if site not in (None, "same-origin", "none"):
         raise HTTPException(403, "the request comes from a page of another site; open the console itself")

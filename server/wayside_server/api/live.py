@@ -3,11 +3,11 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, Header, HTTPException, Query
+from fastapi import APIRouter, Header, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
 
 from wayside_server.api.answers import SampleAnswer
@@ -22,8 +22,12 @@ from wayside_server.domain.moments import parse_moment, to_us
 from wayside_server.domain.reading import Device, Reading, TenantReading
 from wayside_server.errors import NotFoundError
 
-HEARTBEAT_S = 15.0
-"""Proxies close what is silent for 30 seconds or more."""
+HEARTBEAT_S = 2.0
+"""Proxies close what is silent for 30 seconds; and with each event it may be asked whether the reader may go on."""
+BEATS_UNTIL_A_LOOK = 7
+"""Should a notice of new samples be lost, they are found this many heartbeats later."""
+ALLOWED_S = 1.5
+"""With the heartbeat, a stream ends two to three seconds after its key was revoked."""
 MIN_INTERVAL_S = 0.2
 """A chart shows no more than five steps a second."""
 MAX_STREAMS = 200
@@ -43,6 +47,7 @@ def live_router(reading: Reading, live: Live) -> APIRouter:
     )
     @requires(Permission.READ)
     async def follow(
+        request: Request,
         asker: Asker,
         device: DeviceName,
         series: SeriesNames = [],  # noqa: B006
@@ -70,14 +75,32 @@ def live_router(reading: Reading, live: Live) -> APIRouter:
         marks |= {key: us for key, us in _resumed(last_event_id, device).items() if key in marks}
 
         async def events() -> AsyncGenerator[str, None]:
-            async with streams, aclosing(_events(live, own, known, marks)) as source:
-                async for event in source:
+            allowed = request.state.still_allowed
+            async with (
+                streams,
+                aclosing(_events(live, own, known, marks)) as source,
+                aclosing(_while_allowed(source, allowed)) as shown,
+            ):
+                async for event in shown:
                     yield event
 
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return ClosingStream(events(), "text/event-stream", headers)
 
     return router
+
+
+async def _while_allowed(
+    source: AsyncGenerator[str, None], allowed: Callable[[], Awaitable[bool]]
+) -> AsyncGenerator[str, None]:
+    """The events of `source`, until whoever reads them may no more."""
+    asked = time.monotonic()
+    async for event in source:
+        if time.monotonic() - asked >= ALLOWED_S:
+            if not await allowed():
+                return
+            asked = time.monotonic()
+        yield event
 
 
 async def _events(live: Live, own: TenantReading, device: Device, marks: dict[int, int]) -> AsyncGenerator[str, None]:
@@ -91,11 +114,13 @@ async def _events(live: Live, own: TenantReading, device: Device, marks: dict[in
                 data = json.dumps({"samples": [SampleAnswer.of(sample).model_dump() for sample in samples]})
                 yield f"id: {_event_id(marks, device.name)}\nevent: samples\ndata: {data}\n\n"
             await asyncio.sleep(MIN_INTERVAL_S)
-            try:
-                async with asyncio.timeout(HEARTBEAT_S):
-                    await signal.wait()
-            except TimeoutError:
-                yield ": still here\n\n"
+            for _ in range(BEATS_UNTIL_A_LOOK):
+                try:
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        await signal.wait()
+                        break
+                except TimeoutError:
+                    yield ": still here\n\n"
 
 
 async def _marks(own: TenantReading, device: str, wanted: list[int], since: str | None) -> dict[int, int]:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from wayside_server.api.schema import MEDIA_TYPE
 from wayside_server.domain.access import DeviceRefusedError
-from wayside_server.errors import NotFoundError, StorageError, UnauthorizedError
+from wayside_server.errors import NotFoundError, StorageError, ThrottledError, UnauthorizedError
 
 RETRY_AFTER_S = 5
 SIGN_IN = "/sign-in"
@@ -39,6 +39,7 @@ def install_problems(app: FastAPI, error_page: ErrorPage | None = None) -> None:
     app.add_exception_handler(StorageError, _handler(503, retry_after=True))
     app.add_exception_handler(UnauthorizedError, _unauthorized)
     app.add_exception_handler(DeviceRefusedError, _handler(403))
+    app.add_exception_handler(ThrottledError, _throttled)
 
 
 def _handler(status: int, *, retry_after: bool = False) -> Callable[[Request, Exception], Awaitable[Response]]:
@@ -71,7 +72,14 @@ async def _invalid(request: Request, error: Exception) -> Response:
     return _answer(request, 422, "; ".join(parts)[:1000], {})
 
 
+async def _throttled(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ThrottledError)
+    return _answer(request, 429, str(error), {"Retry-After": str(error.retry_after_s)})
+
+
 async def _unauthorized(request: Request, error: Exception) -> Response:
+    if _shows_pages(request) and request.method == "POST" and not request.url.path.startswith("/api/"):
+        return RedirectResponse(SIGN_IN, 303)
     if _is_browser(request):
         url = request.url
         wanted = url.path + (f"?{url.query}" if url.query else "")
@@ -82,7 +90,7 @@ async def _unauthorized(request: Request, error: Exception) -> Response:
 
 def _answer(request: Request, status: int, detail: str, headers: Mapping[str, str]) -> Response:
     error_page: ErrorPage | None = request.app.state.error_page
-    if error_page is None or not _is_browser(request) or request.url.path.startswith("/api/"):
+    if error_page is None or not _shows_pages(request) or request.url.path.startswith("/api/"):
         return problem(status, detail, **headers)
     page = error_page(request, status, detail)
     page.headers.update(headers)
@@ -90,4 +98,8 @@ def _answer(request: Request, status: int, detail: str, headers: Mapping[str, st
 
 
 def _is_browser(request: Request) -> bool:
-    return "text/html" in request.headers.get("accept", "") and request.method == "GET"
+    return _shows_pages(request) and request.method == "GET"
+
+
+def _shows_pages(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")

@@ -44,10 +44,17 @@ class DocumentedApp(FastAPI):
 
     def __init__(self, routers: Sequence[APIRouter], **options: Any) -> None:
         super().__init__(**options)
+        every = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+        self.declared = [
+            (method, route.path, permission)
+            for route in every
+            if (permission := required(route.endpoint)) is not None
+            for method in sorted(route.methods or ())
+        ]
+        """Method, path and permission of every route."""
         for router in routers:
             self.include_router(router)
-        self.declared = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
-        self._documented = [route for route in self.declared if route.include_in_schema]
+        self._documented = [route for route in every if route.include_in_schema]
 
     def openapi(self) -> dict[str, Any]:
         """The document; made once."""
@@ -85,8 +92,8 @@ def _common(route: APIRoute, operation: Mapping[str, Any]) -> Iterator[tuple[int
     places = [(parameter["in"], parameter["name"]) for parameter in operation.get("parameters", [])]
     if ("query", "cursor") in places:
         yield 400, "The cursor was made for another listing or other filters."
-    if "application/json" in operation.get("requestBody", {}).get("content", {}):
-        yield 400, "The body is no text in UTF-8."
+    elif "application/json" in operation.get("requestBody", {}).get("content", {}) or route.body_field is not None:
+        yield 400, "The body is not what its content type says, or no text in UTF-8."
     if required(route.endpoint) not in (Permission.PUBLIC, Permission.DEVICE):
         yield 401, "The API key or session is missing, unknown, expired or revoked."
         yield 403, "The caller lacks the permission, or the request comes from a page of another site."

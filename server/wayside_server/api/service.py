@@ -45,7 +45,7 @@ def create_app(
     error_page: ErrorPage | None = None,
     rates: Rates | None = None,
     devices: DeviceAccess | None = None,
-) -> FastAPI:
+) -> DocumentedApp:
     """The ASGI application. Its lifespan runs `live`.
 
     Args:

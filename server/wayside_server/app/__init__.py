@@ -27,7 +27,6 @@ from wayside_server.config import ServerSettings
 from wayside_server.errors import ConfigError, StorageError
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
-from wayside_server.identity.keys import Keys
 from wayside_server.identity.tenants import Tenants
 from wayside_server.identity.tokens import Tokens
 from wayside_server.storage.audit import PostgresAudit
@@ -59,7 +58,7 @@ class Storage:
     Args:
         conninfo: how to connect to it.
         pool: open connections.
-        identity: keys, sessions.
+        identity: keys, refusals.
     """
 
     conninfo: str
@@ -83,10 +82,6 @@ class Storage:
             ConfigError: the authority's files are missing or broken.
         """
         return Tokens(load_authority(home).fingerprint, self.enrolment, self.audit, utc_now)
-
-    def keys(self) -> Keys:
-        """API keys and sessions on this database."""
-        return Keys(self.identity, utc_now)
 
     def tenants(self) -> Tenants:
         """Tenants on this database."""
@@ -204,6 +199,7 @@ async def run_all(home: Home, settings: ServerSettings) -> None:
             if server is not None:
                 await asyncio.to_thread(server.start)
             await _migrate_patiently(conninfo(home, settings))
+        await _tell_unclaimed(home, settings)
         await asyncio.to_thread(_empty, home.metrics)
         roles = [["ingest", "--instance", str(n)] for n in range(1, settings.ingest.sessions + 1)]
         commands = [
@@ -217,6 +213,16 @@ async def run_all(home: Home, settings: ServerSettings) -> None:
     finally:
         if server is not None:
             await asyncio.to_thread(server.stop)
+
+
+async def _tell_unclaimed(home: Home, settings: ServerSettings) -> None:
+    from wayside_server.app.people import tell_unclaimed
+
+    try:
+        async with open_pool(conninfo(home, settings), max_size=1) as pool:
+            await tell_unclaimed(home, settings, Storage(conninfo(home, settings), pool, PostgresIdentity(pool)))
+    except StorageError as error:
+        log.warning("whether anybody has an account could not be asked", reason=str(error))
 
 
 def _empty(folder: Path) -> None:

@@ -5,18 +5,20 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from wayside_server.api.api_keys import api_keys_router
 from wayside_server.api.audit import audit_router
 from wayside_server.api.certificates import certificates_router
+from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.service import create_app
 from wayside_server.api.tenants import tenants_router
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
@@ -24,21 +26,29 @@ from wayside_server.app.client_names import ask_for_certificates
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
 from wayside_server.app.enrolment import enrolment_routers, install_line
 from wayside_server.app.list_age import ListAge
+from wayside_server.app.people import desk_on
 from wayside_server.config import ServerSettings
 from wayside_server.console.audit import audit_pages
 from wayside_server.console.enrolling import enrolling_router
 from wayside_server.console.identities import identities_router
 from wayside_server.console.pages import STATIC, console_router
 from wayside_server.console.render import error_page
+from wayside_server.domain.access import DeviceAccess
+from wayside_server.domain.audit import AuditReading
+from wayside_server.domain.certificates import Certificates
+from wayside_server.domain.live import Live
 from wayside_server.domain.rates import Rates
+from wayside_server.domain.reading import Reading
 from wayside_server.errors import ConfigError
 from wayside_server.identity.audit import DampedTrail
 from wayside_server.identity.authority import Authority
+from wayside_server.identity.desk import Desk
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
-from wayside_server.identity.office import open_office
+from wayside_server.identity.office import EnrolmentOffice, open_office
 from wayside_server.identity.publication import ListWatch
 from wayside_server.identity.revocation import Revocations
+from wayside_server.identity.tenants import Tenants
 from wayside_server.storage.audit import PostgresAudit
 from wayside_server.storage.certificates import PostgresCertificates
 from wayside_server.storage.database import new_pool
@@ -79,37 +89,81 @@ async def _serve_audited(
         certificate_days=settings.enrolment.certificate_days,
         now=utc_now,
     )
-    keys, certificates = storage.keys(), PostgresCertificates(storage.pool)
+    certificates = PostgresCertificates(storage.pool)
     revocations = Revocations(marks, trail, utc_now)
     watch, registry = ListWatch(home, utc_now), _every_role()
     registry.register(ListAge(watch, utc_now))
     # Who asks is established before it is known for which tenant, so identity has connections of its own.
     async with new_pool(storage.conninfo, options=AS_APP) as answering:
-        reading = PostgresReading(answering, storage.conninfo, storage.pool)
-        routers = [
-            *enrolment_routers(office, settings),
-            tenants_router(storage.tenants()),
-            audit_router(audit),
-            audit_pages(audit),
-            certificates_router(certificates, revocations),
-            identities_router(certificates, revocations),
-            enrolling_router(office, partial(install_line, settings)),
-            console_router(reading, keys),
-        ]
-        web = create_app(
-            reading=reading,
-            access=keys,
-            live=PostgresLive(storage.conninfo),
-            routers=routers,
-            static=STATIC,
+        web = make_app(
+            PostgresReading(answering, storage.conninfo, storage.pool),
+            desk_on(home, settings, storage, trail),
+            PostgresLive(storage.conninfo),
+            routers_of(office, settings, storage.tenants(), audit, certificates, revocations),
             metrics_hosts=settings.api.metrics_from,
             registry=registry,
-            error_page=error_page,
             rates=Rates(settings.rates, time.monotonic),
             devices=office.devices,
         )
         web.state.warnings = lambda: [complaint for complaint in [watch.complaint()] if complaint is not None]
         await _serve(web, home, settings)
+
+
+def routers_of(
+    office: EnrolmentOffice,
+    settings: ServerSettings,
+    tenants: Tenants,
+    audit: AuditReading,
+    certificates: Certificates,
+    revocations: Revocations,
+) -> list[APIRouter]:
+    """The routes of devices' identity, of tenants and of the audit log, for API and console."""
+    return [
+        *enrolment_routers(office, settings),
+        tenants_router(tenants),
+        audit_router(audit),
+        audit_pages(audit),
+        certificates_router(certificates, revocations),
+        identities_router(certificates, revocations),
+        enrolling_router(office, partial(install_line, settings)),
+    ]
+
+
+def make_app(
+    reading: Reading,
+    desk: Desk,
+    live: Live,
+    routers: Sequence[APIRouter],
+    *,
+    metrics_hosts: Collection[str] = (),
+    registry: CollectorRegistry = REGISTRY,
+    rates: Rates | None = None,
+    devices: DeviceAccess | None = None,
+) -> DocumentedApp:
+    """The whole service, as it is served.
+
+    Args:
+        reading: answers questions about telemetry.
+        desk: lets people and programs in.
+        live: tells of new samples.
+        routers: more routes than those of API and console.
+        metrics_hosts: addresses that may read the metrics without a key.
+        registry: the metrics to show.
+        rates: how often each may ask; those of the default settings when None.
+        devices: establishes devices by their certificates; None lets none in.
+    """
+    return create_app(
+        reading=reading,
+        access=desk.sessions,
+        live=live,
+        routers=[*routers, api_keys_router(desk.keys), console_router(reading, desk)],
+        static=STATIC,
+        metrics_hosts=metrics_hosts,
+        registry=registry,
+        error_page=error_page,
+        rates=rates,
+        devices=devices,
+    )
 
 
 def _every_role() -> CollectorRegistry:

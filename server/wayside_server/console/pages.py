@@ -1,18 +1,22 @@
-"""The operator's pages: sign-in, devices, one device, the API's documentation."""
+"""The operator's pages: devices, one device, the API's documentation, and those of other modules."""
 
-import hmac
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse
 
+from wayside_server.console.account import add_account
+from wayside_server.console.entrance import add_entrance
+from wayside_server.console.keys import add_keys
 from wayside_server.console.listings import LAST_ID, add_listings, add_log
-from wayside_server.console.render import csrf_token, page
-from wayside_server.domain.access import SESSION_COOKIE, Access, Permission, Session, requires
+from wayside_server.console.people import add_people
+from wayside_server.console.render import page
+from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.reading import Reading, TenantReading
 from wayside_server.domain.tenants import shares
-from wayside_server.errors import NotFoundError, UnauthorizedError
+from wayside_server.errors import NotFoundError
+from wayside_server.identity.desk import Desk
 
 STATIC = Path(__file__).parent / "static"
 PAGE = 100
@@ -24,60 +28,17 @@ SeriesPage = Annotated[int, Query(ge=1, le=10_000)]
 """On the page of a device, which is about what it measures."""
 
 
-MAX_NEXT = 2_000
-Next = Annotated[str, Query(max_length=MAX_NEXT)]
-"""Where to go after the sign-in."""
-
-
-def console_router(reading: Reading, access: Access) -> APIRouter:
+def console_router(reading: Reading, desk: Desk) -> APIRouter:
     """Every page of the console. Serve `STATIC` below /static beside it."""
     router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-    _add_sign_in(router, access)
+    add_entrance(router, desk)
+    add_account(router, desk)
+    add_people(router, desk)
+    add_keys(router, desk)
     _add_pages(router, reading)
     add_listings(router, reading)
     add_log(router, reading)
     return router
-
-
-def _add_sign_in(router: APIRouter, access: Access) -> None:
-    @router.get("/sign-in")
-    @requires(Permission.PUBLIC)
-    async def show_sign_in(request: Request, next: Next = "/") -> Response:  # noqa: A002
-        return page(request, "sign_in.html", refused=False, next=_own_path(next))
-
-    @router.post("/sign-in")
-    @requires(Permission.PUBLIC)
-    async def sign_in(
-        request: Request,
-        key: Annotated[str, Form(max_length=200)],
-        next: Annotated[str, Form(max_length=MAX_NEXT)] = "/",  # noqa: A002
-    ) -> Response:
-        try:
-            session = await access.sign_in(key.strip())
-        except UnauthorizedError:
-            return page(request, "sign_in.html", status=401, refused=True, next=_own_path(next))
-        return _begin(RedirectResponse(_own_path(next), 303), session)
-
-    @router.get("/login/{token}")
-    @requires(Permission.PUBLIC)
-    async def follow_link(request: Request, token: str) -> Response:
-        try:
-            session = await access.redeem(token)
-        except UnauthorizedError as error:
-            return page(request, "refused.html", status=401, reason=str(error))
-        # A page, not a redirect: a SameSite=Strict cookie is not sent on a redirect that began at another site.
-        return _begin(page(request, "signed_in.html"), session)
-
-    @router.post("/sign-out")
-    @requires(Permission.READ)
-    async def sign_out(request: Request, csrf: Annotated[str, Form(max_length=100)]) -> Response:
-        session = request.cookies.get(SESSION_COOKIE, "")
-        if not hmac.compare_digest(csrf.encode(), csrf_token(session).encode()):
-            raise HTTPException(403, "the form is out of date; reload the page and try again")
-        await access.sign_out(session)
-        answer = RedirectResponse("/sign-in", 303)
-        answer.delete_cookie(SESSION_COOKIE, secure=True, httponly=True, samesite="strict")
-        return answer
 
 
 def _add_pages(router: APIRouter, reading: Reading) -> None:
@@ -144,23 +105,3 @@ def _add_pages(router: APIRouter, reading: Reading) -> None:
     @requires(Permission.READ)
     async def show_docs(request: Request) -> Response:
         return page(request, "docs.html")
-
-
-def _own_path(wanted: str) -> str:
-    """`wanted` if it is a path here, else the first page: a link must not lead through the sign-in to another site."""
-    # Browsers take a backslash for a slash, and leave out tabs and line breaks.
-    strange = any(not "!" <= sign <= "~" or sign == "\\" for sign in wanted)
-    return "/" if strange or not wanted.startswith("/") or wanted.startswith("//") else wanted
-
-
-def _begin(answer: Response, session: Session) -> Response:
-    answer.set_cookie(
-        SESSION_COOKIE,
-        session.token,
-        expires=session.expires_at,
-        secure=True,
-        httponly=True,
-        samesite="strict",
-        path="/",
-    )
-    return answer

@@ -54,9 +54,19 @@ def _make_environment() -> Environment:
 _environment = _make_environment()
 
 
-def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """`template` with `values`, for whoever asks."""
-    session = request.cookies.get(SESSION_COOKIE, "")
+def page(
+    request: Request, template: str, *, status: int = 200, session: str | None = None, **values: Any
+) -> HTMLResponse:
+    """`template` with `values`, for whoever asks.
+
+    Args:
+        request: what is answered.
+        template: its file.
+        status: of the answer.
+        session: token of the session that the page's forms belong to, when it begins with this answer.
+        values: what the template shows.
+    """
+    session = request.cookies.get(SESSION_COOKIE, "") if session is None else session
     now = datetime.now(UTC)
     warnings = getattr(request.app.state, "warnings", None)
     text = _environment.get_template(template).render(
@@ -65,6 +75,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         principal=getattr(request.state, "principal", None),
         may=_may(request),
         csrf=csrf_token(session),
+        now=now,
         # What is wrong with the installation as a whole, sentences without their full stop; the application knows.
         warnings=[] if warnings is None else warnings(),
         ago=lambda moment: ago(moment, now),

@@ -62,6 +62,18 @@ LEAST_ROLE: Mapping[Permission, Role] = MappingProxyType(
 """The least role that has a permission within its tenant. Those that are not here come from elsewhere."""
 
 
+SCOPES = (
+    Permission.READ,
+    Permission.OPERATE,
+    Permission.MANAGE,
+    Permission.ADMINISTER,
+    Permission.METRICS,
+    Permission.INSTALL,
+)
+"""What an API key may be given. None brings another with it: a key that manages and reads has both."""
+DEFAULT_SCOPES = frozenset({Permission.READ, Permission.METRICS})
+
+
 def permissions_of(role: Role) -> frozenset[Permission]:
     """All that `role` may within its tenant."""
     return frozenset(permission for permission, least in LEAST_ROLE.items() if least <= role)
@@ -76,12 +88,14 @@ class Principal:
         label: what people call it.
         tenant_id: within which tenant it acts; None when within none.
         permissions: what it may.
+        held: what it must do before it may more, as a sentence without its full stop; None for nothing.
     """
 
     actor: str
     label: str
     tenant_id: int | None
     permissions: frozenset[Permission]
+    held: str | None = None
 
     def may(self, permission: str) -> bool:
         """Whether it has the permission of this scope; for templates."""
@@ -109,10 +123,12 @@ class Session:
     Args:
         token: the secret for the cookie; kept nowhere but there.
         expires_at: when it ends at the latest, UTC.
+        needs_code: whether it opens nothing before the second factor.
     """
 
     token: str
     expires_at: datetime
+    needs_code: bool = False
 
 
 class Access(Protocol):
@@ -121,17 +137,13 @@ class Access(Protocol):
     async def authenticate(self, bearer: str) -> Principal:
         """The owner of the API key `bearer`."""
 
-    async def resume(self, session: str) -> Principal:
-        """The owner of the console session whose token is `session`."""
+    async def resume(self, session: str, *, active: bool = True) -> Principal:
+        """The owner of the console session whose token is `session`.
 
-    async def sign_in(self, bearer: str) -> Session:
-        """A new session for the owner of the API key `bearer`."""
-
-    async def redeem(self, link: str) -> Session:
-        """A new session for the one-time sign-in link whose token is `link`, which is spent."""
-
-    async def sign_out(self, session: str) -> None:
-        """Ends the session; one that is not known is no error."""
+        Args:
+            session: the token.
+            active: whether somebody did something; a page that refreshes itself keeps no session alive.
+        """
 
 
 class DeviceRefusedError(WaysideError):

@@ -8,6 +8,16 @@ REVOKED_DEVICE = "revoked device"
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
         "api_key": "A request or a sign-in with an API key that is unknown, expired or revoked.",
+        "sign_in": "A sign-in with a wrong name or passphrase, or into a disabled account.",
+        "sign_in_throttled": "A sign-in that was not looked at, because too many had failed before: somebody guesses.",
+        "second_factor": "A wrong or used code behind a good passphrase: mistyped, or the passphrase has leaked.",
+        "second_factor_sealed": (
+            "A second factor that cannot be opened: `people/secret.key` is not the one that the database was used "
+            "with. Recovery codes work; restore the file from a backup."
+        ),
+        "oidc": "A sign-in that the OpenID Connect provider answered wrongly, or of somebody without a role here.",
+        "setup_code": "A wrong set-up code, or one after the installation was claimed.",
+        "invitation": "An invitation that was used or withdrawn, has expired or never was.",
         "sign_in_link": "A sign-in link that was used before, has expired or never was.",
         "enrolment_token_malformed": "An enrolment with something that is no token: mistyped, or cut off when copied.",
         "enrolment_token_unknown": "An enrolment with a token that this server did not make.",

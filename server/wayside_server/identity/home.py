@@ -75,6 +75,16 @@ class Home:
         """Folder of the audit log's heads and of the key that signs them; 0700."""
         return self.path / "audit"
 
+    @property
+    def secret_key(self) -> Path:
+        """Key that seals secrets in the database, mode 0600; whoever has the database alone cannot open them."""
+        return self.path / "people" / "secret.key"
+
+    @property
+    def setup_code(self) -> Path:
+        """Code that makes the first person, mode 0600; gone once there is one."""
+        return self.path / "people" / "setup-code"
+
     def certificate(self, holder: str) -> Path:
         """PEM file of a certificate and the intermediate; `holder` is `api`, `broker` or a service's name."""
         return self.tls / f"{holder}.pem"
@@ -82,6 +92,18 @@ class Home:
     def key(self, holder: str) -> Path:
         """PEM file of the private key that belongs to `certificate(holder)`, mode 0600."""
         return self.tls / f"{holder}.key"
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder of the installation, mode 0700, when it is missing.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make {path}: {error.strerror}") from error
 
 
 def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:

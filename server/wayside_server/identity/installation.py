@@ -28,7 +28,8 @@ from wayside_server.identity.authority import (
 )
 from wayside_server.identity.broker import BrokerPlan, render, render_acl
 from wayside_server.identity.crl import issuer_of, key_identifier, sign_lists
-from wayside_server.identity.home import Home, read_whole, write_whole
+from wayside_server.identity.home import Home, make_folder, read_whole, write_whole
+from wayside_server.identity.secret_box import ensure_box_key
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1")
 """Always in the server's certificates: ingest and commands on the machine itself connect by these."""
@@ -54,14 +55,15 @@ def install(home: Home, hosts: Sequence[str], now: datetime) -> Authority:
     Raises:
         ConfigError: a file cannot be read or written, or a host name is no name.
     """
-    _folder(home.path)
-    _folder(home.tls)
+    make_folder(home.path)
+    make_folder(home.tls)
     complete_rollover(home)
     if not home.ca.exists():
         make_authority(home.ca, now)
     authority = load_authority(home)
     write_roots(home, authority)
     issue_own(home, hosts, now)
+    ensure_box_key(home)
     # A broker without its lists does not start; the first ones name nobody.
     if not home.revocation_list.exists():
         write_whole(home.revocation_list, sign_lists(load_signers(home), [], 1, now, FIRST_LIST_LIFE))
@@ -109,7 +111,7 @@ def write_broker_files(home: Home, host: str, port: int) -> None:
         host: address to listen on.
         port: its TLS port.
     """
-    _folder(home.broker_config.parent)
+    make_folder(home.broker_config.parent)
     plan = BrokerPlan(
         host=host,
         port=port,
@@ -167,7 +169,7 @@ def make_authority(folder: Path, now: datetime) -> None:
         ConfigError: it cannot be written.
     """
     unfinished = folder.with_name(f"{folder.name}.new")
-    _folder(unfinished)
+    make_folder(unfinished)
     for name, signer in zip(("root", "intermediate"), create_authority(now), strict=True):
         write_whole(unfinished / f"{name}.key", _pem(signer.key), mode=0o600)
         write_whole(unfinished / f"{name}.pem", signer.certificate.public_bytes(serialization.Encoding.PEM))
@@ -252,10 +254,3 @@ def _pem(key: PrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _folder(path: Path) -> None:
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot make {path}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""API keys, console sessions and one-time sign-in links. Of every secret only its SHA-256 is kept.
+"""API keys, for programs. Of every key only its SHA-256 is kept.
 
 The secrets are 256 random bits, so a slow password hash would add cost and no strength.
 """
@@ -6,23 +6,27 @@ The secrets are 256 random bits, so a slow password hash would add cost and no s
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from wayside_server.domain.access import Permission, Principal, Role, Session, permissions_of
-from wayside_server.errors import NotFoundError, UnauthorizedError
+from wayside_server.domain.access import DEFAULT_SCOPES, SCOPES, Permission, Principal, Role, permissions_of
+from wayside_server.domain.audit import Act, AuditTrail
+from wayside_server.errors import ConfigError, NotFoundError, UnauthorizedError
 from wayside_server.identity.refusing import Refusals
 
 KEY_KIND = "wsk"
 SECRET_BYTES = 32
-SESSION_LIFE = timedelta(hours=12)
-"""A working day; an operator signs in each morning."""
-LINK_LIFE = timedelta(minutes=10)
-"""Long enough to carry a link from the terminal to the browser."""
+KEY_LIFE = timedelta(days=365)
+"""Once a year somebody should look whether a key is still needed."""
+MAX_KEY_LIFE = timedelta(days=3650)
 TOUCH_EVERY = timedelta(minutes=1)
 """`last_used` is exact to this, so that reading costs no write for each request."""
+FIRST_TENANT = 1
+"""The one that is there from the beginning."""
+OF_THE_INSTALLATION = 5
+"""The ceiling of keys that an administrator of the installation made; a Role is that of anybody else's."""
 
 _PREFIX_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _PREFIX_LETTERS = 8
@@ -42,6 +46,10 @@ class KeyRecord:
         revoked_at: when it was revoked.
         last_used: exact to TOUCH_EVERY.
         tenant_id: within which tenant it opens anything.
+        scopes: what it was given, as values of Permission.
+        made_by: who made it, as the audit log names them.
+        person_id: whose it is; None for the installation's own.
+        ceiling: what its person may at this moment: a Role, OF_THE_INSTALLATION, 0 for nothing; None without person.
     """
 
     key_id: int
@@ -53,97 +61,173 @@ class KeyRecord:
     revoked_at: datetime | None
     last_used: datetime | None
     tenant_id: int
+    scopes: Collection[str]
+    made_by: str
+    person_id: int | None
+    ceiling: int | None
 
     def valid_at(self, now: datetime) -> bool:
         """Whether it opens anything at `now`."""
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+        alive = self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+        return alive and self.ceiling != 0
+
+    def permissions(self) -> frozenset[Permission]:
+        """What it may: what it was given, and no more than its person may at this moment."""
+        given = {scope for scope in SCOPES if scope.value in self.scopes}
+        if self.ceiling is not None:
+            given &= _below(self.ceiling)
+        return frozenset(given | {Permission.SELF})
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """What a key begins with.
+
+    Args:
+        prefix: the public part.
+        digest: SHA-256 of the whole key.
+        label: what it is for.
+        now: when it is made.
+        expires_at: when it ends.
+        tenant_id: within which tenant it opens anything.
+        scopes: what it is given.
+        made_by: who makes it.
+        parent: prefix of the key that makes it; it inherits the person and ends with it.
+    """
+
+    prefix: str
+    digest: bytes
+    label: str
+    now: datetime
+    expires_at: datetime | None
+    tenant_id: int
+    scopes: Collection[str]
+    made_by: str
+    parent: str | None
+
+
+def _below(ceiling: int) -> frozenset[Permission]:
+    if ceiling == OF_THE_INSTALLATION:
+        return permissions_of(Role.ADMIN) | {Permission.METRICS, Permission.INSTALL}
+    return permissions_of(Role(ceiling)) if ceiling else frozenset()
 
 
 class KeyStore(Refusals, Protocol):
-    """Where keys, sessions and links are kept."""
+    """Where keys are kept."""
 
-    async def add_key(
-        self, prefix: str, digest: bytes, label: str, now: datetime, expires_at: datetime | None
-    ) -> KeyRecord:
-        """Keeps a new key."""
+    async def add_key(self, new: NewKey, person: str | None) -> KeyRecord:
+        """Keeps a new key of the account `person`, or of the person of its parent, or of the installation."""
 
     async def find_key(self, prefix: str) -> KeyRecord | None:
         """The key with this prefix, good or not."""
 
-    async def list_keys(self) -> list[KeyRecord]:
-        """All keys, oldest first."""
+    async def list_keys(self, tenant_id: int | None = None) -> list[KeyRecord]:
+        """All keys, or those of a tenant, oldest first."""
 
-    async def revoke_key(self, prefix: str, now: datetime) -> bool:
-        """Ends the key and its sessions for good; False when there is none. Revoking twice keeps the first time."""
+    async def revoke_key(self, prefix: str, now: datetime, tenant_id: int | None = None) -> bool:
+        """Ends the key, and those that it made, for good; False when there is none, or not in the tenant. Revoking
+        twice keeps the first time."""
 
     async def touch_key(self, key_id: int, now: datetime) -> None:
         """Notes that it was used."""
 
-    async def add_session(self, digest: bytes, key_id: int, now: datetime, expires_at: datetime) -> None:
-        """Keeps a new session by the SHA-256 of its token; sessions that have ended are forgotten."""
-
-    async def session_key(self, digest: bytes, now: datetime) -> KeyRecord | None:
-        """The key behind the session with this SHA-256, unless the session has ended."""
-
-    async def end_session(self, digest: bytes) -> None:
-        """Forgets the session; one that is not known is no error."""
-
-    async def add_link(self, digest: bytes, key_id: int, expires_at: datetime) -> None:
-        """Keeps a sign-in link by the SHA-256 of its token."""
-
-    async def spend_link(self, digest: bytes, now: datetime) -> KeyRecord | None:
-        """Spends the link and gives the key behind it; None when it is spent, expired or unknown."""
-
 
 class Keys:
-    """Makes keys and links, and is the installation's `domain.access.Access`.
+    """Makes keys, and establishes who asks with one.
 
     Args:
         store: where they are kept.
         now: the time, aware.
+        trail: where acts are entered.
     """
 
-    def __init__(self, store: KeyStore, now: Callable[[], datetime]) -> None:
+    def __init__(self, store: KeyStore, now: Callable[[], datetime], trail: AuditTrail) -> None:
         self._store = store
         self._now = now
+        self._trail = trail
 
-    async def create(self, label: str, life: timedelta | None = None) -> str:
-        """A new key `wsk_<prefix>_<secret>`; it is shown once and cannot be had again.
+    async def create(
+        self,
+        label: str,
+        life: timedelta | None = KEY_LIFE,
+        *,
+        scopes: Collection[Permission] = DEFAULT_SCOPES,
+        tenant_id: int = FIRST_TENANT,
+    ) -> str:
+        """A new key of the installation, for who may do anything on this machine.
 
         Args:
             label: what it is for.
             life: how long it is good; None until it is revoked.
+            scopes: what it may.
+            tenant_id: within which tenant.
+
+        Returns:
+            `wsk_<prefix>_<secret>`; it is shown once and cannot be had again.
+
+        Raises:
+            ConfigError: no scopes, or one that keys cannot have.
         """
-        text, _ = await self._create(label, life)
+        expires_at = None if life is None else self._now() + life
+        text, _ = await self._create(label, expires_at, scopes, tenant_id, "command line")
         return text
 
-    async def list(self) -> list[KeyRecord]:
-        """All keys, oldest first."""
-        return await self._store.list_keys()
+    async def create_for(
+        self, by: Principal, label: str, life: timedelta, scopes: Collection[Permission], address: str | None
+    ) -> tuple[str, KeyRecord]:
+        """A new key in the tenant that `by` acts in: it may no more than its maker, at any time, and lives no longer
+        than the key that made it.
 
-    async def revoke(self, prefix: str) -> None:
-        """Ends a key and its sessions for good.
+        Args:
+            by: who makes it.
+            label: what it is for.
+            life: how long it is good.
+            scopes: what it may.
+            address: from where it is made.
+
+        Raises:
+            ConfigError: the maker has not these scopes, there are none, or keys cannot have them.
+        """
+        more = sorted(scope.value for scope in scopes if scope not in by.permissions)
+        if more:
+            raise ConfigError(f"scopes: you have not {', '.join(more)} yourself; leave that out")
+        if by.tenant_id is None:
+            raise ConfigError("choose a tenant first, on the page Account")
+        expires_at = self._now() + life
+        maker = await self._store.find_key(by.actor.removeprefix("key:")) if by.actor.startswith("key:") else None
+        if maker is not None and maker.expires_at is not None:
+            expires_at = min(expires_at, maker.expires_at)
+        return await self._create(label, expires_at, scopes, by.tenant_id, by.actor, address)
+
+    async def list(self, tenant_id: int | None = None) -> list[KeyRecord]:
+        """All keys, or those of a tenant, oldest first."""
+        return await self._store.list_keys(tenant_id)
+
+    async def revoke(
+        self,
+        prefix: str,
+        *,
+        tenant_id: int | None = None,
+        actor: str = "command line",
+        address: str | None = None,
+    ) -> None:
+        """Ends a key, and those that it made, for good.
 
         Args:
             prefix: the key's public part; the whole key is taken too.
+            tenant_id: in which tenant; None in any.
+            actor: who does it.
+            address: from where.
 
         Raises:
             NotFoundError: there is no such key.
         """
         parts = prefix.split("_", 2)
         name = parts[1] if len(parts) > 1 and parts[0] == KEY_KIND else prefix
-        if not _is_prefix(name) or not await self._store.revoke_key(name, self._now()):
+        if _is_prefix(name):
+            await self._trail.record(Act(actor, "key.revoke", f"key:{name}", tenant_id, address))
+        if not _is_prefix(name) or not await self._store.revoke_key(name, self._now(), tenant_id):
             raise NotFoundError(f"no API key has the prefix {name[:20]!r}; see wayside-server api-key list")
-
-    async def create_link(self) -> str:
-        """The token of a new sign-in link, good once within LINK_LIFE.
-
-        The key behind its session is made for it, shown to nobody, and ends with the session.
-        """
-        _, record = await self._create("sign-in link", LINK_LIFE + SESSION_LIFE)
-        token = secrets.token_urlsafe(SECRET_BYTES)
-        await self._store.add_link(_digest(token), record.key_id, self._now() + LINK_LIFE)
-        return token
 
     async def authenticate(self, bearer: str) -> Principal:
         """The owner of the API key `bearer`.
@@ -166,60 +250,29 @@ class Keys:
         await self._touch(record, now)
         return record
 
-    async def resume(self, session: str) -> Principal:
-        """The owner of the console session whose token is `session`.
-
-        Raises:
-            UnauthorizedError: it has ended, or its key has.
-        """
-        now = self._now()
-        record = await self._store.session_key(_digest(session), now)
-        if record is None or not record.valid_at(now):
-            raise UnauthorizedError("the session has ended; sign in again")
-        await self._touch(record, now)
-        return _principal(record)
-
-    async def sign_in(self, bearer: str) -> Session:
-        """A new session for the owner of the API key `bearer`.
-
-        Raises:
-            UnauthorizedError: as `authenticate`.
-        """
-        return await self._begin((await self._known(bearer)).key_id)
-
-    async def redeem(self, link: str) -> Session:
-        """A new session for the sign-in link whose token is `link`, which is spent.
-
-        Raises:
-            UnauthorizedError: it was spent, has expired, or never was.
-        """
-        now = self._now()
-        record = await self._store.spend_link(_digest(link), now)
-        if record is None or not record.valid_at(now):
-            raise await self._refused(
-                "sign_in_link",
-                "sign-in link is used, expired or unknown; on the server type wayside-server login-link",
-                None,
-            )
-        await self._touch(record, now)
-        return await self._begin(record.key_id)
-
-    async def sign_out(self, session: str) -> None:
-        """Ends the session; one that is not known is no error."""
-        await self._store.end_session(_digest(session))
-
-    async def _create(self, label: str, life: timedelta | None) -> tuple[str, KeyRecord]:
+    async def _create(
+        self,
+        label: str,
+        expires_at: datetime | None,
+        scopes: Collection[Permission],
+        tenant_id: int,
+        actor: str,
+        address: str | None = None,
+    ) -> tuple[str, KeyRecord]:
+        wrong = sorted(scope.value for scope in scopes if scope not in SCOPES)
+        if wrong or not scopes:
+            names = ", ".join(scope.value for scope in SCOPES)
+            raise ConfigError(f"scopes: {', '.join(wrong) or 'none given'}; a key has some of {names}")
+        label = label.encode("utf-8", "replace").decode().replace("\0", " ")
         prefix = "".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(_PREFIX_LETTERS))
         text = f"{KEY_KIND}_{prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
-        now = self._now()
-        expires_at = None if life is None else now + life
-        return text, await self._store.add_key(prefix, _digest(text), label, now, expires_at)
-
-    async def _begin(self, key_id: int) -> Session:
-        token = secrets.token_urlsafe(SECRET_BYTES)
-        now = self._now()
-        await self._store.add_session(_digest(token), key_id, now, now + SESSION_LIFE)
-        return Session(token, now + SESSION_LIFE)
+        given = sorted(scope.value for scope in scopes)
+        detail = {"label": label, "scopes": ",".join(given)}
+        await self._trail.record(Act(actor, "key.create", f"key:{prefix}", tenant_id, address, detail=detail))
+        kind, _, who = actor.partition(":")
+        parent = who if kind == "key" else None
+        new = NewKey(prefix, _digest(text), label, self._now(), expires_at, tenant_id, given, actor, parent)
+        return text, await self._store.add_key(new, who if kind == "person" else None)
 
     async def _touch(self, record: KeyRecord, now: datetime) -> None:
         if record.last_used is None or now - record.last_used >= TOUCH_EVERY:
@@ -233,9 +286,21 @@ class Keys:
         return UnauthorizedError(f"the {message}")
 
 
+def scopes_of(names: Sequence[str]) -> set[Permission]:
+    """The scopes that `names` name.
+
+    Raises:
+        ConfigError: one is none.
+    """
+    known = {permission.value: permission for permission in SCOPES}
+    wrong = [name for name in names if name not in known]
+    if wrong:
+        raise ConfigError(f"scopes: {wrong[0][:63]!r} is none; a key has some of {', '.join(known)}")
+    return {known[name] for name in names}
+
+
 def _principal(record: KeyRecord) -> Principal:
-    may = permissions_of(Role.VIEWER) | {Permission.METRICS, Permission.SELF}
-    return Principal(f"key:{record.prefix}", record.label, record.tenant_id, may)
+    return Principal(f"key:{record.prefix}", record.label, record.tenant_id, record.permissions())
 
 
 def _is_prefix(text: str) -> bool:

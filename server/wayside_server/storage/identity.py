@@ -1,10 +1,10 @@
-"""API keys and sessions in PostgreSQL: adapters for identity's Protocols."""
+"""API keys and refusals in PostgreSQL: adapters for identity's Protocols."""
 
 from datetime import UTC, datetime
 
 from psycopg.rows import class_row
 
-from wayside_server.identity.keys import KeyRecord
+from wayside_server.identity.keys import KeyRecord, NewKey
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.statements import load_statements
 
@@ -33,49 +33,38 @@ class PostgresIdentity:
         else:
             await self._run("count_tenant_refusal", {**values, "tenant_id": tenant_id})
 
-    async def add_key(
-        self, prefix: str, digest: bytes, label: str, now: datetime, expires_at: datetime | None
-    ) -> KeyRecord:
+    async def add_key(self, new: NewKey, person: str | None) -> KeyRecord:
         """As `KeyStore`."""
-        values = {"prefix": prefix, "digest": digest, "label": label, "now": now, "expires_at": expires_at}
-        return (await self._keys("add_key", values))[0]
+        values = {
+            "prefix": new.prefix,
+            "digest": new.digest,
+            "label": new.label,
+            "now": new.now,
+            "expires_at": new.expires_at,
+            "tenant_id": new.tenant_id,
+            "scopes": list(new.scopes),
+            "made_by": new.made_by,
+            "parent": new.parent,
+            "person": person,
+        }
+        await self._run("add_key", values)
+        return (await self._keys("find_key", {"prefix": new.prefix}))[0]
 
     async def find_key(self, prefix: str) -> KeyRecord | None:
         """As `KeyStore`."""
         return next(iter(await self._keys("find_key", {"prefix": prefix})), None)
 
-    async def list_keys(self) -> list[KeyRecord]:
+    async def list_keys(self, tenant_id: int | None = None) -> list[KeyRecord]:
         """As `KeyStore`."""
-        return await self._keys("list_keys", {})
+        return await self._keys("list_keys", {"tenant_id": tenant_id})
 
-    async def revoke_key(self, prefix: str, now: datetime) -> bool:
+    async def revoke_key(self, prefix: str, now: datetime, tenant_id: int | None = None) -> bool:
         """As `KeyStore`."""
-        return await self._run("revoke_key", {"prefix": prefix, "now": now}) > 0
+        return await self._run("revoke_key", {"prefix": prefix, "now": now, "tenant_id": tenant_id}) > 0
 
     async def touch_key(self, key_id: int, now: datetime) -> None:
         """As `KeyStore`."""
         await self._run("touch_key", {"key_id": key_id, "now": now})
-
-    async def add_session(self, digest: bytes, key_id: int, now: datetime, expires_at: datetime) -> None:
-        """As `KeyStore`."""
-        await self._run("forget_sessions", {"now": now})
-        await self._run("add_session", {"digest": digest, "key_id": key_id, "now": now, "expires_at": expires_at})
-
-    async def session_key(self, digest: bytes, now: datetime) -> KeyRecord | None:
-        """As `KeyStore`."""
-        return next(iter(await self._keys("session_key", {"digest": digest, "now": now})), None)
-
-    async def end_session(self, digest: bytes) -> None:
-        """As `KeyStore`."""
-        await self._run("end_session", {"digest": digest})
-
-    async def add_link(self, digest: bytes, key_id: int, expires_at: datetime) -> None:
-        """As `KeyStore`."""
-        await self._run("add_link", {"digest": digest, "key_id": key_id, "expires_at": expires_at})
-
-    async def spend_link(self, digest: bytes, now: datetime) -> KeyRecord | None:
-        """As `KeyStore`."""
-        return next(iter(await self._keys("spend_link", {"digest": digest, "now": now})), None)
 
     async def _run(self, name: str, values: dict[str, object]) -> int:
         async with connection(self._pool) as conn:

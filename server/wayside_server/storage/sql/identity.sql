@@ -1,4 +1,4 @@
--- API keys, console sessions, refusals.
+-- API keys, refusals.
 
 -- name: count_refusal
 INSERT INTO refusal (kind, day, count, last_at, last_detail)
@@ -13,47 +13,43 @@ ON CONFLICT (tenant_id, kind, day) DO UPDATE
 SET count = tenant_refusal.count + 1, last_at = excluded.last_at, last_detail = excluded.last_detail;
 
 -- name: add_key
-INSERT INTO api_key (prefix, digest, label, created_at, expires_at)
-VALUES (%(prefix)s, %(digest)s, %(label)s, %(now)s, %(expires_at)s)
-RETURNING id AS key_id, prefix, digest, label, created_at, expires_at, revoked_at, last_used, tenant_id;
+INSERT INTO api_key (prefix, digest, label, created_at, expires_at, tenant_id, scopes, made_by, created_by, parent_id)
+SELECT %(prefix)s, %(digest)s, %(label)s, %(now)s, %(expires_at)s, %(tenant_id)s, %(scopes)s, %(made_by)s,
+       coalesce(maker.id, parent.created_by), parent.id
+FROM (VALUES (1)) AS one
+LEFT JOIN person AS maker ON maker.name = %(person)s
+LEFT JOIN api_key AS parent ON parent.prefix = %(parent)s
+-- A maker that is not found must not leave a key of the installation behind.
+WHERE (%(person)s::text IS NULL OR maker.id IS NOT NULL) AND (%(parent)s::text IS NULL OR parent.id IS NOT NULL);
 
 -- name: find_key
-SELECT id AS key_id, prefix, digest, label, created_at, expires_at, revoked_at, last_used, tenant_id
-FROM api_key WHERE prefix = %(prefix)s;
+SELECT k.id AS key_id, k.prefix, k.digest, k.label, k.created_at, k.expires_at, k.revoked_at, k.last_used, k.tenant_id,
+       k.scopes, k.made_by, k.created_by AS person_id,
+       CASE WHEN k.created_by IS NULL THEN NULL WHEN p.disabled_at IS NOT NULL THEN 0
+            WHEN p.is_administrator THEN 5 ELSE coalesce(m.role, 0) END AS ceiling
+FROM api_key k
+LEFT JOIN person p ON p.id = k.created_by
+LEFT JOIN membership m ON m.person_id = k.created_by AND m.tenant_id = k.tenant_id
+WHERE k.prefix = %(prefix)s;
 
 -- name: list_keys
-SELECT id AS key_id, prefix, digest, label, created_at, expires_at, revoked_at, last_used, tenant_id
-FROM api_key ORDER BY id;
+SELECT k.id AS key_id, k.prefix, k.digest, k.label, k.created_at, k.expires_at, k.revoked_at, k.last_used, k.tenant_id,
+       k.scopes, k.made_by, k.created_by AS person_id,
+       CASE WHEN k.created_by IS NULL THEN NULL WHEN p.disabled_at IS NOT NULL THEN 0
+            WHEN p.is_administrator THEN 5 ELSE coalesce(m.role, 0) END AS ceiling
+FROM api_key k
+LEFT JOIN person p ON p.id = k.created_by
+LEFT JOIN membership m ON m.person_id = k.created_by AND m.tenant_id = k.tenant_id
+WHERE %(tenant_id)s::integer IS NULL OR k.tenant_id = %(tenant_id)s
+ORDER BY k.id;
 
 -- name: revoke_key
-UPDATE api_key SET revoked_at = coalesce(revoked_at, %(now)s) WHERE prefix = %(prefix)s;
+WITH RECURSIVE made AS (
+    SELECT id FROM api_key WHERE prefix = %(prefix)s AND (%(tenant_id)s::integer IS NULL OR tenant_id = %(tenant_id)s)
+    UNION
+    SELECT k.id FROM api_key k JOIN made ON k.parent_id = made.id
+)
+UPDATE api_key SET revoked_at = coalesce(revoked_at, %(now)s) WHERE id IN (SELECT id FROM made);
 
 -- name: touch_key
 UPDATE api_key SET last_used = greatest(last_used, %(now)s) WHERE id = %(key_id)s;
-
--- name: forget_sessions
-DELETE FROM console_session WHERE expires_at <= %(now)s;
-
--- name: add_session
-INSERT INTO console_session (digest, api_key_id, created_at, expires_at)
-VALUES (%(digest)s, %(key_id)s, %(now)s, %(expires_at)s);
-
--- name: session_key
-SELECT k.id AS key_id, k.prefix, k.digest, k.label, k.created_at, k.expires_at, k.revoked_at, k.last_used, k.tenant_id
-FROM console_session s JOIN api_key k ON k.id = s.api_key_id
-WHERE s.digest = %(digest)s AND s.expires_at > %(now)s;
-
--- name: end_session
-DELETE FROM console_session WHERE digest = %(digest)s;
-
--- name: add_link
-INSERT INTO login_link (digest, api_key_id, expires_at) VALUES (%(digest)s, %(key_id)s, %(expires_at)s);
-
--- name: spend_link
-WITH spent AS (
-    UPDATE login_link SET used_at = %(now)s
-    WHERE digest = %(digest)s AND used_at IS NULL AND expires_at > %(now)s
-    RETURNING api_key_id
-)
-SELECT k.id AS key_id, k.prefix, k.digest, k.label, k.created_at, k.expires_at, k.revoked_at, k.last_used, k.tenant_id
-FROM spent JOIN api_key k ON k.id = spent.api_key_id;

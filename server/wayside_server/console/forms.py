@@ -1,0 +1,72 @@
+"""What the console's forms have in common: their token, the session's cookie, and from where they come."""
+
+import hmac
+from typing import Annotated, TypeAlias
+
+from fastapi import Form, HTTPException, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from wayside_server.console.render import csrf_token
+from wayside_server.domain.access import SESSION_COOKIE, Principal, Session
+from wayside_server.identity.sessions import Visitor
+
+MAX_NEXT = 2_000
+Next = Annotated[str, Query(max_length=MAX_NEXT)]
+"""Where to go after the sign-in."""
+NextField: TypeAlias = Annotated[str, Form(alias="next", max_length=MAX_NEXT)]
+Csrf: TypeAlias = Annotated[str, Form(max_length=100)]
+Word: TypeAlias = Annotated[str, Form(max_length=200)]
+"""A short text."""
+Secret: TypeAlias = Annotated[str, Form(max_length=1_000)]
+"""A passphrase or a code: longer than any that is good, so that what is pasted by mistake is told like other ones."""
+
+
+def check_form(request: Request, csrf: str) -> None:
+    """Refuses a form that was not made for this session, 403."""
+    session = request.cookies.get(SESSION_COOKIE, "")
+    if not hmac.compare_digest(csrf.encode("utf-8", "replace"), csrf_token(session).encode()):
+        raise HTTPException(403, "the form is out of date; reload the page and try again")
+
+
+def visitor_of(request: Request) -> Visitor:
+    """From where `request` comes."""
+    address = request.client.host if request.client else None
+    return Visitor(address, request.headers.get("user-agent"), request.cookies.get(SESSION_COOKIE, ""))
+
+
+def principal_of(request: Request) -> Principal:
+    """Who asks; the gate has let them through."""
+    principal: Principal = request.state.principal
+    return principal
+
+
+def begun(answer: Response, session: Session) -> Response:
+    """`answer`, with the cookie of `session`."""
+    answer.set_cookie(
+        SESSION_COOKIE,
+        session.token,
+        expires=session.expires_at,
+        secure=True,
+        httponly=True,
+        samesite="lax",
+        path="/",
+    )
+    return answer
+
+
+def ended(answer: Response, cookie: str = SESSION_COOKIE) -> Response:
+    """`answer`, without the cookie."""
+    answer.delete_cookie(cookie, secure=True, httponly=True, samesite="lax")
+    return answer
+
+
+def see(path: str) -> Response:
+    """Leads on to a page, by GET."""
+    return RedirectResponse(path, 303)
+
+
+def own_path(wanted: str) -> str:
+    """`wanted` if it is a path here, else the first page: a link must not lead through the sign-in to another site."""
+    # Browsers take a backslash for a slash, and leave out tabs and line breaks.
+    strange = any(not "!" <= sign <= "~" or sign == "\\" for sign in wanted)
+    return "/" if strange or not wanted.startswith("/") or wanted.startswith("//") else wanted
