@@ -39,3 +39,5 @@ lock: setup
 	    compute) extra="--extra edge --extra compute";; *) extra="--extra $$set";; esac; \
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header $$extra \
 	    pyproject.toml -o requirements/$$set.lock; done
+	@echo pip | $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header - \
+	  -o requirements/installer.lock

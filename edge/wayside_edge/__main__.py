@@ -48,7 +48,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _enroll(options: argparse.Namespace) -> int:
     enrol = importlib.import_module("wayside_edge.enrol")
-    device = enrol.enrol(options.url, options.token, options.config, options.directory)
+    token = sys.stdin.readline() if options.token == "-" else options.token
+    device = enrol.enrol(options.url, token, options.config, options.directory)
     print(f"enrolled as {device}; start measuring: wayside-edge run --config {options.config}")
     return 0
 
@@ -86,7 +87,9 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument("kind", nargs="*", metavar="KIND", help="kinds of sensor to show; without any, their names")
     enroll = commands.add_parser("enroll", help="get this device its certificate with a one-time token")
     enroll.add_argument("url", metavar="URL", help="address of the server, https://…")
-    enroll.add_argument("token", metavar="TOKEN", help="from: wayside-server token create")
+    enroll.add_argument(
+        "token", metavar="TOKEN", help="from: wayside-server token create; - reads it from standard input"
+    )
     _add_config(enroll)
     enroll.add_argument(
         *("--dir", "--directory"),

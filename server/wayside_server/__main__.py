@@ -13,10 +13,12 @@ import structlog
 import uvloop
 
 from wayside_server import app, config
+from wayside_server.commands.packages import add_packages
 from wayside_server.config import ServerSettings
 from wayside_server.errors import ConfigError, NotFoundError, TransientError
 from wayside_server.identity import installation
 from wayside_server.identity.home import DEFAULT_HOME, Home
+from wayside_server.identity.install_line import install_line, server_pin
 from wayside_server.identity.keys import LINK_LIFE
 from wayside_server.supervise import until_stopped
 from wayside_shared.commands import with_version
@@ -60,7 +62,11 @@ def _token(options: argparse.Namespace) -> None:
     async def create(storage: app.Storage, settings: ServerSettings) -> None:
         hours = options.hours or settings.enrolment.token_hours
         enrolments = storage.enrolments(Home(options.home), settings)
-        print(await enrolments.create_token(options.name, timedelta(hours=hours)))
+        token = await enrolments.create_token(options.name, timedelta(hours=hours))
+        print(token)
+        # For a person at the terminal: programs read the token alone.
+        pin = None if settings.api.public_url else server_pin(Home(options.home))
+        print(f"on the board, type:\n{install_line(settings.api.url, pin, str(token))}", file=sys.stderr)
 
     _with_storage(options, create)
 
@@ -150,6 +156,7 @@ def parser() -> argparse.ArgumentParser:
     init.set_defaults(command=_init)
 
     _add_identity(commands, shared)
+    add_packages(commands, shared)
     migrate = commands.add_parser("migrate", parents=[shared], help="bring the database to this version's schema")
     migrate.set_defaults(command=_migrate)
     _add_roles(commands, shared)

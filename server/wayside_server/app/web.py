@@ -17,12 +17,15 @@ from wayside_server.api import enrolment
 from wayside_server.api.service import create_app
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
+from wayside_server.app.site import site_of
 from wayside_server.config import ServerSettings
 from wayside_server.console.pages import STATIC, console_router
 from wayside_server.console.render import error_page
 from wayside_server.errors import ConfigError
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import load_authority
+from wayside_server.packages.routes import packages_router
+from wayside_server.packages.shelf import Shelf
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
 
@@ -46,7 +49,11 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
         reading=reading,
         access=keys,
         live=PostgresLive(storage.pool, storage.conninfo),
-        routers=[router, console_router(reading, keys)],
+        routers=[
+            router,
+            console_router(reading, keys),
+            packages_router(Shelf(home), lambda: site_of(home, settings)),
+        ],
         static=STATIC,
         metrics_hosts=settings.api.metrics_from,
         registry=_every_role(),
