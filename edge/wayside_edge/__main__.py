@@ -48,7 +48,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _enroll(options: argparse.Namespace) -> int:
     enrol = importlib.import_module("wayside_edge.enrol")
-    token = sys.stdin.readline() if options.token == "-" else options.token
+    given: str = options.token
+    token = sys.stdin.readline() if given == "-" else given
     device = enrol.enrol(options.url, token, options.config, options.directory)
     print(f"enrolled as {device}; start measuring: wayside-edge run --config {options.config}")
     return 0

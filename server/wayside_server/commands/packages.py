@@ -93,10 +93,8 @@ def _shelf(options: argparse.Namespace) -> Shelf:
 
 
 def _tell(manifest: Manifest) -> None:
-    size = sum(file.size for file in manifest.files)
-    print(
-        f"wayside {manifest.version} for {', '.join(manifest.targets)}: {len(manifest.files)} files, {size / 1e6:.0f} MB"
-    )
+    size = sum(file.size for file in manifest.files) / 1e6
+    print(f"wayside {manifest.version} for {', '.join(manifest.targets)}: {len(manifest.files)} files, {size:.0f} MB")
     for item in manifest.lacking:
         project, target = item.split()
         print(f"no wheel of {project} for {target}: boards build it when they need it and have a compiler")

@@ -9,7 +9,8 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path as PathParameter, Request
+from fastapi import APIRouter, HTTPException, Request
+from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 
 from wayside_server.domain.access import Permission, requires
