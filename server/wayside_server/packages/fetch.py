@@ -69,9 +69,9 @@ def add(shelf: Shelf, wheel: Path) -> Manifest:
         raise ConfigError(f"{wheel.name}: only a wheel of {wanted} can be added")
     with _alone(shelf.path):
         write_whole(shelf.files / wheel.name, content)
-        file = _described(shelf.files / wheel.name, own=True)
+        file = described(shelf.files / wheel.name, own=True)
         files = [*(f for f in manifest.files if f.name != file.name), file]
-        return _publish(shelf, dataclasses.replace(manifest, files=tuple(sorted(files, key=lambda f: f.name))))
+        return publish(shelf, dataclasses.replace(manifest, files=tuple(sorted(files, key=lambda f: f.name))))
 
 
 class _Fetching:
@@ -109,7 +109,7 @@ class _Fetching:
             ),
             files=tuple(files),
         )
-        return _publish(self._shelf, manifest)
+        return publish(self._shelf, manifest)
 
     def _step(self, what: str) -> None:
         self._progress(self._done, self._total, what)
@@ -170,16 +170,20 @@ class _Fetching:
                 continue
             digest = sha256_of(path)
             if path == own or digest in hashes.get(project, ()):
-                files.append(_described(path, own=path == own))
+                files.append(described(path, own=path == own))
             elif (
                 (project, _version(path)) in versions and project in OPTIONAL and kept.get(path.name, digest) == digest
             ):
-                files.append(_described(path, own=True))
+                files.append(described(path, own=True))
         return files
 
 
-def _publish(shelf: Shelf, manifest: Manifest) -> Manifest:
-    """Writes metadata and requirements files, then the manifest."""
+def publish(shelf: Shelf, manifest: Manifest) -> Manifest:
+    """Makes `manifest` what boards are offered from now on, with the requirements files that belong to it.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
     texts = {}
     optional = [pin for pin in locked("edge") if pin.project in OPTIONAL]
     (own,) = (file for file in manifest.files if file.project == PROJECT)
@@ -193,7 +197,12 @@ def _publish(shelf: Shelf, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _described(path: Path, *, own: bool) -> PackageFile:
+def described(path: Path, *, own: bool) -> PackageFile:
+    """A file in the folder as the manifest has it; the metadata of a wheel is written beside it.
+
+    Raises:
+        ConfigError: it is no whole wheel, or the folder cannot be written.
+    """
     metadata = None
     if path.suffix == ".whl":
         content = _metadata(path)

@@ -221,7 +221,8 @@ read_release() {
         *) stop "the server has no '$EXTRA'; on it run: wayside-server packages fetch --extra $EXTRA" ;;
     esac
     bring "${EXTRA:-edge}.txt" "$WORK/requirements.txt"
-    RELEASE=$VERSION-$(sha256sum "$WORK/requirements.txt" | cut -c1-8)
+    # Another Python, after an upgrade of the system, is another release too.
+    RELEASE=$VERSION-$({ cat "$WORK/requirements.txt"; echo "$BOARD"; } | sha256sum | cut -c1-8)
 }
 
 of_release() { sed -n "s/^$1=//p" "$WORK/release"; }
@@ -460,7 +461,8 @@ roll_back() {
 
 # One version is kept to go back to.
 remove_old_versions() {
-    [ "$DRY_RUN" = no ] && [ -n "${BEFORE:-}" ] && [ "$FAILED" = no ] || return 0
+    if [ "$DRY_RUN" = yes ] || [ "$FAILED" = yes ]; then return 0; fi
+    if [ -z "${BEFORE:-}" ] || [ "$BEFORE" = "$RELEASE" ]; then return 0; fi
     for old in "$OPT"/versions/*; do
         case ${old##*/} in "$RELEASE" | "$BEFORE") ;; *) rm -rf "$old" ;; esac
     done
@@ -558,6 +560,7 @@ purge() {
             say "Kept: the user $USER_NAME, which the server on this machine uses."
         else
             act "remove the user $USER_NAME" userdel "$USER_NAME"
+            say "Kept: the groups $GROUPS_OF_BUSES, which other programs may use by now."
         fi
     fi
 }
@@ -584,4 +587,4 @@ main() {
     esac
 }
 
-main "$@" </dev/null
+{ main "$@" </dev/null; }
