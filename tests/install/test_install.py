@@ -9,6 +9,7 @@ import pytest
 from install.machine import Debian, booted, plain, root
 from install.site import Site
 from install.versions import offering
+from wayside_testkit.packages import make_wheel
 
 pytestmark = [pytest.mark.install, pytest.mark.timeout(600)]
 
@@ -130,8 +131,11 @@ def test_upgrades_are_taken_back_when_they_do_not_run(site: Site, tmp_path: Path
             assert debian.must("readlink /opt/wayside/current") == first
             assert debian.must("systemctl is-active wayside-edge") == "active"
 
+        make_wheel(debian.shared, "acme17", "1.0")
+        debian.must("mkdir /opt/wayside/wheels && cp /shared/acme17*.whl /opt/wayside/wheels")
         with offering(site.shelf, "9.3", {}):
             assert "- start the service" in debian.must(f"sh {SCRIPT} --upgrade")
+            debian.must("/opt/wayside/current/bin/python -c 'import acme17'")
             assert debian.must("/opt/wayside/bin/wayside-edge --version") == "wayside-edge 9.3"
             assert debian.must("systemctl is-active wayside-edge") == "active"
             assert "nothing was changed" in debian.must(f"sh {SCRIPT} --upgrade")

@@ -13,6 +13,8 @@ USER_NAME=wayside
 OPT=/opt/wayside
 ETC=/etc/wayside
 STATE=/var/lib/wayside
+# Wheels of somebody's own, such as drivers: they go along with every version.
+ADDED=$OPT/wheels
 UNIT=/etc/systemd/system/wayside-edge.service
 DROP_IN=/etc/systemd/system/wayside-edge.service.d/10-groups.conf
 RULES=/etc/udev/rules.d/60-wayside.rules
@@ -222,7 +224,8 @@ read_release() {
     esac
     bring "${EXTRA:-edge}.txt" "$WORK/requirements.txt"
     # Another Python, after an upgrade of the system, is another release too.
-    RELEASE=$VERSION-$({ cat "$WORK/requirements.txt"; echo "$BOARD"; } | sha256sum | cut -c1-8)
+    RELEASE=$VERSION-$({ cat "$WORK/requirements.txt" "$ADDED"/*.whl 2>/dev/null || true; echo "$BOARD"; } |
+        sha256sum | cut -c1-8)
 }
 
 of_release() { sed -n "s/^$1=//p" "$WORK/release"; }
@@ -258,9 +261,15 @@ pip_in() {
     else
         set -- --index-url "$SERVER/simple/" "$@"
     fi
-    # Settings of the machine, such as another index, do not count here.
+    run_pip "$pip_where" --require-hashes "$@"
+}
+
+# Settings of the machine, such as another index, do not count here.
+run_pip() {
+    pip_where=$1
+    shift
     env PIP_CONFIG_FILE=/dev/null PYTHONPATH="$WORK/pip" "$pip_where/bin/python" -m pip --isolated --no-input \
-        --disable-pip-version-check --no-cache-dir install --no-deps --require-hashes --root-user-action ignore \
+        --disable-pip-version-check --no-cache-dir install --no-deps --root-user-action ignore \
         --no-warn-script-location "$@"
 }
 
@@ -279,6 +288,10 @@ build_release() {
     pip_in "$release_dir" $quiet --only-binary :all: -r "$WORK/requirements.txt" ||
         stop "could not install the packages; nothing was changed: mend what pip says above, then run this again"
     for optional in $(of_release optional); do add_optional "$optional"; done
+    for wheel in "$ADDED"/*.whl; do
+        [ ! -e "$wheel" ] || run_pip "$release_dir" -q --no-index "$wheel" ||
+            stop "could not install $wheel; nothing was changed: mend or remove it, then run this again"
+    done
     "$release_dir/bin/wayside-edge" --version >/dev/null || stop "the new version does not run; nothing was changed"
     printf '%s' "$EXTRA" >"$release_dir/.extra"
     : >"$release_dir/.complete"
@@ -552,9 +565,10 @@ wipe_identity() {
 }
 
 purge() {
-    for folder in "$ETC" "$STATE"; do
+    for folder in "$ETC" "$STATE" "$ADDED"; do
         [ ! -d "$folder" ] || act "remove $folder" rm -rf "$folder"
     done
+    rmdir "$OPT" 2>/dev/null || true
     if id "$USER_NAME" >/dev/null 2>&1; then
         if [ -d /var/lib/wayside-server ]; then
             say "Kept: the user $USER_NAME, which the server on this machine uses."
