@@ -68,6 +68,12 @@ def test_a_board_takes_the_wheels_that_run_there(wheel: str, takes: bool) -> Non
     assert Target("aarch64", "3.11").takes(wheel) is takes
 
 
+def test_wheels_of_old_systems_run_on_new_ones() -> None:
+    # wasmtime's and others' for x86-64 are tagged so.
+    assert Target("x86_64", "3.13").takes("a-1-py3-none-manylinux1_x86_64.whl")
+    assert Target("x86_64", "3.13").takes("a-1-cp313-cp313-manylinux2010_x86_64.whl")
+
+
 def test_targets_are_every_combination() -> None:
     assert [str(target) for target in targets(["x86_64", "aarch64"], ["3.11", "3.13"])] == [
         "aarch64-3.11",

@@ -96,6 +96,8 @@ class _Fetching:
         self._step(f"{PROJECT} itself")
         own = make_wheel(self._shelf.files)
         files = self._files([installer, *(pin for pins in sets for pin in pins)], own)
+        for pins in sets:
+            self._refuse_incomplete([pin for pin in pins if pin.project not in OPTIONAL], files)
         manifest = Manifest(
             version=own.name.split("-")[1],
             pip=next(file.name for file in files if file.project == "pip"),
@@ -124,6 +126,15 @@ class _Fetching:
                 raise ConfigError(
                     f"no file for {target}: {missing}; leave this kind of board out with --platform and --python"
                 )
+
+    def _refuse_incomplete(self, pins: list[Pin], files: list[PackageFile]) -> None:
+        """What pip took for a target must be what is known to run there, or a board would find it missing."""
+        for target in self._targets:
+            names = [file.name for file in files if target.takes(file.name)]
+            there = {parse_wheel_filename(name)[0] for name in names}
+            missing = [pin.project for pin in pins if pin.holds_in(target.environment) and pin.project not in there]
+            if missing:
+                raise ConfigError(f"no file for {target} came of {', '.join(missing)}; report it as a bug")
 
     def _wheel(self, pin: Pin, target: Target) -> bool:
         self._step(f"{pin.project} for {target}")

@@ -217,11 +217,8 @@ read_release() {
             "wayside-server packages fetch --platform ${BOARD%-*} --python ${BOARD#*-}" ;;
     esac
     [ -n "$EXTRA" ] || EXTRA=$(cat "$OPT/current/.extra" 2>/dev/null) || EXTRA=''
-    case " $EXTRA $(of_release extras) " in
-        "  "*) ;;
-        *" $EXTRA "*" $EXTRA "*) ;;
-        *) stop "the server has no '$EXTRA'; on it run: wayside-server packages fetch --extra $EXTRA" ;;
-    esac
+    [ -z "$EXTRA" ] || of_release extras | tr ' ' '\n' | grep -qx "$EXTRA" ||
+        stop "the server has no '$EXTRA'; on it run: wayside-server packages fetch --extra $EXTRA"
     bring "${EXTRA:-edge}.txt" "$WORK/requirements.txt"
     # Another Python, after an upgrade of the system, is another release too.
     RELEASE=$VERSION-$({ cat "$WORK/requirements.txt" "$ADDED"/*.whl 2>/dev/null || true; echo "$BOARD"; } |

@@ -37,10 +37,11 @@ class Target:
 
     @property
     def platforms(self) -> list[str]:
-        """Platform tags of the wheels that run there (PEP 600), the newest first."""
+        """Platform tags of the wheels that run there (PEP 600 and those before it), the newest first."""
         newest = _GLIBC.get(self.python, _LATER_GLIBC)
         tags = [f"manylinux_2_{minor}_{self.machine}" for minor in range(newest, _OLDEST_GLIBC - 1, -1)]
-        return [*tags, f"manylinux2014_{self.machine}", f"linux_{self.machine}"]
+        older = ["manylinux2014", "manylinux2010", "manylinux1"] if self.machine == "x86_64" else ["manylinux2014"]
+        return [*tags, *(f"{name}_{self.machine}" for name in older), f"linux_{self.machine}"]
 
     def takes(self, wheel: str) -> bool:
         """Whether the wheel of this file name runs there; what is no wheel does not."""
