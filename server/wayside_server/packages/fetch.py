@@ -3,6 +3,7 @@
 import dataclasses
 import fcntl
 import hashlib
+import os
 import platform
 import subprocess
 import sys
@@ -248,7 +249,11 @@ def _pip(command: str, pins: list[Pin], options: list[str]) -> subprocess.Comple
         requirements.write_text(render(plain))
         always = ["--no-input", "--disable-pip-version-check", "--require-hashes", "-q", "-r", str(requirements)]
         words = [sys.executable, "-m", "pip", command, *always, *options]
-        ended = subprocess.run(words, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        # With PYPI=1 lgpio builds its C library in, as its wheels do, and needs none of the board's system.
+        environment = {**os.environ, "PYPI": "1"}
+        ended = subprocess.run(
+            words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
     if "No module named pip" in ended.stderr:
         raise ConfigError(f"this environment has no pip to fetch with; type: {sys.executable} -m ensurepip")
     return ended

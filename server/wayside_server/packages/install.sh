@@ -265,7 +265,8 @@ pip_in() {
 run_pip() {
     pip_where=$1
     shift
-    env PIP_CONFIG_FILE=/dev/null PYTHONPATH="$WORK/pip" "$pip_where/bin/python" -m pip --isolated --no-input \
+    # With PYPI=1 lgpio builds its C library in, as its wheels do, and needs none of the system.
+    env PYPI=1 PIP_CONFIG_FILE=/dev/null PYTHONPATH="$WORK/pip" "$pip_where/bin/python" -m pip --isolated --no-input \
         --disable-pip-version-check --no-cache-dir install --no-deps --root-user-action ignore \
         --no-warn-script-location "$@"
 }
@@ -310,7 +311,7 @@ add_optional() {
         "$release_dir/bin/python" -c "import $1" 2>/dev/null; then
         return 0
     fi
-    if wanted_here "$1" && can_compile &&
+    if wanted_here "$1" && can_compile "$1" &&
         pip_in "$release_dir" -q --no-build-isolation -r "$WORK/$1.txt" >"$WORK/$1.log" 2>&1; then
         return 0
     fi
@@ -325,12 +326,26 @@ wanted_here() {
     esac
 }
 
-has_compiler() {
-    command -v cc >/dev/null 2>&1 &&
-        [ -f "$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]
+# What apt has to bring before it can be built.
+tools_for() {
+    tools="gcc libc6-dev python3-dev"
+    case $1 in
+        lgpio) say "$tools swig" ;;
+        *) say "$tools" ;;
+    esac
 }
 
-can_compile() { has_compiler || { [ -z "$BUNDLE" ] && apt_install gcc libc6-dev python3-dev && has_compiler; }; }
+has_tools() {
+    command -v cc >/dev/null 2>&1 &&
+        [ -f "$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] &&
+        { [ "$1" != lgpio ] || command -v swig >/dev/null 2>&1; }
+}
+
+can_compile() {
+    if has_tools "$1"; then return 0; fi
+    # shellcheck disable=SC2046  # a list of packages
+    [ -z "$BUNDLE" ] && apt_install $(tools_for "$1") && has_tools "$1"
+}
 
 # The one moment at which another version becomes the one that runs.
 point_to() {
@@ -503,9 +518,11 @@ summary() {
 
 lack_of() {
     case $1 in
-        spidev) say "SPI is left out: enable it on the board, apt-get install gcc libc6-dev python3-dev, and run this again" ;;
-        lgpio) say "GPIO of a Raspberry Pi needs backend = \"gpiod\" in the configuration: lgpio is not for this Python" ;;
+        spidev) what="SPI is left out: with SPI switched on" ;;
+        lgpio) what="GPIO of a Raspberry Pi needs backend = \"gpiod\" in the configuration: for gpiozero" ;;
+        *) what="$1 is left out: for it" ;;
     esac
+    say "$what type: apt-get install $(tools_for "$1"), then run this again"
 }
 
 install_agent() {
