@@ -31,6 +31,8 @@ Progress = Callable[[int, int, str], None]
 """Told before each step: how many are done, of how many, and what comes now."""
 
 _NOT_THERE = "No matching distribution found"
+_BROKEN = ("Retrying (", "Could not fetch URL")
+"""What pip mentions before it says that an index which it did not reach has nothing."""
 
 
 def fetch(shelf: Shelf, targets: Sequence[Target], extras: Sequence[str], progress: Progress) -> Manifest:
@@ -87,7 +89,9 @@ class _Fetching:
     def run(self) -> Manifest:
         self._step("pip")
         (installer,) = locked("installer")
-        self._download([installer], ["--only-binary", ":all:"])
+        missing = self._download([installer], ["--only-binary", ":all:"])
+        if missing is not None:
+            raise ConfigError(f"{missing}: pip's index is none; look at: {sys.executable} -m pip config list")
         sets = [locked(name) for name in ("edge", *self._extras)]
         for pins in sets:
             self._required([pin for pin in pins if pin.project not in OPTIONAL])
@@ -163,9 +167,12 @@ class _Fetching:
             return None
         errors = [line for line in ended.stderr.splitlines() if line.startswith("ERROR:")] or ["pip said nothing"]
         last = errors[-1].removeprefix("ERROR: ")
-        if _NOT_THERE in last:
+        said = [*ended.stdout.splitlines(), *ended.stderr.splitlines()]
+        broken = next((line for line in said if any(sign in line for sign in _BROKEN)), None)
+        if broken is None and _NOT_THERE in last:
             return last
-        raise TransientError(f"pip could not fetch: {last}; check the network and pip's index, then run this again")
+        reason = (broken or last).removeprefix("WARNING: ")[:300]
+        raise TransientError(f"pip could not fetch: {reason}; check the network and pip's index, then run this again")
 
     def _files(self, pins: list[Pin], own: Path) -> list[PackageFile]:
         """What is wanted of all that lies in the folder."""
@@ -247,7 +254,14 @@ def _pip(command: str, pins: list[Pin], options: list[str]) -> subprocess.Comple
     with tempfile.TemporaryDirectory(prefix="wayside-packages-") as folder:
         requirements = Path(folder) / "requirements.txt"
         requirements.write_text(render(plain))
-        always = ["--no-input", "--disable-pip-version-check", "--require-hashes", "-q", "-r", str(requirements)]
+        always = [
+            "--no-input",
+            "--disable-pip-version-check",
+            "--require-hashes",
+            "--progress-bar=off",
+            "-r",
+            str(requirements),
+        ]
         words = [sys.executable, "-m", "pip", command, *always, *options]
         # With PYPI=1 lgpio builds its C library in, as its wheels do, and needs none of the board's system.
         environment = {**os.environ, "PYPI": "1"}
