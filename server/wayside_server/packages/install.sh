@@ -163,6 +163,9 @@ need_python() {
             stop "Python's venv is missing; with a network type: apt-get install python3-venv"
     }
     BOARD=$(board)
+    case $BOARD in
+        armv7l-* | i686-*) stop "this system has 32 bit (${BOARD%-*}), for which there are no packages; install its 64-bit edition" ;;
+    esac
 }
 
 # Brings a small file of the installation: its name there, and where it goes.

@@ -7,7 +7,8 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from wayside_server.errors import ConfigError
 
-MACHINES = ("aarch64", "armv7l", "x86_64")
+MACHINES = ("aarch64", "x86_64")
+"""Not armv7l: cbor2 has no wheels for it."""
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 DEFAULT_MACHINES = ("aarch64", "x86_64")
 DEFAULT_PYTHONS = ("3.11", "3.12", "3.13")
@@ -25,7 +26,7 @@ class Target:
     """A kind of board.
 
     Args:
-        machine: as `uname -m` says on a system of that word size.
+        machine: as `uname -m` says.
         python: major and minor version.
     """
 
