@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -109,8 +109,10 @@ def _init_of(process: "subprocess.Popen[bytes]") -> int:
     deadline = time.monotonic() + BOOT_DEADLINE_S
     while time.monotonic() < deadline and process.poll() is None:
         for child in outer.children():
-            if child.name() == "systemd":
-                return child.pid
+            # Those that set the system up come and go.
+            with suppress(psutil.NoSuchProcess):
+                if child.name() == "systemd":
+                    return child.pid
     raise AssertionError(f"the system did not boot: {process.poll()}")
 
 
