@@ -139,6 +139,10 @@ def test_upgrades_are_taken_back_when_they_do_not_run(site: Site, tmp_path: Path
             assert debian.must("/opt/wayside/bin/wayside-edge --version") == "wayside-edge 9.3"
             assert debian.must("systemctl is-active wayside-edge") == "active"
             assert "nothing was changed" in debian.must(f"sh {SCRIPT} --upgrade")
+            # As after an upgrade that was cut off: the link is moved, the old version still runs.
+            debian.must(f"ln -sfn {first} /opt/wayside/current && systemctl restart wayside-edge")
+            debian.must("cd /opt/wayside && ln -sfn versions/$(ls versions | grep 9.3) current")
+            assert "- start the service" in debian.must(f"sh {SCRIPT} --upgrade")
         assert debian.must("sha256sum /etc/wayside/device.key /etc/wayside/edge.toml") == identity
         kept = debian.must("ls /opt/wayside/versions").split()
         assert len(kept) == 2, "the version before is kept, and no other"

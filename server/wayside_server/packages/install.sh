@@ -295,6 +295,8 @@ build_release() {
     done
     "$release_dir/bin/wayside-edge" --version >/dev/null || stop "the new version does not run; nothing was changed"
     printf '%s' "$EXTRA" >"$release_dir/.extra"
+    # A power cut after the change of versions must not find half of this one.
+    sync -f "$release_dir"
     : >"$release_dir/.complete"
 }
 
@@ -463,10 +465,17 @@ start() {
         return 0
     fi
     [ "$START" = yes ] || return 0
-    if [ "$CHANGES" -eq 0 ] && systemctl is-active --quiet wayside-edge; then return 0; fi
+    if [ "$CHANGES" -eq 0 ] && runs_this; then return 0; fi
     systemctl daemon-reload
     systemctl enable --quiet wayside-edge
     act "start the service" restart_within || roll_back
+}
+
+# Whether the service runs, and is not a version from before an upgrade that was cut off.
+runs_this() {
+    systemctl is-active --quiet wayside-edge || return 1
+    main_pid=$(systemctl show -p MainPID --value wayside-edge)
+    tr '\0' ' ' <"/proc/$main_pid/cmdline" | grep -qF "/versions/$RELEASE/"
 }
 
 # The service says when it measures, and this waits for it.
