@@ -2,7 +2,7 @@
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup demo test test-board check bench faults mutations lock docs
+.PHONY: setup demo test test-board test-install check bench faults mutations lock docs
 setup:
 	@sh scripts/bootstrap.sh
 
@@ -16,6 +16,10 @@ test: setup
 # Real kernel interfaces; the first run builds a kernel (docs/how-to/run-on-a-virtual-board.md).
 test-board: setup
 	@sh scripts/board.sh && $(BIN)/python -m pytest -m board -n 2 --dist worksteal tests/board $(ARGS) || [ $$? -eq 75 ]
+
+# Installs boards by the line that people type, in Debian systems of their own; as root, the first run makes those.
+test-install: setup
+	@sh scripts/debian_roots.sh && $(BIN)/python -m pytest -m install tests/install $(ARGS) || [ $$? -eq 75 ]
 
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -39,3 +43,5 @@ lock: setup
 	    compute|pkcs11) extra="--extra edge --extra $$set";; *) extra="--extra $$set";; esac; \
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header $$extra \
 	    pyproject.toml -o requirements/$$set.lock; done
+	@echo pip | $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header - \
+	  -o requirements/installer.lock

@@ -45,7 +45,7 @@ def whole() -> DocumentedApp:
     """The whole service; what answers the questions is not needed for what it says of itself."""
     nothing: Any = None
     desk: Any = SimpleNamespace(sessions=nothing, keys=nothing, oidc=SimpleNamespace(label=""))
-    routers = routers_of(nothing, ServerSettings(), nothing, nothing, nothing, nothing)
+    routers = routers_of(nothing, ServerSettings(), nothing, nothing, nothing, nothing, nothing)
     return make_app(nothing, desk, nothing, routers)
 
 

@@ -17,6 +17,7 @@ from wayside_server.app import person_command
 from wayside_server.app.people import base_of, claim_link, desk_on
 from wayside_server.commands.audit import add_audit
 from wayside_server.commands.devices import add_devices
+from wayside_server.commands.packages import add_packages
 from wayside_server.commands.revocation import add_revocation
 from wayside_server.commands.storage import with_storage
 from wayside_server.commands.tenants import add_tenants
@@ -176,6 +177,7 @@ def parser() -> argparse.ArgumentParser:
     _add_identity(commands, shared)
     add_audit(commands, shared)
     add_revocation(commands, shared)
+    add_packages(commands, shared)
     migrate = commands.add_parser("migrate", parents=[shared], help="bring the database to this version's schema")
     migrate.set_defaults(command=_migrate)
     _add_roles(commands, shared)

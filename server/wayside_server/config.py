@@ -50,6 +50,12 @@ class ApiSettings:
         minimum=10,
         maximum=100_000,
     )
+    public_url: str | None = setting(
+        "Where boards and people reach the API when a proxy with a publicly trusted certificate stands before it; none"
+        " is public_host and port, with the certificate of the installation's own CA.",
+        None,
+        sample="https://telemetry.example",
+    )
     send_timeout_s: float = setting(
         "Seconds that a reader has for what waits for it, 128 KB or a little more; then it is cut off and its export or"
         " live stream makes room for another. 60 s are 2 KB/s.",
@@ -57,6 +63,17 @@ class ApiSettings:
         minimum=1.0,
         maximum=3600.0,
     )
+
+    @property
+    def direct_url(self) -> str:
+        """Where the API is reached with the certificate of the installation's own CA."""
+        host = f"[{self.public_host}]" if ":" in self.public_host else self.public_host
+        return f"https://{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Where boards and people reach the API."""
+        return self.public_url or self.direct_url
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ def whole_app(pool: Pool, database: str, office: Office) -> DocumentedApp:
     routers = routers_of(
         enrolling,
         ServerSettings(),
+        str,
         Tenants(PostgresTenants(pool), trail),
         PostgresAudit(pool, now),
         PostgresCertificates(pool),

@@ -118,7 +118,7 @@ async def service(pool: Pool, database: str, credentials: CredentialsFactory) ->
         reading=PostgresReading(pool, database),
         access=keys,
         live=PostgresLive(database),
-        routers=[*enrolment_routers(office, ServerSettings()), certificates, api_keys_router(keys)],
+        routers=[*enrolment_routers(office, ServerSettings(), str), certificates, api_keys_router(keys)],
         rates=Rates(RateLimits(address=1e6, key=1e6, tenant=1e6), time.monotonic),
     )
     async with serve(app) as url:

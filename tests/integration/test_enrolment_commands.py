@@ -43,7 +43,8 @@ async def test_tokens_are_made_listed_and_revoked(home: Home, capsys: pytest.Cap
     made = capsys.readouterr()
     token = made.out.strip()
     parse_token(token)
-    assert "curl -fsS https://server.example:8443/install.sh | sudo sh -s -- --server" in made.err
+    assert "curl -fsS -k --pinnedpubkey sha256//" in made.err
+    assert "https://server.example:8443/install.sh; } | sudo sh\n" in made.err
     await run(home, "token", "list")
     listed = capsys.readouterr().out
     assert re.match(r" +1  good +0/20  until \S+ \S+  boiler-… +cellar +command line:\S+  May\n", listed)

@@ -20,6 +20,7 @@ from cryptography import x509
 from wayside_server import config
 from wayside_server.errors import ConfigError
 from wayside_server.identity.home import Home
+from wayside_server.identity.install_line import install_line, server_pin
 from wayside_server.identity.installation import RENEW_BEFORE, SERVER_DAYS, install, load_authority, write_broker_files
 from wayside_testkit.broker import free_port
 
@@ -142,6 +143,8 @@ def test_a_reserved_name_gets_no_token(home: Home, database: str) -> None:
     assert "the server's own" in refused.stderr
     made = server_command("token", "create", "--home", str(home.path), "--name", "boiler-7")
     assert made.stdout.startswith("wst1."), made.stderr
+    line = install_line("https://127.0.0.1:8443", server_pin(home), made.stdout.strip())
+    assert made.stderr == f"on the board, type:\n{line}\n"
     assert server_command("api-key", "create", "reports", "--home", str(home.path)).stdout.startswith("wsk_")
     listed = server_command("api-key", "list", "--home", str(home.path)).stdout.split()
     assert listed[-1] == "reports"

@@ -1,5 +1,6 @@
 """The routes of enrolment, as the settings want them."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
@@ -10,24 +11,38 @@ from wayside_server.api.enrolment import enrolment_router
 from wayside_server.api.enrolment_tokens import tokens_router
 from wayside_server.api.pending import pending_router
 from wayside_server.config import ServerSettings
+from wayside_server.identity.home import Home
+from wayside_server.identity.install_line import install_line, server_pin
 from wayside_server.identity.office import EnrolmentOffice
 
 
-def enrolment_routers(office: EnrolmentOffice, settings: ServerSettings) -> list[APIRouter]:
-    """Every route of enrolment below `office`, for programs and for devices."""
+def enrolment_routers(
+    office: EnrolmentOffice, settings: ServerSettings, install: Callable[[str], str]
+) -> list[APIRouter]:
+    """Every route of enrolment below `office`, for programs and for devices.
+
+    Args:
+        office: takes tokens and requests.
+        settings: of the server.
+        install: makes of a token what to type on a device.
+    """
     life = timedelta(hours=settings.enrolment.token_hours)
     return [
         enrolment_router(office, host_and_port(settings.broker.public_host, settings.broker.port)),
-        tokens_router(office, install_line=partial(install_line, settings), default_life=life),
+        tokens_router(office, install_line=install, default_life=life),
         pending_router(office),
         import_router(office, life),
     ]
 
 
-def install_line(settings: ServerSettings, token: str) -> str:
-    """What to type on a device to install the agent and enrol it with `token`."""
-    base = f"https://{host_and_port(settings.api.public_host, settings.api.port)}"
-    return f"curl -fsS {base}/install.sh | sudo sh -s -- --server {base} --token {token}"
+def line_for(home: Home, settings: ServerSettings) -> Callable[[str], str]:
+    """Makes of a token what to type on a device to install the agent and enrol it.
+
+    Raises:
+        ConfigError: the server's certificate is missing or broken.
+    """
+    pin = None if settings.api.public_url else server_pin(home)
+    return partial(install_line, settings.api.url, pin)
 
 
 def host_and_port(host: str, port: int) -> str:

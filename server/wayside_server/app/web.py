@@ -5,9 +5,8 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import structlog
 import uvicorn
@@ -24,9 +23,10 @@ from wayside_server.api.tenants import tenants_router
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.client_names import ask_for_certificates
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
-from wayside_server.app.enrolment import enrolment_routers, install_line
+from wayside_server.app.enrolment import enrolment_routers, line_for
 from wayside_server.app.list_age import ListAge
 from wayside_server.app.people import desk_on
+from wayside_server.app.site import site_of
 from wayside_server.config import ServerSettings
 from wayside_server.console.audit import audit_pages
 from wayside_server.console.enrolling import enrolling_router
@@ -49,6 +49,8 @@ from wayside_server.identity.office import EnrolmentOffice, open_office
 from wayside_server.identity.publication import ListWatch
 from wayside_server.identity.revocation import Revocations
 from wayside_server.identity.tenants import Tenants
+from wayside_server.packages.routes import packages_router
+from wayside_server.packages.shelf import Shelf
 from wayside_server.storage.audit import PostgresAudit
 from wayside_server.storage.certificates import PostgresCertificates
 from wayside_server.storage.database import new_pool
@@ -99,7 +101,12 @@ async def _serve_audited(
             PostgresReading(answering, storage.conninfo, storage.pool),
             desk_on(home, settings, storage, trail),
             PostgresLive(storage.conninfo),
-            routers_of(office, settings, storage.tenants(), audit, certificates, revocations),
+            [
+                *routers_of(
+                    office, settings, line_for(home, settings), storage.tenants(), audit, certificates, revocations
+                ),
+                packages_router(Shelf(home), lambda: site_of(home, settings)),
+            ],
             metrics_hosts=settings.api.metrics_from,
             registry=registry,
             rates=Rates(settings.rates, time.monotonic),
@@ -112,6 +119,7 @@ async def _serve_audited(
 def routers_of(
     office: EnrolmentOffice,
     settings: ServerSettings,
+    install: Callable[[str], str],
     tenants: Tenants,
     audit: AuditReading,
     certificates: Certificates,
@@ -119,13 +127,13 @@ def routers_of(
 ) -> list[APIRouter]:
     """The routes of devices' identity, of tenants and of the audit log, for API and console."""
     return [
-        *enrolment_routers(office, settings),
+        *enrolment_routers(office, settings, install),
         tenants_router(tenants),
         audit_router(audit),
         audit_pages(audit),
         certificates_router(certificates, revocations),
         identities_router(certificates, revocations),
-        enrolling_router(office, partial(install_line, settings)),
+        enrolling_router(office, install),
     ]
 
 

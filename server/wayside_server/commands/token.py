@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from wayside_server import app
-from wayside_server.app.enrolment import install_line
+from wayside_server.app.enrolment import line_for
 from wayside_server.commands.storage import add_tenant, typist, with_storage
 from wayside_server.config import ServerSettings
 from wayside_server.identity.home import Home
@@ -56,7 +56,7 @@ def _create(options: argparse.Namespace) -> None:
         token = await tokens.create(order, await typist(storage, options.tenant))
         print(token)
         # The token alone on standard output, so that scripts can take it.
-        print(f"on a new device: {install_line(settings, str(token))}", file=sys.stderr)
+        print(f"on a new device: {line_for(Home(options.home), settings)(str(token))}", file=sys.stderr)
 
     with_storage(options, create)
 
