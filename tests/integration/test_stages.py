@@ -14,8 +14,10 @@ from typing import Any
 import psutil
 import pytest
 
+from wayside_edge.acquisition import trouble
 from wayside_edge.acquisition.computing import Computing
-from wayside_edge.acquisition.stage import QUARANTINE_AFTER, Stage
+from wayside_edge.acquisition.stage import Stage
+from wayside_edge.acquisition.trouble import QUARANTINE_AFTER
 from wayside_edge.compute.feed import MAX_WAITING
 from wayside_edge.compute.settings import OnSwap, StageKind, StageSettings
 from wayside_edge.compute.state import StateStore
@@ -304,6 +306,52 @@ async def test_a_state_that_is_refused_is_given_up_and_not_tried_for_ever(tmp_pa
     assert rig.values() == [2.0]
     assert rig.journal.counts["StageStateRefused"] == 1
     assert rig.stage.counters.failures.total() == 0
+
+
+async def test_a_flood_is_stopped_and_the_reason_names_the_setting(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, settings("flood", settings={"times": 400}), settings("good"))
+    async with rig.running():
+        while not rig.stage.quarantined:
+            rig.offer(*[1.0] * 10)
+            await rig.until(lambda: rig.stage.quarantined or not rig.stage.feed.waiting)
+        await rig.until(lambda: rig.values("good"))
+    assert "outputs_per_s" in rig.stage.quarantined
+    assert set(rig.stage.counters.failures) == {"output"}
+    assert len([value for value in rig.values("flood") if value is not None]) < 4096 + 10_000
+    assert not any(stage.feed.given_up for stage in rig.computing.stages[1:])
+
+
+async def test_a_state_that_it_always_fails_with_is_given_up_after_a_quarantine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trouble, "QUARANTINE_S", 0.05)
+    stage = settings(settings={"dies_from": 6.0})
+    StateStore(tmp_path / "stages").save(stage, struct.pack("<d", 6.0))
+    rig = Rig(tmp_path, stage)
+    async with rig.running():
+        while not rig.values() or rig.values()[-1] is None:
+            rig.offer(1.0)
+            await rig.until(lambda: not rig.stage.feed.waiting)
+    assert rig.values()[-1] == 2.0
+    assert rig.journal.counts["StageQuarantined"] == rig.journal.counts["StageStateRefused"] == 1
+    assert struct.unpack("<d", rig.store.load(stage))[0] < 6.0
+
+
+async def test_a_state_is_kept_when_it_is_not_what_it_fails_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trouble, "QUARANTINE_S", 0.05)
+    stage = settings(settings={"bad_value": 1.0, "on_value": "die"})
+    StateStore(tmp_path / "stages").save(stage, struct.pack("<d", 6.0))
+    rig = Rig(tmp_path, stage)
+    async with rig.running():
+        while rig.journal.counts["StageQuarantined"] < 2:
+            rig.offer(1.0)
+            await rig.until(lambda: not rig.stage.feed.waiting)
+        rig.offer(2.0)
+        await rig.until(lambda: 4.0 in rig.values())
+    assert rig.journal.counts["StageStateRefused"] == 0
+    assert struct.unpack("<d", rig.store.load(stage)) == (8.0,)
 
 
 async def test_being_behind_is_said_once_until_it_has_caught_up(tmp_path: Path) -> None:

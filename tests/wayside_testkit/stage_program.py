@@ -1,7 +1,8 @@
 """A worker of a stage that does what its settings say; it runs as a file of its own.
 
 It doubles what it is given, adds up all it ever saw as its state, and misbehaves on request: `on_load` and
-`on_value`, by the first value of a block, name one of `MISDEEDS`.
+`on_value`, by the first value of a block, name one of `MISDEEDS`. It gives what it gives `times` over, and dies at a
+block when its state is `dies_from` or more.
 """
 
 import os
@@ -10,6 +11,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Mapping
+from math import inf
 from pathlib import Path
 
 from wayside_shared.stage_block import Block, BlockReading, BlockSeries, decode_block
@@ -43,14 +45,17 @@ def main() -> None:
         first = block.readings[0].value
         if first == load.settings.get("bad_value"):
             _misbehave(str(load.settings["on_value"]))
+        if total >= float(load.settings.get("dies_from", inf)):
+            os._exit(3)
         total += sum(reading.value for reading in block.readings if reading.quality == 0)
-        _answer(Done(_doubled(block, str(load.settings.get("suffix", ""))), struct.pack("<d", total), used_us=5))
+        given = _doubled(block, str(load.settings.get("suffix", "")), int(load.settings.get("times", 1)))
+        _answer(Done(given, struct.pack("<d", total), used_us=5))
 
 
-def _doubled(block: Block, suffix: str) -> bytes:
+def _doubled(block: Block, suffix: str, times: int) -> bytes:
     series = [BlockSeries(name.partition(".")[2] + suffix, unit) for name, unit in block.series]
     readings = [BlockReading(r.time_ns, 2 * r.value, r.series, r.quality) for r in block.readings]
-    return Block(series, readings).encode()
+    return Block(series, readings * times).encode()
 
 
 def _read() -> Message | None:
