@@ -155,6 +155,17 @@ def test_readings_without_a_value_are_a_gap(tmp_path: Path) -> None:
         ]
 
 
+def test_a_reading_that_cannot_be_is_left_out_and_told(tmp_path: Path) -> None:
+    with running(tmp_path, echo(SAID)) as worker:
+        worker.load()
+        done = worker.process(block([(at, 1e20 if at == 4 else 20.0) for at in range(11)]))
+        assert [at for at, _ in series(done)["score"]] == [4, 9, 10]
+        assert isinstance(done, Done)
+        assert [line for _, line in done.log] == [
+            "1 periods are left out: a value lies further from the model's mean than any measurement"
+        ]
+
+
 def damaged(whole: bytes) -> dict[str, bytes]:
     """Files that were this model: bits turned, ends cut off, bytes of the description changed."""
     draw = random.Random(6)

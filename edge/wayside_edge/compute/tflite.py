@@ -20,7 +20,7 @@ from wayside_shared.cbor import dumps, loads_map
 from wayside_shared.errors import RejectedError
 from wayside_shared.model_metadata import Scoring
 from wayside_shared.quality import FIRST_ABSENT, Quality
-from wayside_shared.stage_block import Block, BlockReading, decode_block
+from wayside_shared.stage_block import NO_VALUE, Block, BlockReading, decode_block
 from wayside_shared.stage_worker import MAX_EVENTS, MAX_FRAME_BYTES, MAX_STATE_BYTES, Done, Failure, Load, Process
 
 MAX_CLOCKS: Final = 2
@@ -63,7 +63,7 @@ class TfliteStage:
         for place, name in enumerate(load.inputs):
             self._inputs.setdefault(name, []).append(place)
         self._clocks: dict[str, Inference] = {}
-        self._late = 0
+        self._late = self._unsound = 0
         if load.state is not None:
             self._restore(load.state)
 
@@ -81,10 +81,10 @@ class TfliteStage:
         used_ns = inference.used_ns
         self._read(inference, work.block)
         results = inference.results()
-        late = sum(each.late for each in self._clocks.values())
-        if late > self._late:
-            self._log.append((logging.INFO, f"{late - self._late} readings came after their period, and are left out"))
-        self._late = late
+        unusable = sum(not result.values for result in results)
+        if unusable:
+            self._log.append((logging.WARNING, f"for {unusable} windows the model gave what is no number"))
+        self._tell_left_out()
         events = [result.event for result in results if result.event is not None]
         return Done(
             block=self._block(results),
@@ -94,6 +94,16 @@ class TfliteStage:
             used_us=(inference.used_ns - used_ns) // 1000,
             left_out=max(0, len(events) - MAX_EVENTS),
         )
+
+    def _tell_left_out(self) -> None:
+        late = sum(each.late for each in self._clocks.values())
+        if late > self._late:
+            self._log.append((logging.INFO, f"{late - self._late} readings came after their period, and are left out"))
+        unsound = sum(each.unsound for each in self._clocks.values())
+        if unsound > self._unsound:
+            why = "a value lies further from the model's mean than any measurement"
+            self._log.append((logging.WARNING, f"{unsound - self._unsound} periods are left out: {why}"))
+        self._late, self._unsound = late, unsound
 
     def _read(self, inference: Inference, data: bytes) -> None:
         try:
@@ -117,12 +127,14 @@ class TfliteStage:
         if len(results) * len(self._series) > self._most:
             detail = f"{len(results)} windows of {len(self._series)} readings in one block, at most {self._most}"
             raise StageError(Failure.OUTPUT, detail)
+        good = (Quality.GOOD, Quality.PARTIAL)
+        none = [NO_VALUE] * len(self._series)
         return Block(
             self._series,
             [
-                BlockReading(result.time_ns, value, place, Quality.PARTIAL if result.partial else Quality.GOOD)
+                BlockReading(result.time_ns, value, place, good[result.partial] if result.values else Quality.INVALID)
                 for result in results
-                for place, value in enumerate(result.values)
+                for place, value in enumerate(result.values or none)
             ],
         ).encode()
 
