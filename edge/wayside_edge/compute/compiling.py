@@ -5,14 +5,13 @@ Neither fuel nor a deadline holds while a module is compiled, and some modules o
 
 import ctypes
 import os
-import resource
 import signal
 from collections.abc import Callable
 from typing import Final, NoReturn
 
 from wasmtime import Engine, Module, WasmtimeError
 
-from wayside_edge.compute.sandbox import PR_SET_PDEATHSIG, address_space_bytes, bound_address_space
+from wayside_edge.compute.sandbox import PR_SET_PDEATHSIG, address_space_bytes, confine
 from wayside_edge.compute.serving import StageError
 from wayside_shared.stage_worker import Failure
 
@@ -59,11 +58,10 @@ def _child(worker: int, writer: int, compile_: Callable[[], bytes]) -> NoReturn:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != worker:
             os._exit(1)
-        bound_address_space(address_space_bytes() + COMPILING_BYTES)
-        resource.setrlimit(resource.RLIMIT_CPU, (COMPILING_S, COMPILING_S))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         # Where the compiler has no memory left it writes pages about it; the failure says it in a line.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        # What cannot be applied here cannot be in the worker either, which says so.
+        confine(address_space_bytes() + COMPILING_BYTES, cpu_s=COMPILING_S)
         with os.fdopen(writer, "wb") as answer:
             try:
                 answer.write(GOOD + compile_())
