@@ -1,5 +1,6 @@
 """Modules that mean harm or are broken, in the real worker: each is answered with its failure, in time, and bounded."""
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from wasmtime import wat2wasm
 
 from wayside_shared.stage_block import READING, Block, BlockSeries
 from wayside_shared.stage_worker import MAX_EVENTS, MAX_LINE_BYTES, MAX_STATE_BYTES, Done, Failed, Failure, Process
+from wayside_testkit.models import autoencoder
 from wayside_testkit.stage import LIMITS, Worker, block, load, processed, write_wat
 from wayside_testkit.wat import SPIN, module, processing
 
@@ -230,12 +232,17 @@ def test_files_that_are_no_modules_or_others_are_refused(tmp_path: Path) -> None
         file.write_bytes(data)
         with Worker() as worker:
             _failed(worker, worker.ask(load(file)), failure)
+    file.write_bytes(autoencoder())
+    with Worker() as worker:
+        assert 'kind = "tflite"' in _failed(worker, worker.ask(load(file)), Failure.ABI).detail
     file.write_bytes(good)
     asked = load(file)
+    os.mkfifo(tmp_path / "pipe")
     for other in (
         replace(asked, sha256="0" * 64),
         replace(asked, file=f"{file}x"),
         replace(asked, file=str(tmp_path)),
+        replace(asked, file=str(tmp_path / "pipe")),
     ):
         with Worker() as worker:
             _failed(worker, worker.ask(other), Failure.FILE)

@@ -165,6 +165,20 @@ async def test_a_worker_that_misbehaves_is_dead_within_twice_its_budget(tmp_path
     assert rig.journal.counts["StageRecovered"] == 1
 
 
+@pytest.mark.parametrize(
+    ("misdeed", "said"),
+    [("crash", r"it ended with status 1: RuntimeError: the reason \x1b[31m"), ("escape", r"op \x1b[2J forged\x07")],
+)
+async def test_why_a_worker_ended_is_told_in_a_line_that_can_be_printed(
+    tmp_path: Path, misdeed: str, said: str
+) -> None:
+    rig = Rig(tmp_path, settings(settings={"on_load": misdeed}))
+    async with rig.running():
+        rig.offer(1.0)
+        await rig.until(lambda: rig.stage.counters.failures)
+        assert str(rig.stage.state.trouble).endswith(said)
+
+
 def test_the_budget_is_kept() -> None:
     assert 1.0 * PATIENCE + GRACE_S < 2.0
 

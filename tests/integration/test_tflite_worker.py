@@ -105,6 +105,7 @@ def test_a_classifier_gives_probabilities_and_a_class(tmp_path: Path) -> None:
         ("shape", Failure.MODEL, "shape"),
         ("metadata", Failure.MODEL, "no metadata"),
         ("text", Failure.MODEL, "begin"),
+        ("module", Failure.MODEL, 'kind = "wasm"'),
         ("unit", Failure.REFUSED, "is in K"),
         ("garbage", Failure.REFUSED, "of the block"),
     ],
@@ -113,6 +114,7 @@ def test_what_does_not_fit_fails_with_its_reason(tmp_path: Path, wrong: str, fai
     files = {
         "shape": write_model(network(5, 5), SAID),
         "metadata": echo(SAID).replace(b"WAYSIDE", b"WAYSIDF"),
+        "module": b"\0asm\1\0\0\0",
         "text": b"#!/bin/sh\necho model\n",
     }
     with running(tmp_path, files.get(wrong, echo(SAID))) as worker:

@@ -107,10 +107,20 @@ def _refuse() -> None:
     _write(encode_frame(Failed(Failure.REFUSED, "not this")))
 
 
+def _crash() -> None:
+    """A traceback that takes its time, after the pipe has closed."""
+    os.close(sys.stdout.fileno())
+    time.sleep(0.1)  # longer than an agent needs to see the end of the pipe
+    message = "the reason \x1b[31m"
+    raise RuntimeError(message)
+
+
 MISDEEDS: Mapping[str, Callable[[], None]] = {
     "hang": _hang,
     "die": lambda: os._exit(3),
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "crash": _crash,
+    "escape": lambda: _write(encode_frame(Failed(Failure.MODEL, "op \x1b[2J\nforged\x07"))),
     "garbage": lambda: _write(LENGTH.pack(20) + bytes(20)),
     "endless": lambda: _write(LENGTH.pack(MAX_FRAME_BYTES + 1)),
     "half": lambda: _write(LENGTH.pack(1000) + b"x"),

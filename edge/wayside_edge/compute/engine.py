@@ -1,6 +1,5 @@
 """The engine that runs modules: how it is set up, the proof that it can be stopped, and what it compiled."""
 
-import hashlib
 import importlib.metadata
 import platform
 import threading
@@ -12,6 +11,7 @@ from wasmtime import Config, Engine, Func, Instance, Module, Store, Trap, TrapCo
 
 from wayside_edge.compute.compiled import CacheError, CompiledModules
 from wayside_edge.compute.compiling import compile_apart
+from wayside_edge.compute.pinned import kind_of, read_pinned
 from wayside_edge.compute.serving import StageError
 from wayside_shared.module_abi import MAX_MODULE_BYTES
 from wayside_shared.stage_worker import Failure, Load
@@ -118,19 +118,16 @@ def read_module(load: Load) -> bytes:
     """The bytes of the module.
 
     Raises:
-        StageError: there is no such file, or it is another.
+        StageError: there is no such file, it is another, or it is no module.
     """
-    try:
-        with Path(load.file).open("rb") as file:
-            data = file.read(MAX_MODULE_BYTES + 1)
-    except OSError as error:
-        raise StageError(Failure.FILE, f"{load.file}: {error.strerror}") from error
-    if len(data) > MAX_MODULE_BYTES:
-        raise StageError(Failure.FILE, f"{load.file} has more than {MAX_MODULE_BYTES} bytes")
-    found = hashlib.sha256(data).hexdigest()
-    if found != load.sha256:
-        raise StageError(Failure.FILE, f"{load.file} has the SHA-256 {found}, not {load.sha256}")
-    return data
+    data = read_pinned(Path(load.file), load.sha256, MAX_MODULE_BYTES)
+    match kind_of(data):
+        case "wasm":
+            return data
+        case "tflite":
+            raise StageError(Failure.ABI, 'it is a TFLite model; write kind = "tflite"')
+        case _:
+            raise StageError(Failure.ABI, "it does not begin as a module of WebAssembly does")
 
 
 def compiled(engine: Engine, load: Load, data: bytes, warn: Callable[[str], None]) -> Module:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from wayside_edge.compute.inference import Inference, Result, series_of
-from wayside_edge.compute.interpreter import described, load_runtimes, open_model, read_pinned
+from wayside_edge.compute.interpreter import described, load_runtimes, open_model
+from wayside_edge.compute.pinned import read_pinned
 from wayside_edge.compute.sandbox import address_space_bytes, confine
 from wayside_edge.compute.serving import StageError, serve
 from wayside_shared.cbor import dumps, loads_map
 from wayside_shared.errors import RejectedError
+from wayside_shared.model_file import MAX_MODEL_BYTES
 from wayside_shared.model_metadata import Scoring
 from wayside_shared.quality import FIRST_ABSENT, Quality
 from wayside_shared.stage_block import NO_VALUE, Block, BlockReading, decode_block
@@ -44,7 +46,7 @@ class TfliteStage:
 
     def __init__(self, load: Load) -> None:
         runtimes = load_runtimes()
-        data = read_pinned(Path(load.file), load.sha256)
+        data = read_pinned(Path(load.file), load.sha256, MAX_MODEL_BYTES)
         room = INTERPRETER_BYTES + load.limits.memory_bytes
         self._log = [(logging.WARNING, f"not confined by {each}") for each in confine(address_space_bytes() + room)]
         file = described(data)
