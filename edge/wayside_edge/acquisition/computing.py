@@ -54,7 +54,8 @@ class Computing:
         self._sink = sink
         self._journal = journal
         self._keeper = keeper
-        self.stages = [Stage(each, clock, journal, store, self._given, backoff, command) for each in settings]
+        rest = (clock, journal, store, self._given, backoff, command, len(settings))
+        self.stages = [Stage(each, *rest) for each in settings]
 
     def offer(self, sensor: str, readings: Sequence[Reading], stamp_ns: int, interval_ns: int, ended_ns: int) -> None:
         """Show the stages what a sensor gave. Call it after the readings have gone into a batch."""

@@ -85,6 +85,7 @@ class Stage:
         sink: takes what it gives.
         backoff: the pauses before it is quarantined.
         command: the program of its worker.
+        stages: how many there are.
     """
 
     def __init__(
@@ -96,10 +97,11 @@ class Stage:
         sink: Sink,
         backoff: Callable[[], Backoff],
         command: Command,
+        stages: int,
     ) -> None:
         self.settings = settings
         self.counters = StageCounters()
-        self.feed = Feed(settings.inputs, settings.samples, round(settings.every_s * NS_PER_S))
+        self.feed = Feed(settings.inputs, settings.samples, round(settings.every_s * NS_PER_S), stages)
         self.pid: int | None = None
         """Its worker's process id while there is one."""
         self._clock = clock
@@ -299,7 +301,7 @@ class Stage:
             if self._worker is None:
                 self._worker = await self._begin()
                 self.pid = self._worker.pid
-            done = await self._worker.process(ready.block.encode(), ready.clock)
+            done = await self._worker.process(ready.block, ready.clock)
             block = given(done, ready, self.settings.outputs)
             known = self._known | {series.name: series.unit for series in block.series}
             if len(known) > MAX_SERIES:
