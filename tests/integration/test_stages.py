@@ -18,10 +18,11 @@ from wayside_edge.acquisition import trouble
 from wayside_edge.acquisition.computing import Computing
 from wayside_edge.acquisition.stage import Stage
 from wayside_edge.acquisition.trouble import QUARANTINE_AFTER
+from wayside_edge.compute.compiling import COMPILING_S
 from wayside_edge.compute.feed import MAX_WAITING
 from wayside_edge.compute.settings import OnSwap, StageKind, StageSettings
 from wayside_edge.compute.state import StateStore
-from wayside_edge.compute.worker import GRACE_S, PATIENCE
+from wayside_edge.compute.worker import GRACE_S, PATIENCE, START_S
 from wayside_edge.hal.clock import ClockSettings, SystemClock
 from wayside_edge.health.events import Journal
 from wayside_edge.health.keeping import Keeper
@@ -181,6 +182,8 @@ async def test_why_a_worker_ended_is_told_in_a_line_that_can_be_printed(
 
 def test_the_budget_is_kept() -> None:
     assert 1.0 * PATIENCE + GRACE_S < 2.0
+    # A compiler ends by itself, which is remembered, before the worker is given up.
+    assert COMPILING_S < START_S - 5
 
 
 async def test_a_worker_that_died_by_chance_costs_nothing(tmp_path: Path) -> None:
@@ -256,6 +259,7 @@ async def test_a_hot_swap_loses_no_reading_and_keeps_the_state_or_not(tmp_path: 
         for count in range(60):
             rig.offer(float(count))
             if count == 30:
+                await rig.until(lambda: rig.given)  # else the swap would end the first worker before it had begun
                 after = settings(samples=3, sha256="1" * 64, settings={"suffix": "_new"})
                 swapping = asyncio.create_task(rig.computing.swap([after]))
             await asyncio.sleep(0.002)  # readings come while it is swapped
@@ -287,6 +291,18 @@ async def test_a_new_file_that_does_not_work_changes_nothing(tmp_path: Path) -> 
         with pytest.raises(ValueError, match="added"):
             await rig.computing.swap([])
     assert rig.journal.counts["StageSwapRefused"] == 1
+
+
+async def test_a_swap_does_not_wait_for_a_worker_that_does_not_begin(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, settings(settings={"on_load": "hang"}))
+    async with rig.running():
+        rig.offer(1.0)
+        await rig.until(lambda: rig.stage._beginning.under_way)
+        began_s = time.monotonic()
+        assert await rig.computing.swap([settings(sha256="1" * 64)]) == 1
+        assert time.monotonic() - began_s < START_S / 3
+        await rig.until(lambda: rig.values() == [2.0])
+    assert rig.stage.counters.failures.total() == rig.stage.feed.given_up == 0
 
 
 async def test_a_stop_has_everything_worked_on(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from contextlib import suppress
 from typing import Final
 
 from wayside_edge.acquisition.results import items
-from wayside_edge.acquisition.stage import Command, Sink, Stage
+from wayside_edge.acquisition.stage import Sink, Stage
 from wayside_edge.compute.feed import Item
 from wayside_edge.compute.settings import StageSettings
 from wayside_edge.compute.state import StateStore
-from wayside_edge.compute.worker import command_of
+from wayside_edge.compute.worker import Command, command_of
 from wayside_edge.health.events import Journal
 from wayside_edge.health.keeping import Keeper
 from wayside_edge.health.stage_events import StageUnfed

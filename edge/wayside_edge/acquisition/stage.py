@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from wayside_edge.acquisition.allowance import Allowance
+from wayside_edge.acquisition.beginning import Beginning, SupersededError
 from wayside_edge.acquisition.results import absent, given, made
 from wayside_edge.acquisition.trouble import NOT_BY_STATE, Trouble
 from wayside_edge.compute.feed import Feed, Item, Ready
 from wayside_edge.compute.serving import StageError
-from wayside_edge.compute.settings import OnSwap, StageKind, StageSettings
+from wayside_edge.compute.settings import OnSwap, StageSettings
 from wayside_edge.compute.state import StateStore
-from wayside_edge.compute.worker import START_S, Worker
+from wayside_edge.compute.worker import START_S, Command, Worker
 from wayside_edge.health.events import Journal
 from wayside_edge.health.stage_events import (
     StageBehind,
@@ -29,7 +30,7 @@ from wayside_edge.health.supervisor import Pulse
 from wayside_edge.pipeline.schedule import Backoff
 from wayside_edge.ports import Clock, Reading, StageState
 from wayside_shared.clock import NS_PER_S
-from wayside_shared.stage_worker import Done, Failure, Load
+from wayside_shared.stage_worker import Done, Failure
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +51,6 @@ END_S: Final = 2.0
 
 Sink = Callable[[str, Sequence[Reading], int], None]
 """Takes what a stage gave: its name, the readings, and the boot time from which their ages count."""
-
-
-Command = Callable[[StageKind], Sequence[str]]
 
 
 @dataclass(slots=True)
@@ -108,7 +106,7 @@ class Stage:
         self._journal = journal
         self._store = store
         self._sink = sink
-        self._command = command
+        self._beginning = Beginning(command, store)
         self._trouble = Trouble(settings.name, journal, backoff(), self.counters.failures)
         self._allowance = _allowance(settings, clock)
         self._worker: Worker | None = None
@@ -209,12 +207,11 @@ class Stage:
         Returns:
             Whether it did: where the new file is refused, all stays as it was.
         """
+        self._beginning.supersede()
         async with self._busy:
             state = self._state if settings.on_swap is OnSwap.KEEP else b""
             try:
-                worker, done = await Worker.start(
-                    self.name, self._command(settings.kind), _load(settings, state, self._store)
-                )
+                worker, done = await self._beginning.start(settings, state)
             except StageError as error:
                 self._journal.emit(StageSwapRefused(self.name, str(error)))
                 return False
@@ -264,6 +261,9 @@ class Stage:
         for attempt in range(1, TRIES + 1):
             try:
                 await self._once(ready)
+            except SupersededError:
+                self.feed.put_back(ready)
+                return
             except StageError as error:
                 await self._drop_worker()
                 if retrying and await self._worked_anew(ready, error):
@@ -313,14 +313,13 @@ class Stage:
 
     async def _begin(self) -> Worker:
         """A worker that goes on from the state that was kept; without it, where the module refuses that."""
-        command = self._command(self.settings.kind)
         try:
-            worker, done = await Worker.start(self.name, command, _load(self.settings, self._state, self._store))
+            worker, done = await self._beginning.start(self.settings, self._state)
         except StageError as error:
             if error.failure is not Failure.REFUSED or not self._state:
                 raise
             self._journal.emit(StageStateRefused(self.name, error.detail))
-            worker, done = await Worker.start(self.name, command, _load(self.settings, b"", self._store))
+            worker, done = await self._beginning.start(self.settings, b"")
         self._state = done.state or b""
         self._log(done)
         return worker
@@ -382,16 +381,3 @@ class Stage:
 
 def _allowance(settings: StageSettings, clock: Clock) -> Allowance:
     return Allowance(settings.outputs_per_s, settings.outputs, clock.boottime_ns())
-
-
-def _load(settings: StageSettings, state: bytes, store: StateStore) -> Load:
-    store.prepare()
-    return Load(
-        str(settings.file),
-        settings.sha256,
-        settings.limits,
-        tuple(settings.inputs),
-        dict(settings.settings.values),
-        state or None,
-        str(store.cache),
-    )

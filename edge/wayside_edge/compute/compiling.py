@@ -17,8 +17,11 @@ from wayside_shared.stage_worker import Failure
 
 COMPILING_BYTES: Final = 256 * 1024 * 1024
 """Address space beside what a worker has. Compilers' output of the largest size that is taken needs a quarter of it."""
-COMPILING_S: Final = 60
-"""Processor time. That output takes two seconds on a desktop, and a small board is ten times slower."""
+COMPILING_S: Final = 20
+"""Processor time. That output takes two seconds on a desktop, and a small board is ten times slower; it ends before the
+agent gives a worker up that does not start."""
+NICE: Final = 10
+"""Sensors come first."""
 GOOD, BAD = b"\0", b"\1"
 ENDS: Final = {
     signal.SIGABRT: (Failure.MEMORY, f"compiling it takes more than {COMPILING_BYTES} bytes"),
@@ -60,6 +63,7 @@ def _child(worker: int, writer: int, compile_: Callable[[], bytes]) -> NoReturn:
             os._exit(1)
         # Where the compiler has no memory left it writes pages about it; the failure says it in a line.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        os.nice(NICE)
         # What cannot be applied here cannot be in the worker either, which says so.
         confine(address_space_bytes() + COMPILING_BYTES, cpu_s=COMPILING_S)
         with os.fdopen(writer, "wb") as answer:

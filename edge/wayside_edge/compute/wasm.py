@@ -16,7 +16,7 @@ from typing import Final
 from wasmtime import Engine, Module
 
 from wayside_edge.compute.engine import Ticker, compiled, make_engine, read_module
-from wayside_edge.compute.guest import Guest, check_module
+from wayside_edge.compute.guest import Guest, check_memory
 from wayside_edge.compute.sandbox import address_space_bytes, confine
 from wayside_edge.compute.serving import StageError, serve
 from wayside_shared.cbor import dumps, loads_map
@@ -64,7 +64,7 @@ class WasmStage:
         ticker = Ticker(self._engine, load.limits.deadline_ms)
         self._ticks = ticker.ticks
         self._module: Module = compiled(self._engine, load, data, self._warnings.append)
-        check_module(self._module, load.limits)
+        check_memory(self._module, load.limits)
         self._boot = BOOT_ID.read_text().strip()
         self._states = _states(load.state)
         # A memory that grows moves: for a moment it is there twice.

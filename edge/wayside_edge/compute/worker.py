@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -48,6 +48,10 @@ LAST_WORDS_S: Final = 0.05
 
 END_S: Final = 2.0
 LAST_LINES: Final = 8
+
+
+Command = Callable[[StageKind], Sequence[str]]
+"""Gives the program that is the worker of a kind of stage."""
 
 
 def command_of(kind: StageKind) -> Sequence[str]:
