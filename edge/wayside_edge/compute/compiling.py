@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from wasmtime import Engine, Module, WasmtimeError
@@ -63,7 +64,8 @@ def _child(worker: int, writer: int, compile_: Callable[[], bytes]) -> NoReturn:
             os._exit(1)
         # Where the compiler has no memory left it writes pages about it; the failure says it in a line.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        os.nice(NICE)
+        with suppress(OSError):  # not a right that it needs
+            os.nice(NICE)
         # What cannot be applied here cannot be in the worker either, which says so.
         confine(address_space_bytes() + COMPILING_BYTES, cpu_s=COMPILING_S)
         with os.fdopen(writer, "wb") as answer:
