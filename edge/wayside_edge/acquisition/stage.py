@@ -281,13 +281,17 @@ class Stage:
 
     async def _worked_anew(self, ready: Ready, error: StageError) -> bool:
         """Whether a stage that failed with `error` on the first block after a quarantine works without its state, which
-        is given up only then."""
+        is given up only then, or will be tried with other settings."""
         state = self._state
         if not state or error.failure in NOT_BY_STATE:
             return False
         self._state = b""
         try:
             await self._once(ready)
+        except SupersededError:
+            self._state = state
+            self.feed.put_back(ready)
+            return True
         except StageError:
             await self._drop_worker()
             self._state = state
