@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from reference_server import table
 
-from wayside_shared import module_abi, stage_block, stage_worker
+from wayside_shared import module_abi, module_file, stage_block, stage_worker
 from wayside_shared.quality import FIRST_ABSENT, Quality
 from wayside_shared.stage_worker import Failure, Limits
 
@@ -131,6 +131,9 @@ def _limits() -> Iterable[str]:
         ("text of a block", f"{stage_block.MAX_TEXT_BYTES:,} bytes", Failure.OUTPUT),
         ("what is kept, of all instances", f"{stage_worker.MAX_STATE_BYTES:,} bytes less 128", Failure.OUTPUT),
         ("the file", f"{module_abi.MAX_MODULE_BYTES:,} bytes", Failure.FILE),
+        ("its functions", f"{module_file.MAX_FUNCTIONS:,}", Failure.ABI),
+        ("the largest of them", f"{module_file.MAX_BODY_BYTES:,} bytes", Failure.ABI),
+        ("their variables together", f"{module_file.MAX_LOCALS:,}", Failure.ABI),
     ]
     yield table(
         ("what, for each block or for the begin", "limit", "over it"), ((a, b, f"`{c.value}`") for a, b, c in rows)

@@ -20,6 +20,8 @@ SCHEMA_VERSION: Final = 3
 MAX_MODEL_BYTES: Final = 64 * 1024 * 1024
 MAX_TENSORS: Final = 4096
 MAX_BUFFERS: Final = 8192
+MAX_OPERATORS: Final = 4096
+"""Steps of a model. One of a board has ten; to prepare 100,000 takes an interpreter half a minute."""
 MAX_TEXT: Final = 1024
 MAX_RANK: Final = 8
 TYPES: Final = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8"}
@@ -107,6 +109,8 @@ def read_model(data: bytes) -> ModelFile:
 
 
 def _check(made: ModelFile) -> None:
+    if made.operators > MAX_OPERATORS:
+        raise RejectedError(RejectCode.TOO_LARGE, f"it has {made.operators} operators, at most {MAX_OPERATORS}")
     for what, places, values in (
         ("input", made.inputs, made.metadata.window_values),
         ("output", made.outputs, made.metadata.output_values),

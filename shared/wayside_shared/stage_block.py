@@ -7,7 +7,7 @@ from 64 on there is no value, and `value` is NaN). Then the text, UTF-8. All rea
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite, nan
@@ -63,18 +63,27 @@ class Block:
 
     def encode(self) -> bytes:
         """The bytes of it."""
-        text = bytearray()
-        table = []
-        for pair in self.series:
-            places: list[int] = []
-            for part in pair:
-                data = part.encode()
-                places += (len(text), len(data))
-                text += data
-            table.append(SERIES.pack(*places))
-        rows = b"".join([READING.pack(*reading) for reading in self.readings])
-        head = HEADER.pack(BLOCK_VERSION, len(self.series), len(self.readings), len(text))
-        return b"".join((head, *table, rows, text))
+        return encode_rows(self.series, b"".join([READING.pack(*reading) for reading in self.readings]))
+
+
+def encode_rows(series: Iterable[tuple[str, str]], rows: bytes | bytearray) -> bytes:
+    """The bytes of a block.
+
+    Args:
+        series: the names and units of its series, in their order.
+        rows: its readings, each packed as `READING`.
+    """
+    text = bytearray()
+    table = []
+    for pair in series:
+        places: list[int] = []
+        for part in pair:
+            data = part.encode()
+            places += (len(text), len(data))
+            text += data
+        table.append(SERIES.pack(*places))
+    head = HEADER.pack(BLOCK_VERSION, len(table), len(rows) // READING.size, len(text))
+    return b"".join((head, *table, rows, text))
 
 
 def decode_block(data: bytes, *, max_readings: int) -> Block:

@@ -16,7 +16,7 @@ from wayside_edge.hal.clock import ClockSettings, SystemClock
 from wayside_edge.health.events import Journal
 from wayside_edge.pipeline.schedule import Backoff
 from wayside_edge.pipeline.settings import BatchSettings
-from wayside_edge.ports import ABSOLUTE, ClosedBatch
+from wayside_edge.ports import ABSOLUTE, ClosedBatch, Reading
 from wayside_edge.registry import SensorSettings
 from wayside_firmware.board import Fault, SimulatedBus, open_bus
 from wayside_shared.batch import Envelope
@@ -155,6 +155,31 @@ async def test_memory_is_bounded_and_what_it_cannot_hold_is_counted(monkeypatch:
         assert rig.journal.counts["MemoryFull"] == 1
         rig.outbox.refusing = False
         await rig.outbox.until(lambda: rig.has("OutboxAccepting"))
+
+
+async def test_what_stages_give_holds_up_no_sensor_and_takes_no_sample_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(acquisition_module, "MEMORY_SAMPLES", 500)
+    monkeypatch.setattr(acquisition_module, "MEMORY_COMPUTED", 100)
+    rig = Rig([sensor("host", "host", interval_s=0.01)], {}, BatchSettings(max_samples=50, max_age_s=0.05))
+    rig.outbox.refusing = True
+    computed = [Reading("y", float(place), "1", age_ns=place) for place in range(100)]
+    async with rig.running():
+        await rig.outbox.until(lambda: rig.has("OutboxRefusing"))
+        for _ in range(8):
+            rig.acquisition._computed("stage", computed, rig.acquisition._clock.boottime_ns())
+        assert rig.acquisition.counters.refused == {"memory_full": 700}
+        produced = rig.acquisition.counters.produced
+        await rig.outbox.until(lambda: rig.acquisition.counters.produced > produced + 100)
+        assert rig.acquisition.counters.refused == {"memory_full": 700}
+        rig.outbox.refusing = False
+        await rig.outbox.until(lambda: rig.has("OutboxAccepting"))
+        for _ in range(8):
+            rig.acquisition._computed("stage", computed, rig.acquisition._clock.boottime_ns())
+        rig.acquisition._govern()
+        assert rig.acquisition._room.is_set()
+        await rig.outbox.until(lambda: rig.series().get("stage.y", 0) == 900)
 
 
 async def test_a_fast_recording_is_held_up_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

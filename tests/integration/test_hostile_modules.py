@@ -1,6 +1,9 @@
 """Modules that mean harm or are broken, in the real worker: each is answered with its failure, in time, and bounded."""
 
+import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +14,7 @@ from wasmtime import wat2wasm
 
 from wayside_shared.stage_block import READING, Block, BlockSeries
 from wayside_shared.stage_worker import MAX_EVENTS, MAX_LINE_BYTES, MAX_STATE_BYTES, Done, Failed, Failure, Process
+from wayside_testkit.models import autoencoder
 from wayside_testkit.stage import LIMITS, Worker, block, load, processed, write_wat
 from wayside_testkit.wat import SPIN, module, processing
 
@@ -230,26 +234,87 @@ def test_files_that_are_no_modules_or_others_are_refused(tmp_path: Path) -> None
         file.write_bytes(data)
         with Worker() as worker:
             _failed(worker, worker.ask(load(file)), failure)
+    file.write_bytes(autoencoder())
+    with Worker() as worker:
+        assert 'kind = "tflite"' in _failed(worker, worker.ask(load(file)), Failure.ABI).detail
     file.write_bytes(good)
     asked = load(file)
+    os.mkfifo(tmp_path / "pipe")
     for other in (
         replace(asked, sha256="0" * 64),
         replace(asked, file=f"{file}x"),
         replace(asked, file=str(tmp_path)),
+        replace(asked, file=str(tmp_path / "pipe")),
     ):
         with Worker() as worker:
             _failed(worker, worker.ask(other), Failure.FILE)
 
 
-def test_a_module_that_takes_too_much_to_compile_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "module.wasm"
-    # type () -> (); one function of it; its body: no locals, blocks within blocks, end
-    body = b"\0" + (b"\x02\x40" * 30_000 + b"\x0b" * 30_000) * 22 + b"\x0b"
-    code = b"\1" + _leb(len(body)) + body
-    head = b"\0asm\1\0\0\0" + b"\1\4\1\x60\0\0" + b"\3\2\1\0"
-    file.write_bytes(head + b"\x0a" + _leb(len(code)) + code)
+def test_what_it_exports_beside_the_interface_ends_no_process(write: Callable[[str], Path]) -> None:
     with Worker() as worker:
-        _failed(worker, worker.ask(load(file)), Failure.MEMORY)
+        assert isinstance(worker.ask(load(write(module('(func (export "vectors") (param v128))')))), Done)
+        assert processed(worker, GIVEN)[1] == GIVEN
+
+
+def _binary(*bodies: bytes) -> bytes:
+    """A module of functions without parameters."""
+    head = b"\0asm\1\0\0\0" + b"\1\4\1\x60\0\0"
+    count = _leb(len(bodies))
+    code = count + b"".join(_leb(len(body)) + body for body in bodies)
+    functions = count + bytes(len(bodies))
+    return head + b"\3" + _leb(len(functions)) + functions + b"\x0a" + _leb(len(code)) + code
+
+
+@pytest.mark.parametrize(
+    ("bodies", "said"),
+    [
+        ([b"\0" + b"\x02\x40" * 600_000 + b"\x0b" * 600_001], "a function of it has"),
+        ([b"\1" + b"\xd0\x86\x03\x7f\x0b"] * 30_000, "30000 functions"),
+        ([b"\1" + b"\xd0\x86\x03\x7f\x0b"] * 20_000, "variables"),
+    ],
+)
+def test_a_module_that_would_take_too_much_to_compile_is_refused_before(
+    tmp_path: Path, bodies: list[bytes], said: str
+) -> None:
+    file = tmp_path / "module.wasm"
+    file.write_bytes(_binary(*bodies))
+    with Worker() as worker:
+        assert said in _failed(worker, worker.ask(load(file)), Failure.ABI).detail
+
+
+COMPILE = """
+import sys
+from pathlib import Path
+from wayside_edge.compute import compiling
+from wayside_edge.compute.engine import compiled, make_engine
+from wayside_edge.compute.serving import StageError
+from wayside_shared.stage_worker import Load
+
+file, cache, room = sys.argv[1:]
+compiling.COMPILING_BYTES = int(room)
+try:
+    compiled(make_engine(), Load(file, "0" * 64, cache=cache), Path(file).read_bytes(), print)
+    print("compiled")
+except StageError as error:
+    print(error.failure.value, error.detail)
+"""
+
+
+def test_what_did_not_compile_within_bounds_is_not_tried_again(write: Callable[[str], Path], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    file = write(module(*[f"(func (result i32) i32.const {place})" for place in range(3000)]))
+
+    def compiled(room: int) -> str:
+        command = [sys.executable, "-c", COMPILE, str(file), str(cache), str(room)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    assert compiled(1 << 20).startswith("memory compiling it takes more than")
+    assert "as was found before" in compiled(1 << 28)
+    for kept in cache.glob("*.cwasm"):
+        kept.unlink()
+    assert compiled(1 << 28) == "compiled\n"
+    assert compiled(1 << 20) == "compiled\n"
 
 
 def _leb(number: int) -> bytes:

@@ -14,12 +14,15 @@ from typing import Any
 import psutil
 import pytest
 
+from wayside_edge.acquisition import trouble
 from wayside_edge.acquisition.computing import Computing, Swaps
-from wayside_edge.acquisition.stage import QUARANTINE_AFTER, Stage
+from wayside_edge.acquisition.stage import Stage
+from wayside_edge.acquisition.trouble import QUARANTINE_AFTER
+from wayside_edge.compute.compiling import COMPILING_S
 from wayside_edge.compute.feed import MAX_WAITING
 from wayside_edge.compute.settings import OnSwap, StageKind, StageSettings
 from wayside_edge.compute.state import StateStore
-from wayside_edge.compute.worker import GRACE_S, PATIENCE
+from wayside_edge.compute.worker import GRACE_S, PATIENCE, START_S
 from wayside_edge.hal.clock import ClockSettings, SystemClock
 from wayside_edge.health.events import Journal
 from wayside_edge.health.keeping import Keeper
@@ -164,8 +167,24 @@ async def test_a_worker_that_misbehaves_is_dead_within_twice_its_budget(tmp_path
     assert rig.journal.counts["StageRecovered"] == 1
 
 
+@pytest.mark.parametrize(
+    ("misdeed", "said"),
+    [("crash", r"it ended with status 1: RuntimeError: the reason \x1b[31m"), ("escape", r"op \x1b[2J forged\x07")],
+)
+async def test_why_a_worker_ended_is_told_in_a_line_that_can_be_printed(
+    tmp_path: Path, misdeed: str, said: str
+) -> None:
+    rig = Rig(tmp_path, settings(settings={"on_load": misdeed}))
+    async with rig.running():
+        rig.offer(1.0)
+        await rig.until(lambda: rig.stage.counters.failures)
+        assert str(rig.stage.state.trouble).endswith(said)
+
+
 def test_the_budget_is_kept() -> None:
     assert 1.0 * PATIENCE + GRACE_S < 2.0
+    # A compiler ends by itself, which is remembered, before the worker is given up.
+    assert COMPILING_S < START_S - 5
 
 
 async def test_a_worker_that_died_by_chance_costs_nothing(tmp_path: Path) -> None:
@@ -244,6 +263,7 @@ async def test_a_hot_swap_loses_no_reading_and_keeps_the_state_or_not(
         for count in range(60):
             rig.offer(float(count))
             if count == 30:
+                await rig.until(lambda: rig.given)  # else the swap would end the first worker before it had begun
                 after = settings(samples=3, sha256="1" * 64, settings={"suffix": "_new"})
                 swapping = asyncio.create_task(rig.computing.swap([after]))
             await asyncio.sleep(0.002)  # readings come while it is swapped
@@ -281,6 +301,18 @@ async def test_a_new_file_that_does_not_work_changes_nothing(tmp_path: Path) -> 
     assert rig.journal.counts["StageSwapRefused"] == 1
 
 
+async def test_a_swap_does_not_wait_for_a_worker_that_does_not_begin(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, settings(settings={"on_load": "hang"}))
+    async with rig.running():
+        rig.offer(1.0)
+        await rig.until(lambda: rig.stage._beginning.under_way)
+        began_s = time.monotonic()
+        assert await rig.computing.swap([settings(sha256="1" * 64)]) == Swaps(1, [])
+        assert time.monotonic() - began_s < START_S / 3
+        await rig.until(lambda: rig.values() == [2.0])
+    assert rig.stage.counters.failures.total() == rig.stage.feed.given_up == 0
+
+
 async def test_a_stop_has_everything_worked_on(tmp_path: Path) -> None:
     rig = Rig(tmp_path, settings(every_s=600.0))
     async with rig.running():
@@ -312,6 +344,52 @@ async def test_a_state_that_is_refused_is_given_up_and_not_tried_for_ever(tmp_pa
     assert rig.values() == [2.0]
     assert rig.journal.counts["StageStateRefused"] == 1
     assert rig.stage.counters.failures.total() == 0
+
+
+async def test_a_flood_is_stopped_and_the_reason_names_the_setting(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, settings("flood", settings={"times": 400}), settings("good"))
+    async with rig.running():
+        while not rig.stage.quarantined:
+            rig.offer(*[1.0] * 10)
+            await rig.until(lambda: rig.stage.quarantined or not rig.stage.feed.waiting)
+        await rig.until(lambda: rig.values("good"))
+    assert "outputs_per_s" in rig.stage.quarantined
+    assert set(rig.stage.counters.failures) == {"output"}
+    assert len([value for value in rig.values("flood") if value is not None]) < 4096 + 10_000
+    assert not any(stage.feed.given_up for stage in rig.computing.stages[1:])
+
+
+async def test_a_state_that_it_always_fails_with_is_given_up_after_a_quarantine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trouble, "QUARANTINE_S", 0.05)
+    stage = settings(settings={"dies_from": 6.0})
+    StateStore(tmp_path / "stages").save(stage, struct.pack("<d", 6.0))
+    rig = Rig(tmp_path, stage)
+    async with rig.running():
+        while not rig.values() or rig.values()[-1] is None:
+            rig.offer(1.0)
+            await rig.until(lambda: not rig.stage.feed.waiting)
+    assert rig.values()[-1] == 2.0
+    assert rig.journal.counts["StageQuarantined"] == rig.journal.counts["StageStateRefused"] == 1
+    assert struct.unpack("<d", rig.store.load(stage))[0] < 6.0
+
+
+async def test_a_state_is_kept_when_it_is_not_what_it_fails_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trouble, "QUARANTINE_S", 0.05)
+    stage = settings(settings={"bad_value": 1.0, "on_value": "die"})
+    StateStore(tmp_path / "stages").save(stage, struct.pack("<d", 6.0))
+    rig = Rig(tmp_path, stage)
+    async with rig.running():
+        while rig.journal.counts["StageQuarantined"] < 2:
+            rig.offer(1.0)
+            await rig.until(lambda: not rig.stage.feed.waiting)
+        rig.offer(2.0)
+        await rig.until(lambda: 4.0 in rig.values())
+    assert rig.journal.counts["StageStateRefused"] == 0
+    assert struct.unpack("<d", rig.store.load(stage)) == (8.0,)
 
 
 async def test_being_behind_is_said_once_until_it_has_caught_up(tmp_path: Path) -> None:

@@ -105,6 +105,7 @@ def test_a_classifier_gives_probabilities_and_a_class(tmp_path: Path) -> None:
         ("shape", Failure.MODEL, "shape"),
         ("metadata", Failure.MODEL, "no metadata"),
         ("text", Failure.MODEL, "begin"),
+        ("module", Failure.MODEL, 'kind = "wasm"'),
         ("unit", Failure.REFUSED, "is in K"),
         ("garbage", Failure.REFUSED, "of the block"),
     ],
@@ -113,6 +114,7 @@ def test_what_does_not_fit_fails_with_its_reason(tmp_path: Path, wrong: str, fai
     files = {
         "shape": write_model(network(5, 5), SAID),
         "metadata": echo(SAID).replace(b"WAYSIDE", b"WAYSIDF"),
+        "module": b"\0asm\1\0\0\0",
         "text": b"#!/bin/sh\necho model\n",
     }
     with running(tmp_path, files.get(wrong, echo(SAID))) as worker:
@@ -152,6 +154,17 @@ def test_readings_without_a_value_are_a_gap(tmp_path: Path) -> None:
             4,
             9,
             10,
+        ]
+
+
+def test_a_reading_that_cannot_be_is_left_out_and_told(tmp_path: Path) -> None:
+    with running(tmp_path, echo(SAID)) as worker:
+        worker.load()
+        done = worker.process(block([(at, 1e20 if at == 4 else 20.0) for at in range(11)]))
+        assert [at for at, _ in series(done)["score"]] == [4, 9, 10]
+        assert isinstance(done, Done)
+        assert [line for _, line in done.log] == [
+            "1 periods are left out: a value lies further from the model's mean than any measurement"
         ]
 
 

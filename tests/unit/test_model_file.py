@@ -2,10 +2,12 @@
 
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from wayside_shared import model_file
 from wayside_shared.errors import RejectedError
 from wayside_shared.model_file import read_model
 from wayside_shared.model_metadata import ModelKind, ModelOutput, Scoring, Window, decode_metadata
@@ -112,6 +114,13 @@ def test_damaged_files_are_refused_or_read_and_nothing_else() -> None:
         except RejectedError:
             refused += 1
     assert 300 < refused < 1500
+
+
+def test_a_model_of_more_steps_than_a_board_can_prepare_is_refused() -> None:
+    made = read_model(autoencoder())
+    assert made.operators < 10
+    with pytest.raises(RejectedError, match="100000 operators"):
+        model_file._check(replace(made, operators=100_000))
 
 
 def test_a_file_that_claims_endless_tables_is_refused_at_once() -> None:

@@ -164,3 +164,28 @@ def test_the_trainer_sees_the_windows_that_the_worker_sees() -> None:
 def test_how_long_a_recording_is_has_a_unit_that_says_it() -> None:
     spans = [span_text(0, seconds * 10**9).partition("(")[2] for seconds in (60, 180, 7200, 3 * 86_400)]
     assert spans == ["60 s)", "3.0 minutes)", "2.0 hours)", "3.0 days)"]
+
+
+@pytest.mark.parametrize("int8", [True, False])
+@pytest.mark.parametrize("value", [1e20, 3.4e38, -1e300, 1e308])
+def test_a_reading_that_cannot_be_is_a_gap_and_no_end(int8: bool, value: float) -> None:
+    said = metadata(window=Window(4, 1.0, 1, 1))
+    model = inference(said, autoencoder(said, int8=int8))
+    readings = [(at, 20.0) for at in range(6)] + [(6.0, value), (6.5, value)] + [(at, 20.0) for at in range(7, 20)]
+    results = told(model, readings)
+    assert [result.time_ns // SECOND for result in results] == [4, 5, 6, *range(8, 20)]
+    assert [result.partial for result in results[3:]] == [True] * 3 + [False] * 9
+    assert all(np.isfinite(result.values).all() for result in results)
+
+
+def test_a_window_without_a_score_is_told_and_the_next_ones_are_scored() -> None:
+    said = metadata(window=Window(2, 1.0))
+    model = inference(said)
+    told(model, [(at, 20.0) for at in range(4)])
+    # As it stands in a state that was kept before such rows were left out.
+    state = loads_map(dumps(model.state()))
+    state["history"]["rows"] = np.array([[0.0], [1e20]], "<f4").tobytes()
+    model.restore(state)
+    results = told(model, [(at, 20.0 + at % 2) for at in range(4, 9)])
+    assert [bool(result.values) for result in results] == [False, True, True, True, True]
+    assert results[0].event is None

@@ -1,5 +1,6 @@
 """What waits for a stage, and readings on their way in and out."""
 
+import tracemalloc
 from math import inf, nan
 
 import pytest
@@ -7,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wayside_edge.acquisition import results
-from wayside_edge.compute.feed import BOOT, MAX_WAITING, UTC, Feed, Item, Ready
+from wayside_edge.compute.feed import BOOT, MAX_WAITING, UTC, WAITING_BYTES, Feed, Item, Ready
 from wayside_edge.compute.serving import StageError
 from wayside_edge.ports import Burst, Bursts, Reading
 from wayside_shared.clock import NS_PER_S
 from wayside_shared.quality import Quality
-from wayside_shared.stage_block import Block, BlockReading, BlockSeries
+from wayside_shared.stage_block import Block, BlockReading, BlockSeries, decode_block
 from wayside_shared.stage_worker import Done, Failure
 
 NOW_NS = 100 * NS_PER_S
@@ -24,7 +25,7 @@ def item(value: float, series: str = "air.temperature", clock: str = BOOT, time_
 
 def values(ready: Ready | None) -> list[float]:
     assert ready is not None
-    return [reading.value for reading in ready.block.readings]
+    return [reading.value for reading in decode_block(ready.block, max_readings=MAX_WAITING).readings]
 
 
 def test_a_block_is_ready_by_count_or_by_age() -> None:
@@ -69,6 +70,21 @@ def test_every_reading_is_waiting_taken_or_counted_as_given_up(sizes: list[int],
     assert taken + given_up == sum(sizes)
 
 
+@pytest.mark.parametrize("samples", [1, 7, 1000])
+def test_what_waits_for_all_stages_together_is_bounded_in_bytes(samples: int) -> None:
+    feed = Feed(["*"], samples, NS_PER_S, 10)
+    tracemalloc.start()
+    try:
+        for place in range(600):
+            feed.add([item(float(place), f"air.v{series}", time_ns=NOW_NS + place) for series in range(80)], NOW_NS)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1.1 * WAITING_BYTES / 10
+    assert feed.waiting + feed.given_up == 600 * 80
+    assert feed.waiting > 2500
+
+
 def test_other_settings_keep_what_waits() -> None:
     feed = Feed(["air.*"], 1, NS_PER_S)
     feed.add([item(1.0)], NOW_NS)
@@ -85,13 +101,14 @@ def test_readings_go_in_as_they_are_stored() -> None:
         Reading("d", None, "Cel", quality=Quality.CHECKSUM),
         Reading("e", nan, "V"),
         Reading("f", inf, "V"),
-        Reading("g", 7, "1", time_ns=123),
+        Reading("g", 7, "1", time_ns=17 * 10**17),
+        Reading("h", 7, "1", time_ns=1 << 64),
     ]
     assert list(results.items("x", readings, NOW_NS, NOW_NS + 10**6)) == [
         (BOOT, "x.a", "V", NOW_NS, 1.23, 0),
         (BOOT, "x.b", "1", NOW_NS - 4_001_000, 1.0, 0),
         (BOOT, "x.d", "Cel", NOW_NS, None, int(Quality.CHECKSUM)),
-        (UTC, "x.g", "1", 123, 7.0, 0),
+        (UTC, "x.g", "1", 17 * 10**17, 7.0, 0),
     ]
 
 
@@ -102,7 +119,8 @@ def test_bursts_go_in_sample_by_sample() -> None:
 
 
 def ready(clock: str = BOOT, time_ns: int = NOW_NS) -> Ready:
-    return Ready(clock, Block([BlockSeries("a.b", "1")], [BlockReading(time_ns, 1.0, 0)]), time_ns, time_ns)
+    block = Block([BlockSeries("a.b", "1")], [BlockReading(time_ns, 1.0, 0)])
+    return Ready(clock, block.encode(), 1, time_ns, time_ns)
 
 
 @pytest.mark.parametrize("now_ns", [NOW_NS - 5, NOW_NS, NOW_NS + 10**9])

@@ -98,7 +98,13 @@ class Worker:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._child = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self._child = subprocess.Popen(
+            COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # as the agent starts it: a thread before is not confined
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,8 @@
 """A worker of a stage that does what its settings say; it runs as a file of its own.
 
 It doubles what it is given, adds up all it ever saw as its state, and misbehaves on request: `on_load` and
-`on_value`, by the first value of a block, name one of `MISDEEDS`.
+`on_value`, by the first value of a block, name one of `MISDEEDS`. It gives what it gives `times` over, and dies at a
+block when its state is `dies_from` or more.
 """
 
 import os
@@ -10,6 +11,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Mapping
+from math import inf
 from pathlib import Path
 
 from wayside_shared.stage_block import Block, BlockReading, BlockSeries, decode_block
@@ -43,14 +45,17 @@ def main() -> None:
         first = block.readings[0].value
         if first == load.settings.get("bad_value"):
             _misbehave(str(load.settings["on_value"]))
+        if total >= float(load.settings.get("dies_from", inf)):
+            os._exit(3)
         total += sum(reading.value for reading in block.readings if reading.quality == 0)
-        _answer(Done(_doubled(block, str(load.settings.get("suffix", ""))), struct.pack("<d", total), used_us=5))
+        given = _doubled(block, str(load.settings.get("suffix", "")), int(load.settings.get("times", 1)))
+        _answer(Done(given, struct.pack("<d", total), used_us=5))
 
 
-def _doubled(block: Block, suffix: str) -> bytes:
+def _doubled(block: Block, suffix: str, times: int) -> bytes:
     series = [BlockSeries(name.partition(".")[2] + suffix, unit) for name, unit in block.series]
     readings = [BlockReading(r.time_ns, 2 * r.value, r.series, r.quality) for r in block.readings]
-    return Block(series, readings).encode()
+    return Block(series, readings * times).encode()
 
 
 def _read() -> Message | None:
@@ -102,10 +107,20 @@ def _refuse() -> None:
     _write(encode_frame(Failed(Failure.REFUSED, "not this")))
 
 
+def _crash() -> None:
+    """A traceback that takes its time, after the pipe has closed."""
+    os.close(sys.stdout.fileno())
+    time.sleep(0.1)  # longer than an agent needs to see the end of the pipe
+    message = "the reason \x1b[31m"
+    raise RuntimeError(message)
+
+
 MISDEEDS: Mapping[str, Callable[[], None]] = {
     "hang": _hang,
     "die": lambda: os._exit(3),
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "crash": _crash,
+    "escape": lambda: _write(encode_frame(Failed(Failure.MODEL, "op \x1b[2J\nforged\x07"))),
     "garbage": lambda: _write(LENGTH.pack(20) + bytes(20)),
     "endless": lambda: _write(LENGTH.pack(MAX_FRAME_BYTES + 1)),
     "half": lambda: _write(LENGTH.pack(1000) + b"x"),

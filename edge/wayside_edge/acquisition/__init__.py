@@ -7,16 +7,15 @@ driver has read is in exactly one place: a batch in memory, accepted by the outb
 import asyncio
 import random
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Final
 
 from wayside_edge.acquisition.computing import Computing, Swaps
 from wayside_edge.acquisition.course import Outcome
 from wayside_edge.acquisition.lanes import Lanes
-from wayside_edge.acquisition.tally import Tallies
+from wayside_edge.acquisition.tally import AcquisitionCounters, Tallies
 from wayside_edge.compute.settings import StageSettings
 from wayside_edge.compute.state import StateStore
 from wayside_edge.config import AgentSettings
@@ -46,32 +45,14 @@ OUTBOX_S: Final = 600.0
 MEMORY_SAMPLES: Final = 20_000
 """Samples kept in memory while the outbox takes none: 40 minutes of 8 series at 1 Hz, at most a few MB."""
 
+MEMORY_COMPUTED: Final = 10_000
+"""The same for what stages gave: it takes no sample's place."""
+
 CLOSE_S: Final = 2.0
 """How long a stop waits for a driver to leave its chip idle."""
 
 FINISH_S: Final = 5.0
 """How long a stop waits for the stages to work on what the sensors gave last."""
-
-
-@dataclass(slots=True)
-class AcquisitionCounters:
-    """What became of everything read. produced = accepted + refused + waiting, at any moment.
-
-    Args:
-        reads_ok: reads that gave readings, or had none to give.
-        reads_failed: starts and reads that failed.
-        ticks_missed: reads left out because the one before took too long or the sensor was waiting to be started.
-        produced: readings that drivers gave, as the configuration has them conditioned.
-        accepted: samples that the outbox has made durable.
-        refused: readings that were not accepted, by reason: a reject code, `memory_full` or `stopped`.
-    """
-
-    reads_ok: int = 0
-    reads_failed: int = 0
-    ticks_missed: int = 0
-    produced: int = 0
-    accepted: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
 
 
 class Acquisition:
@@ -269,23 +250,29 @@ class Acquisition:
             self._computing.offer(outcome.sensor, outcome.readings, outcome.stamp_ns, interval_ns, outcome.ended_ns)
 
     def _computed(self, stage: str, readings: Sequence[Reading], ended_ns: int) -> None:
-        self._into_batch(stage, readings, ended_ns, NS_PER_S, ended_ns)
-        self._govern()
+        self._into_batch(stage, readings, ended_ns, NS_PER_S, ended_ns, computed=True)
 
     def _into_batch(
-        self, source: str, readings: Sequence[Reading], stamp_ns: int, interval_ns: int, ended_ns: int
+        self,
+        source: str,
+        readings: Sequence[Reading],
+        stamp_ns: int,
+        interval_ns: int,
+        ended_ns: int,
+        *,
+        computed: bool = False,
     ) -> bool:
         """Whether there was room in memory for `readings`."""
         self.counters.produced += len(readings)
         if source in self._lanes.recordings:
             self._remember(source, readings)
-        if self._outbox_failing and self.waiting >= MEMORY_SAMPLES:
+        if self._outbox_failing and self._full(computed):
             if self.counters.refused["memory_full"] == self._refused_before:
                 self._journal.emit(MemoryFull(self.waiting))
             self.counters.refused["memory_full"] += len(readings)
             return False
         due_ns = self._batcher.due_ns
-        for refused in self._batcher.add(source, readings, stamp_ns, interval_ns, ended_ns=ended_ns):
+        for refused in self._batcher.add(source, readings, stamp_ns, interval_ns, ended_ns=ended_ns, computed=computed):
             self.counters.refused[refused.code.value] += 1
             if (refused.series, refused.code.value) not in self._complained:
                 self._complained.add((refused.series, refused.code.value))
@@ -293,6 +280,11 @@ class Acquisition:
         if self._batcher.due_ns != due_ns:
             self._changed.set()
         return True
+
+    def _full(self, computed: bool) -> bool:
+        """Whether there is as much in memory as may be, of what stages gave or else of what sensors did."""
+        by_stages = self._batcher.computed + sum(batch.computed for batch in self._closed)
+        return by_stages >= MEMORY_COMPUTED if computed else self.waiting - by_stages >= MEMORY_SAMPLES
 
     def _remember(self, recording: str, readings: Sequence[Reading]) -> None:
         """How far a recording has come, should it have to begin anew while some of it is still in memory."""
@@ -303,8 +295,8 @@ class Acquisition:
 
     def _govern(self) -> None:
         """Hold the lanes while an outbox that works is behind: a fast recording is held up, where a live reading would
-        be lost to an outbox that fails."""
-        if self.waiting >= MEMORY_SAMPLES and not self._outbox_failing:
+        be lost to an outbox that fails. What stages give holds nobody up."""
+        if self._full(computed=False) and not self._outbox_failing:
             self._room.clear()
         else:
             self._room.set()

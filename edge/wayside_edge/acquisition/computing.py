@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from wayside_edge.acquisition.results import items
-from wayside_edge.acquisition.stage import Command, Sink, Stage
+from wayside_edge.acquisition.stage import Sink, Stage
 from wayside_edge.compute.feed import Item
 from wayside_edge.compute.settings import StageSettings
 from wayside_edge.compute.state import StateStore
-from wayside_edge.compute.worker import command_of
+from wayside_edge.compute.worker import Command, command_of
 from wayside_edge.health.events import Journal
 from wayside_edge.health.keeping import Keeper
 from wayside_edge.health.stage_events import StageUnfed
@@ -68,7 +68,8 @@ class Computing:
         self._sink = sink
         self._journal = journal
         self._keeper = keeper
-        self.stages = [Stage(each, clock, journal, store, self._given, backoff, command) for each in settings]
+        rest = (clock, journal, store, self._given, backoff, command, len(settings))
+        self.stages = [Stage(each, *rest) for each in settings]
 
     def offer(self, sensor: str, readings: Sequence[Reading], stamp_ns: int, interval_ns: int, ended_ns: int) -> None:
         """Show the stages what a sensor gave. Call it after the readings have gone into a batch."""

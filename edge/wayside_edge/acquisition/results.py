@@ -7,7 +7,7 @@ from typing import Final
 from wayside_edge.compute.feed import BOOT, UTC, Item, Ready
 from wayside_edge.compute.serving import StageError
 from wayside_edge.ports import Reading
-from wayside_shared.clock import NS_PER_S, NS_PER_US
+from wayside_shared.clock import EARLIEST_NS, LATEST_NS, NS_PER_S, NS_PER_US
 from wayside_shared.errors import RejectedError
 from wayside_shared.quality import Quality
 from wayside_shared.stage_block import Block, decode_block
@@ -21,7 +21,8 @@ EVENT: Final = "event"
 
 
 def items(sensor: str, readings: Sequence[Reading], stamp_ns: int, ended_ns: int) -> Iterator[Item]:
-    """What there is of numbers in `readings`, as they are stored; what is text is for people.
+    """What there is of numbers in `readings`, as they are stored: text is for people, and what no
+    batch takes is no reading.
 
     Args:
         sensor: its name.
@@ -35,6 +36,8 @@ def items(sensor: str, readings: Sequence[Reading], stamp_ns: int, ended_ns: int
             continue
         number = None if value is None or not reading.quality.has_value else float(value)
         if number is not None and not isfinite(number):
+            continue
+        if reading.time_ns is not None and not EARLIEST_NS <= reading.time_ns < LATEST_NS:
             continue
         if reading.decimals is not None and number is not None:
             number = round(number, reading.decimals)

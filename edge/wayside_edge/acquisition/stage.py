@@ -8,19 +8,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from wayside_edge.acquisition.allowance import Allowance
+from wayside_edge.acquisition.beginning import Beginning, SupersededError
 from wayside_edge.acquisition.results import absent, given, made
+from wayside_edge.acquisition.trouble import NOT_BY_STATE, Trouble
 from wayside_edge.compute.feed import Feed, Item, Ready
 from wayside_edge.compute.serving import StageError
-from wayside_edge.compute.settings import OnSwap, StageKind, StageSettings
+from wayside_edge.compute.settings import OnSwap, StageSettings
 from wayside_edge.compute.state import StateStore
-from wayside_edge.compute.worker import START_S, Worker
+from wayside_edge.compute.worker import START_S, Command, Worker
 from wayside_edge.health.events import Journal
 from wayside_edge.health.stage_events import (
     StageBehind,
-    StageFailing,
     StageHappened,
-    StageQuarantined,
-    StageRecovered,
     StageStarted,
     StageStateRefused,
     StageSwapped,
@@ -30,14 +30,9 @@ from wayside_edge.health.supervisor import Pulse
 from wayside_edge.pipeline.schedule import Backoff
 from wayside_edge.ports import Clock, Reading, StageState
 from wayside_shared.clock import NS_PER_S
-from wayside_shared.stage_worker import Done, Failure, Load
+from wayside_shared.stage_worker import Done, Failure
 
 log = logging.getLogger(__name__)
-
-QUARANTINE_AFTER: Final = 3
-"""Failures in a row after which a stage is left alone for `QUARANTINE_S`, then twice as long, up to an hour."""
-QUARANTINE_S: Final = 60.0
-LONGEST_S: Final = 3600.0
 
 LONGEST_PAUSE_S: Final = 60.0
 """Of `Backoff`: a pause between two tries is no longer."""
@@ -59,9 +54,6 @@ END_S: Final = 2.0
 
 Sink = Callable[[str, Sequence[Reading], int], None]
 """Takes what a stage gave: its name, the readings, and the boot time from which their ages count."""
-
-
-Command = Callable[[StageKind], Sequence[str]]
 
 
 @dataclass(slots=True)
@@ -94,6 +86,7 @@ class Stage:
         sink: takes what it gives.
         backoff: the pauses before it is quarantined.
         command: the program of its worker.
+        stages: how many there are.
     """
 
     def __init__(
@@ -105,28 +98,25 @@ class Stage:
         sink: Sink,
         backoff: Callable[[], Backoff],
         command: Command,
+        stages: int,
     ) -> None:
         self.settings = settings
         self.counters = StageCounters()
-        self.feed = Feed(settings.inputs, settings.samples, round(settings.every_s * NS_PER_S))
+        self.feed = Feed(settings.inputs, settings.samples, round(settings.every_s * NS_PER_S), stages)
         self.pid: int | None = None
         """Its worker's process id while there is one."""
-        self.quarantined = ""
-        """Why it is left alone for now; empty while it is not."""
         self._clock = clock
         self._journal = journal
         self._store = store
         self._sink = sink
-        self._command = command
-        self._pause = backoff()
-        self._long_pause = Backoff(lambda: 0.0, QUARANTINE_S, LONGEST_S)
+        self._beginning = Beginning(command, store)
+        self._trouble = Trouble(settings.name, journal, backoff(), self.counters.failures)
+        self._allowance = _allowance(settings, clock)
         self._worker: Worker | None = None
         self._state = b""
         self._saved = ("", b"")
         self._saved_ns = 0
         self._known: dict[str, str] = {}
-        self._said = ""
-        self._trouble: str | None = None
         self._last: dict[str, Reading] = {}
         self._last_ns = 0
         self._behind = False
@@ -139,6 +129,11 @@ class Stage:
     def name(self) -> str:
         """Its name."""
         return self.settings.name
+
+    @property
+    def quarantined(self) -> str:
+        """Why it is left alone for now; empty while it is not."""
+        return self._trouble.quarantined
 
     @property
     def state(self) -> StageState:
@@ -156,7 +151,7 @@ class Stage:
             self.feed.waiting,
             counters.used_us / 1e6,
             bool(self.quarantined),
-            self._trouble,
+            self._trouble.last,
             self.feed.unfed,
             list(self._last.values()),
             self._last_ns,
@@ -175,7 +170,7 @@ class Stage:
     @property
     def longest_s(self) -> float:
         """How long it may be at work on one block and show no life meanwhile."""
-        return TRIES * (START_S + 2 * self.settings.deadline_s) + LONGEST_PAUSE_S + END_S
+        return (TRIES + 1) * (START_S + 2 * self.settings.deadline_s) + LONGEST_PAUSE_S + END_S
 
     async def run(self, pulse: Pulse) -> None:
         """Work on what falls due, until cancelled; call `finish` then. It may be called again if it failed."""
@@ -202,7 +197,7 @@ class Stage:
                 try:
                     await self._once(ready)
                 except StageError as error:
-                    self._failed(error)
+                    self._trouble.failed(error)
                     self.feed.give_up(ready)
                     failed = True
         finally:
@@ -215,12 +210,11 @@ class Stage:
         Returns:
             Whether it did: where the new file is refused, all stays as it was.
         """
+        self._beginning.supersede()
         async with self._busy:
             state = self._state if settings.on_swap is OnSwap.KEEP else b""
             try:
-                worker, done = await Worker.start(
-                    self.name, self._command(settings.kind), _load(settings, state, self._store)
-                )
+                worker, done = await self._beginning.start(settings, state)
             except StageError as error:
                 self._journal.emit(StageSwapRefused(self.name, str(settings.file), str(error)))
                 return False
@@ -231,8 +225,8 @@ class Stage:
             if settings.sha256 != self.settings.sha256:
                 self._known, self._last = {}, {}
             self.feed = self.feed.moved(settings.inputs, settings.samples, settings.every_s)
-            self.settings = settings
-        self._recovered()
+            self.settings, self._allowance = settings, _allowance(settings, self._clock)
+        self._trouble.recovered()
         self._idle_until_ns = 0
         self._changed.set()
         self._journal.emit(StageSwapped(self.name, str(settings.file), settings.sha256[:SHOWN], became))
@@ -267,12 +261,18 @@ class Stage:
 
     async def _try(self, ready: Ready) -> None:
         """Have `ready` worked on by this worker or another, or give it up and say so."""
+        retrying = bool(self.quarantined)
         for attempt in range(1, TRIES + 1):
             try:
                 await self._once(ready)
+            except SupersededError:
+                self.feed.put_back(ready)
+                return
             except StageError as error:
                 await self._drop_worker()
-                pause_s = self._failed(error)
+                if retrying and await self._worked_anew(ready, error):
+                    return
+                pause_s = self._trouble.failed(error)
                 self._idle_until_ns = self._clock.boottime_ns() + round(pause_s * NS_PER_S)
                 if attempt == TRIES or self.quarantined:
                     self.feed.give_up(ready)
@@ -280,33 +280,54 @@ class Stage:
                     return
                 await asyncio.sleep(pause_s)
             else:
-                self._recovered()
+                self._trouble.recovered()
                 return
+
+    async def _worked_anew(self, ready: Ready, error: StageError) -> bool:
+        """Whether a stage that failed with `error` on the first block after a quarantine works without its state, which
+        is given up only then, or will be tried with other settings."""
+        state = self._state
+        if not state or error.failure in NOT_BY_STATE:
+            return False
+        self._state = b""
+        try:
+            await self._once(ready)
+        except SupersededError:
+            self._state = state
+            self.feed.put_back(ready)
+            return True
+        except StageError:
+            await self._drop_worker()
+            self._state = state
+            return False
+        self._journal.emit(StageStateRefused(self.name, str(error)))
+        self._trouble.recovered()
+        return True
 
     async def _once(self, ready: Ready) -> None:
         async with self._busy:
             if self._worker is None:
                 self._worker = await self._begin()
                 self.pid = self._worker.pid
-            done = await self._worker.process(ready.block.encode(), ready.clock)
+            done = await self._worker.process(ready.block, ready.clock)
             block = given(done, ready, self.settings.outputs)
             known = self._known | {series.name: series.unit for series in block.series}
             if len(known) > MAX_SERIES:
                 raise StageError(Failure.OUTPUT, f"it gives more than {MAX_SERIES} series")
+            self._allowance.spend(len(block.readings), done.events, ready.n, self._clock.boottime_ns())
             self._known, self._state = known, done.state or b""
         self._note(done, ready)
         self._give(*made(block, done.events, ready, self._clock.boottime_ns()))
 
     async def _begin(self) -> Worker:
         """A worker that goes on from the state that was kept; without it, where the module refuses that."""
-        command = self._command(self.settings.kind)
         try:
-            worker, done = await Worker.start(self.name, command, _load(self.settings, self._state, self._store))
+            worker, done = await self._beginning.start(self.settings, self._state)
         except StageError as error:
             if error.failure is not Failure.REFUSED or not self._state:
                 raise
             self._journal.emit(StageStateRefused(self.name, error.detail))
-            worker, done = await Worker.start(self.name, command, _load(self.settings, b"", self._store))
+            worker, done = await self._beginning.start(self.settings, b"")
         self._state = done.state or b""
         self._log(done)
         return worker
@@ -339,28 +360,6 @@ class Stage:
         self._last |= {reading.name: reading for reading in readings}
         self._last_ns = ended_ns
         self._sink(self.name, readings, ended_ns)
-
-    def _failed(self, error: StageError) -> float:
-        """Note a failure; how long to wait before the next try, in seconds."""
-        self.counters.failures[error.failure.value] += 1
-        self._trouble = str(error)
-        if self._said != error.failure.value:
-            self._said = error.failure.value
-            self._journal.emit(StageFailing(self.name, str(error)))
-        pause_s = self._pause.failed()
-        if self._pause.failures < QUARANTINE_AFTER:
-            return pause_s
-        pause_s = self._long_pause.failed()
-        self.quarantined = str(error)
-        self._journal.emit(StageQuarantined(self.name, self._pause.failures, pause_s, str(error)))
-        return pause_s
-
-    def _recovered(self) -> None:
-        if self._pause.failures:
-            self._journal.emit(StageRecovered(self.name, self._pause.failures))
-        self._pause.succeeded()
-        self._long_pause.succeeded()
-        self.quarantined, self._said, self._trouble = "", "", None
 
     async def _save(self, every_s: float) -> None:
         """Write the state down if it changed, at most every `every_s` seconds."""
@@ -397,14 +396,5 @@ def _became(before: bytes, given_on: bytes, done: Done) -> str:
     return "it had and has no state"
 
 
-def _load(settings: StageSettings, state: bytes, store: StateStore) -> Load:
-    store.prepare()
-    return Load(
-        str(settings.file),
-        settings.sha256,
-        settings.limits,
-        tuple(settings.inputs),
-        dict(settings.settings.values),
-        state or None,
-        str(store.cache),
-    )
+def _allowance(settings: StageSettings, clock: Clock) -> Allowance:
+    return Allowance(settings.outputs_per_s, settings.outputs, clock.boottime_ns())

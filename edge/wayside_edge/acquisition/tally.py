@@ -1,12 +1,34 @@
 """What became of the reads of each sensor, for those who look at the board."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wayside_edge.acquisition.course import Course, Outcome
 from wayside_edge.ports import Reading, SensorState
 
 LATE_SHARE = 0.99
+
+
+@dataclass(slots=True)
+class AcquisitionCounters:
+    """What became of everything read. produced = accepted + refused + waiting, at any moment.
+
+    Args:
+        reads_ok: reads that gave readings, or had none to give.
+        reads_failed: starts and reads that failed.
+        ticks_missed: reads left out because the one before took too long or the sensor was waiting to be started.
+        produced: readings that drivers gave, as the configuration has them conditioned.
+        accepted: samples that the outbox has made durable.
+        refused: readings that were not accepted, by reason: a reject code, `memory_full` or `stopped`.
+    """
+
+    reads_ok: int = 0
+    reads_failed: int = 0
+    ticks_missed: int = 0
+    produced: int = 0
+    accepted: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wayside_edge import config, registry
 from wayside_edge.compute.serving import StageError
-from wayside_edge.compute.settings import StageKind, StageSettings
+from wayside_edge.compute.settings import StageSettings
 from wayside_edge.compute.worker import Worker, command_of
 from wayside_edge.config import AgentSettings, UnenrolledSettings
 from wayside_edge.errors import ConfigError
@@ -62,20 +62,9 @@ async def _trouble(stage: StageSettings) -> ConfigError | None:
         try:
             worker, _ = await Worker.start(stage.name, command_of(stage.kind), load)
         except StageError as error:
-            return stage.table.error(f"stage {stage.name!r} cannot run: {error}{_other_kind(stage)}")
+            return stage.table.error(f"stage {stage.name!r} cannot run: {error}")
         await worker.close()
     return None
-
-
-def _other_kind(stage: StageSettings) -> str:
-    """The end of the message, when the file is one for another kind of stage."""
-    try:
-        with stage.file.open("rb") as file:
-            head = file.read(8)
-    except OSError:
-        return ""
-    found = StageKind.WASM if head[:4] == b"\0asm" else StageKind.TFLITE if head[4:] == b"TFL3" else stage.kind
-    return "" if found is stage.kind else f'; the file is of another kind, write: kind = "{found.value}"'
 
 
 def _unfed_stages(sensors: Sequence[SensorSettings], stages: Sequence[StageSettings]) -> Iterator[str]:

@@ -5,21 +5,24 @@ Neither fuel nor a deadline holds while a module is compiled, and some modules o
 
 import ctypes
 import os
-import resource
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from wasmtime import Engine, Module, WasmtimeError
 
-from wayside_edge.compute.sandbox import PR_SET_PDEATHSIG, address_space_bytes, bound_address_space
+from wayside_edge.compute.sandbox import PR_SET_PDEATHSIG, address_space_bytes, confine
 from wayside_edge.compute.serving import StageError
 from wayside_shared.stage_worker import Failure
 
 COMPILING_BYTES: Final = 256 * 1024 * 1024
 """Address space beside what a worker has. Compilers' output of the largest size that is taken needs a quarter of it."""
-COMPILING_S: Final = 60
-"""Processor time. That output takes two seconds on a desktop, and a small board is ten times slower."""
+COMPILING_S: Final = 20
+"""Processor time. That output takes two seconds on a desktop, and a small board is ten times slower; it ends before the
+agent gives a worker up that does not start."""
+NICE: Final = 10
+"""Sensors come first."""
 GOOD, BAD = b"\0", b"\1"
 ENDS: Final = {
     signal.SIGABRT: (Failure.MEMORY, f"compiling it takes more than {COMPILING_BYTES} bytes"),
@@ -59,11 +62,12 @@ def _child(worker: int, writer: int, compile_: Callable[[], bytes]) -> NoReturn:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != worker:
             os._exit(1)
-        bound_address_space(address_space_bytes() + COMPILING_BYTES)
-        resource.setrlimit(resource.RLIMIT_CPU, (COMPILING_S, COMPILING_S))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         # Where the compiler has no memory left it writes pages about it; the failure says it in a line.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        with suppress(OSError):  # not a right that it needs
+            os.nice(NICE)
+        # What cannot be applied here cannot be in the worker either, which says so.
+        confine(address_space_bytes() + COMPILING_BYTES, cpu_s=COMPILING_S)
         with os.fdopen(writer, "wb") as answer:
             try:
                 answer.write(GOOD + compile_())

@@ -1,6 +1,5 @@
 """The engine that runs modules: how it is set up, the proof that it can be stopped, and what it compiled."""
 
-import hashlib
 import importlib.metadata
 import platform
 import threading
@@ -12,8 +11,11 @@ from wasmtime import Config, Engine, Func, Instance, Module, Store, Trap, TrapCo
 
 from wayside_edge.compute.compiled import CacheError, CompiledModules
 from wayside_edge.compute.compiling import compile_apart
+from wayside_edge.compute.pinned import kind_of, read_pinned
 from wayside_edge.compute.serving import StageError
-from wayside_shared.module_abi import MAX_MODULE_BYTES
+from wayside_shared.errors import RejectedError
+from wayside_shared.module_abi import MAX_MODULE_BYTES, faults
+from wayside_shared.module_file import describe_module
 from wayside_shared.stage_worker import Failure, Load
 
 SETUP: Final[Mapping[str, bool | int | str]] = {
@@ -44,6 +46,9 @@ PROOF_FUEL: Final = 100_000
 TICKS: Final = 8
 """Ticks of a deadline: a call is stopped at most an eighth of it late, and an idle worker wakes up that seldom."""
 SHORTEST_TICK_S: Final = 0.001
+REFUSED: Final = "refused"
+REMEMBERED: Final = (Failure.MEMORY, Failure.DEADLINE)
+"""What compiling may fail of that costs much, and would each time again."""
 
 
 def make_engine(setup: Mapping[str, bool | int | str] = SETUP) -> Engine:
@@ -118,19 +123,16 @@ def read_module(load: Load) -> bytes:
     """The bytes of the module.
 
     Raises:
-        StageError: there is no such file, or it is another.
+        StageError: there is no such file, it is another, or it is no module.
     """
-    try:
-        with Path(load.file).open("rb") as file:
-            data = file.read(MAX_MODULE_BYTES + 1)
-    except OSError as error:
-        raise StageError(Failure.FILE, f"{load.file}: {error.strerror}") from error
-    if len(data) > MAX_MODULE_BYTES:
-        raise StageError(Failure.FILE, f"{load.file} has more than {MAX_MODULE_BYTES} bytes")
-    found = hashlib.sha256(data).hexdigest()
-    if found != load.sha256:
-        raise StageError(Failure.FILE, f"{load.file} has the SHA-256 {found}, not {load.sha256}")
-    return data
+    data = read_pinned(Path(load.file), load.sha256, MAX_MODULE_BYTES)
+    match kind_of(data):
+        case "wasm":
+            return data
+        case "tflite":
+            raise StageError(Failure.ABI, 'it is a TFLite model; write kind = "tflite"')
+        case _:
+            raise StageError(Failure.ABI, "it does not begin as a module of WebAssembly does")
 
 
 def compiled(engine: Engine, load: Load, data: bytes, warn: Callable[[str], None]) -> Module:
@@ -145,6 +147,7 @@ def compiled(engine: Engine, load: Load, data: bytes, warn: Callable[[str], None
     Raises:
         StageError: these bytes are no module, or one that takes too much to compile.
     """
+    _check(data)
     identity = _identity(load.sha256)
     cache: CompiledModules | None = None
     try:
@@ -152,15 +155,48 @@ def compiled(engine: Engine, load: Load, data: bytes, warn: Callable[[str], None
         kept = None if cache is None else cache.get(identity)
         if kept is not None:
             return Module.deserialize(engine, kept)
+        _refused_before(cache, identity)
     except (CacheError, WasmtimeError) as error:
         warn(f"compiled anew: {' '.join(str(error).split())[:300]}")
-    made = compile_apart(engine, data)
+    try:
+        made = compile_apart(engine, data)
+    except StageError as error:
+        if error.failure in REMEMBERED:
+            _keep(cache, f"{REFUSED} {identity}", f"{error.failure.value} {error.detail}".encode(), warn)
+        raise
+    _keep(cache, identity, made, warn)
+    return Module.deserialize(engine, made)
+
+
+def _refused_before(cache: CompiledModules | None, identity: str) -> None:
+    kept = None if cache is None else cache.get(f"{REFUSED} {identity}")
+    if kept is not None:
+        failure, _, detail = kept.decode().partition(" ")
+        raise StageError(Failure(failure), f"{detail}, as was found before")
+
+
+def _check(data: bytes) -> None:
+    """Hold a module against the interface. Not by the engine: that compiles first, and its library ends the process
+    when it is asked for the name of v128 (wasmtime 50).
+
+    Raises:
+        StageError: it breaks the interface, with all that is wrong; or it is too large to be compiled.
+    """
+    try:
+        file = describe_module(data)
+    except RejectedError as error:
+        raise StageError(Failure.ABI, error.detail) from error
+    found = list(faults(file.exports, file.imports))
+    if found:
+        raise StageError(Failure.ABI, "; ".join(found)[:400])
+
+
+def _keep(cache: CompiledModules | None, identity: str, data: bytes, warn: Callable[[str], None]) -> None:
     if cache is not None:
         try:
-            cache.put(identity, made)
+            cache.put(identity, data)
         except CacheError as error:
             warn(f"not kept for the next start: {error}")
-    return Module.deserialize(engine, made)
 
 
 def _identity(sha256: str) -> str:

@@ -30,9 +30,6 @@ from wayside_shared.module_abi import (
     MEMORY,
     RESET,
     Function,
-    Import,
-    faults,
-    type_text,
 )
 from wayside_shared.stage_worker import MAX_EVENTS, MAX_LINE_BYTES, Failure, Limits
 
@@ -60,28 +57,17 @@ class Said:
         return next((f" ({line})" for level, line in reversed(self.log) if level >= max(LEVELS)), "")
 
 
-def check_module(module: Module, limits: Limits) -> None:
-    """Hold a module against the interface.
+def check_memory(module: Module, limits: Limits) -> None:
+    """See that a module begins with no more memory than it may have.
 
     Raises:
-        StageError: it breaks it, with all that is wrong; or it begins with more memory than it may have.
+        StageError: it wants more; MEMORY.
     """
-    exports = {each.name: _type(each.type) for each in module.exports}
-    imports = [Import(each.module, each.name or "", _type(each.type)) for each in module.imports]
-    found = list(faults(exports, imports))
-    if found:
-        raise StageError(Failure.ABI, "; ".join(found)[:400])
     for each in module.exports:
         if isinstance(each.type, MemoryType):
             begins = each.type.limits.min * PAGE_BYTES
             if begins > limits.memory_bytes:
                 raise StageError(Failure.MEMORY, f"it begins with {begins} bytes; it may have {limits.memory_bytes}")
-
-
-def _type(found: object) -> str:
-    if isinstance(found, FuncType):
-        return type_text([str(each) for each in found.params], [str(each) for each in found.results])
-    return type(found).__name__.removesuffix("Type").lower()
 
 
 class Guest:

@@ -12,6 +12,10 @@ from wayside_shared.model_metadata import ModelMetadata
 
 Floats = NDArray[np.float32]
 
+ABSURD: Final = 1e6
+"""Spreads of the training data away from its mean: no measurement, but a read error or the wrong order of bytes. The
+squares of such numbers end the floats of a score, and with them all windows that the row is in."""
+
 SPARE: Final = 64
 """Rows that can be added before the others are moved, at least: moving costs little when it is rare."""
 
@@ -43,6 +47,7 @@ class History:
         self._max_gap = metadata.window.max_gap
         self._mean = np.array([each.mean for each in metadata.inputs])
         self._scale = np.array([each.scale for each in metadata.inputs])
+        self._bounds = [(each.mean - ABSURD * each.scale, each.mean + ABSURD * each.scale) for each in metadata.inputs]
         self._into, self._out = into, out or Quantisation()
         room = rows + max(rows, SPARE)
         self._normal = np.zeros((room, inputs), np.float32)
@@ -53,6 +58,8 @@ class History:
         self._targets = np.lib.stride_tricks.as_strided(
             self._target, (len(starts), rows * inputs), (inputs * 4, 4), writeable=False
         )
+        self.unsound = 0
+        """Rows that counted as missing, because no measurement can give them."""
         self._at = rows
         self._run = 0
         self._missing = 0
@@ -64,8 +71,11 @@ class History:
         return self._at == len(self._normal)
 
     def append(self, row: Row) -> bool:
-        """Take the next row in; whether the window that ends with it is whole."""
-        if row is None:
+        """Take the next row in; whether the window that ends with it is whole. A row that no measurement can give
+        counts as missing."""
+        sound = row is not None and self._sound(row)
+        if row is None or not sound:
+            self.unsound += row is not None
             self._missing += 1
             self._put(np.zeros(len(self._mean), np.float32))
             self._since_bridge += 1
@@ -77,6 +87,10 @@ class History:
         self._run = min(self._run + 1, self._rows)
         self._since_bridge = min(self._since_bridge + 1, self._rows)
         return self._run == self._rows
+
+    def _sound(self, row: Sequence[float]) -> bool:
+        # Of NaN no comparison holds. NumPy would take ten times as long for so few numbers.
+        return all(low < value < high for value, (low, high) in zip(row, self._bounds, strict=True))
 
     @property
     def partial(self) -> bool:

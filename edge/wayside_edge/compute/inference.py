@@ -27,7 +27,7 @@ class Result(NamedTuple):
 
     Args:
         time_ns: the end of its last period.
-        values: for the series of `series_of`, in order.
+        values: for the series of `series_of`, in order; empty when the model gave what is no number.
         partial: whether the window holds rows that were not measured.
         event: what began or ended with it, in words.
     """
@@ -148,11 +148,7 @@ class Inference:
                 self.infer()
 
     def results(self) -> Sequence[Result]:
-        """What the model said since this was last asked for.
-
-        Raises:
-            StageError: it gave what is no number.
-        """
+        """What the model said since this was last asked for."""
         self._tell()
         results, self._results = self._results, []
         return results
@@ -161,6 +157,11 @@ class Inference:
     def late(self) -> int:
         """Readings left out because their period was over."""
         return self._periods.late
+
+    @property
+    def unsound(self) -> int:
+        """Rows left out because no measurement can give them, since the clock began anew or this was built."""
+        return self._history.unsound
 
     def infer(self) -> None:
         """Put the last rows through the model; what it says waits for `scores` or `_read`.
@@ -186,9 +187,11 @@ class Inference:
         and both brought back to numbers.
         """
         given = np.concatenate(self._given).reshape(len(self._given), -1)
-        difference = given - self._history.targets(self._starts)
+        # What is no number is found by whoever asked; a warning would reach the agent's log as a line of its own.
+        with np.errstate(over="ignore", invalid="ignore"):
+            difference = given - self._history.targets(self._starts)
+            found: list[float] = (np.square(difference).sum(axis=1) * self._square_step).tolist()
         self._given, self._starts = [], []
-        found: list[float] = (np.square(difference).sum(axis=1) * self._square_step).tolist()
         return found
 
     def _tell(self) -> None:
@@ -204,7 +207,8 @@ class Inference:
             values = []
             for place, score in enumerate(self.scores()):
                 if not isfinite(score):
-                    raise _no_number()
+                    values.append(())
+                    continue
                 values.append(self._rule(score))
                 events[place] = self._rule.event
         self._results += map(Result, self._times, values, self._partial, events)
@@ -214,7 +218,7 @@ class Inference:
         out, metadata = self._opened.out or FLOATS, self._opened.metadata
         numbers = [(value - out.zero) * out.step for value in given.reshape(-1).tolist()]
         if not all(map(isfinite, numbers)):
-            raise _no_number()
+            return ()
         if metadata.kind is ModelKind.CLASSIFIER:
             return [*numbers, float(max(range(len(numbers)), key=numbers.__getitem__))]
         return [each.mean + each.scale * number for each, number in zip(metadata.outputs, numbers, strict=True)]
@@ -244,7 +248,3 @@ class Inference:
 
 
 FLOATS: Final = Quantisation()
-
-
-def _no_number() -> StageError:
-    return StageError(Failure.OUTPUT, "the model gave what is no number")

@@ -1,20 +1,17 @@
 """Opens a TFLite model: checked first, then given to the interpreter that this machine has."""
 
-import hashlib
 import importlib
-import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from wayside_edge.compute.history import Quantisation
-from wayside_edge.compute.serving import StageError
+from wayside_edge.compute.pinned import kind_of
+from wayside_edge.compute.serving import StageError, one_line
 from wayside_shared.errors import RejectedError
-from wayside_shared.model_file import MAX_MODEL_BYTES, ModelFile, Tensor, read_model
+from wayside_shared.model_file import ModelFile, Tensor, read_model
 from wayside_shared.model_metadata import ModelMetadata
 from wayside_shared.runtimes import install_command
 from wayside_shared.stage_worker import Failure
@@ -48,34 +45,14 @@ class OpenModel:
     metadata: ModelMetadata
 
 
-def read_pinned(path: Path, sha256: str) -> bytes:
-    """The bytes of the file, which are those that `sha256` names.
-
-    Raises:
-        StageError: they are not, or the file cannot be read; FILE.
-    """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe in its place must not hold it up
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise StageError(Failure.FILE, f"{path} is no file")
-            data = file.read(MAX_MODEL_BYTES + 1)
-    except OSError as error:
-        raise StageError(Failure.FILE, f"{path}: {error.strerror}") from error
-    if len(data) > MAX_MODEL_BYTES:
-        raise StageError(Failure.FILE, f"{path} is larger than {MAX_MODEL_BYTES} bytes")
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256.lower():
-        raise StageError(Failure.FILE, f"{path} has the SHA-256 {found}, not {sha256}")
-    return data
-
-
 def described(data: bytes) -> ModelFile:
     """What the file says, checked.
 
     Raises:
         StageError: MODEL.
     """
+    if kind_of(data) == "wasm":
+        raise StageError(Failure.MODEL, 'it is a module of WebAssembly; write kind = "wasm"')
     try:
         return read_model(data)
     except RejectedError as error:
@@ -158,4 +135,4 @@ def _quantisation(tensor: Tensor) -> Quantisation | None:
 
 
 def _line(error: object) -> str:
-    return " ".join(str(error).split())[:300]
+    return one_line(str(error)[:300])

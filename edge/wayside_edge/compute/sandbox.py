@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from wayside_edge.compute.landlock import read_only, readable_places
 from wayside_edge.compute.syscalls import ARCHITECTURES, filter_program
 
 PR_SET_PDEATHSIG: Final = 1
@@ -37,23 +38,19 @@ def address_space_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def bound_address_space(most_bytes: int) -> str | None:
-    """Let this process map no more than that, until `confine` says otherwise; in words why not, when it cannot."""
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    return _limited("RLIMIT_AS", resource.RLIMIT_AS, most_bytes, hard)
+def confine(address_space_bytes: int, cpu_s: int | None = None, places: Sequence[Path] | None = None) -> Sequence[str]:
+    """Confine this process for good, all its threads; call it when everything is loaded, and before it has threads.
 
-
-def confine(address_space_bytes: int, cpu_s: int | None = None) -> Sequence[str]:
-    """Confine this process for good, all its threads; call it when everything is loaded.
-
-    From then on it maps no more than it may, writes no file, opens none for writing, has no sockets, starts no process,
-    gains no right, and dies with the thread that started it. Reading files and starting threads stay allowed. Refused
-    calls fail with EPERM.
+    From then on it maps no more than it may, writes no file, opens none for writing and none but those of its
+    interpreter, has no sockets, starts no process, signals no other, gains no right, and dies with the thread that
+    started it. Computing and starting threads stay allowed. Refused calls fail with EPERM, those since Linux 5.1 with
+    ENOSYS, and files elsewhere with EACCES.
 
     Args:
         address_space_bytes: most that it may map, what it has mapped included. Each thread that glibc gives a heap of
             its own counts 64 MiB, though it uses little of them.
         cpu_s: most processor time that it may use from its start, in seconds; None for no limit.
+        places: what it may read; None for `readable_places`.
 
     Returns:
         What this machine could not apply, each in words.
@@ -65,6 +62,7 @@ def confine(address_space_bytes: int, cpu_s: int | None = None) -> Sequence[str]
             _controlled("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, signal.SIGKILL),
             _controlled("PR_SET_DUMPABLE", PR_SET_DUMPABLE, 0),
             _controlled("PR_SET_NO_NEW_PRIVS", PR_SET_NO_NEW_PRIVS, 1),
+            read_only(readable_places() if places is None else places),
             _filtered(),
         )
         if said is not None
@@ -110,10 +108,10 @@ def _filtered() -> str | None:
     architecture = ARCHITECTURES.get(platform.machine())
     if architecture is None or ctypes.sizeof(ctypes.c_void_p) != 8:
         return f"seccomp: no list of system calls for {platform.machine()}"
-    code = filter_program(architecture)
+    code = filter_program(architecture, os.getpid())
     program = _Program(len(code) // 8, code)
     libc = ctypes.CDLL(None, use_errno=True)
-    calls = (architecture.numbers["seccomp"], SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC)
+    calls = (architecture.seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC)
     # A positive result is the number of a thread that could not be brought in line.
     result = libc.syscall(*(ctypes.c_long(each) for each in calls), ctypes.byref(program))
     if result != 0:

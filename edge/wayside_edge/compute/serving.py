@@ -6,7 +6,7 @@ It knows nothing of WebAssembly or of models, and imports neither.
 import os
 import sys
 from collections.abc import Callable
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Final, Protocol, TypeVar
 
 from wayside_shared.errors import RejectedError, WaysideError
 from wayside_shared.stage_worker import (
@@ -25,18 +25,28 @@ from wayside_shared.stage_worker import (
 T = TypeVar("T", Load, Process)
 
 
+MAX_DETAIL: Final = 500
+"""Characters of what is said of a failure; what a file says of itself may be in it."""
+
+
+def one_line(text: str, most: int = MAX_DETAIL) -> str:
+    """`text` for a log or a terminal: in one line, cut, and what cannot be printed as `\\x1b` and the like."""
+    line = " ".join(text[:most].split())
+    return line if line.isprintable() else "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+
+
 class StageError(WaysideError):
     """A stage gives nothing, and its process ends.
 
     Args:
         failure: why.
-        detail: one line for a person.
+        detail: for a person; becomes one line that can be printed.
     """
 
     def __init__(self, failure: Failure, detail: str) -> None:
         self.failure = failure
-        self.detail = detail
-        super().__init__(f"{failure.meaning}: {detail}")
+        self.detail = one_line(detail)
+        super().__init__(f"{failure.meaning}: {self.detail}")
 
 
 class ProtocolError(WaysideError):
@@ -92,6 +102,9 @@ def _serve(stage_factory: StageFactory, questions: BinaryIO, answers: BinaryIO) 
         except MemoryError:
             _send(answers, Failed(Failure.MEMORY, "its process reached the limit of its address space"))
             return 1
+        except Exception as error:  # a bug; it falls, and what it was is told before the pipe closes
+            _send(answers, Failed(Failure.CRASH, one_line(f"{type(error).__name__}: {error}")))
+            raise
         if not _send(answers, answer):
             return 0
     return 0

@@ -55,9 +55,18 @@ class StageSettings:
         minimum=0.01,
         maximum=600.0,
     )
-    fuel: int = setting("Instructions that a module may use for them, roughly.", 100_000_000, minimum=1000)
+    fuel: int = setting(
+        "Instructions that a module may use for them, roughly.", 100_000_000, minimum=1000, maximum=10**15
+    )
     memory_mb: int = setting("Memory that it may use, in MiB.", 16, minimum=1, maximum=1024)
     outputs: int = setting("Readings that it may give at a time.", 4096, minimum=1, maximum=20_000)
+    outputs_per_s: float = setting(
+        "Readings that it may give a second over time, beside four for each that it is given; a text counts as one for"
+        " each 16 bytes. One that gives more is stopped.",
+        100.0,
+        minimum=0.1,
+        maximum=20_000.0,
+    )
     on_swap: OnSwap = setting(
         "What becomes of its state when the configuration is read anew with another file.", OnSwap.KEEP
     )

@@ -1,70 +1,72 @@
-"""The system calls that a stage's process is refused, as a filter program of the kernel (seccomp, classic BPF).
+"""The system calls that a stage's process may make, as a filter program of the kernel (seccomp, classic BPF).
 
-Sources: asm/unistd_64.h (x86-64), asm-generic/unistd.h (AArch64); linux/seccomp.h, linux/bpf_common.h, linux/audit.h.
+A list of what is allowed: what is not on it, and what kernels have yet to get, is refused. Sources: asm/unistd_64.h
+(x86-64), asm-generic/unistd.h (AArch64); linux/seccomp.h, linux/bpf_common.h, linux/audit.h, asm-generic/fcntl.h.
 """
 
 import errno
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum
+from typing import Final, TypeAlias
 
 INSTRUCTION: Final = struct.Struct("<HBBI")
 """struct sock_filter: code, jump if true, jump if false, operand."""
 
 LOAD, JUMP_EQUAL, JUMP_AT_LEAST, JUMP_BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 NUMBER_AT, ARCHITECTURE_AT, ARGUMENTS_AT = 0, 4, 16
-"""Places in struct seccomp_data, in bytes."""
+"""Places in struct seccomp_data, in bytes. Of an argument its lower half is looked at: the kernel takes an int of all
+that conditions speak of, or ignores the upper half."""
 ALLOW, ERROR, KILL = 0x7FFF0000, 0x00050000, 0x80000000
+REFUSED: Final = ERROR | errno.EPERM
+ABSENT: Final = ERROR | errno.ENOSYS
 X32_BIT: Final = 0x40000000
 """Numbers from here on are calls of the x32 interface, another way to all of them."""
+NEWER: Final = 424
+"""Calls since Linux 5.1, with the same number everywhere. Libraries fall back to older ones where they are absent, but
+not where they are refused; glibc falls back from clone3, whose flags a filter cannot see, to clone."""
 
 WRITING: Final = 0o1 | 0o2 | 0o100 | 0o1000 | 0o2000
 """O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND: the same on both architectures."""
 CLONE_THREAD: Final = 0x00010000
-
-NEW = {
-    "pidfd_send_signal": 424,
-    "io_uring_setup": 425,
-    "io_uring_enter": 426,
-    "io_uring_register": 427,
-    "open_tree": 428,
-    "move_mount": 429,
-    "fsopen": 430,
-    "clone3": 435,
-    "openat2": 437,
-    "pidfd_getfd": 438,
-    "mount_setattr": 442,
-    "fchmodat2": 452,
-}
-"""Calls since Linux 5.1 have the same number everywhere."""
+FCNTL: Final = (0, 1, 2, 3, 4, 1030)
+"""F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC. With F_SETOWN a file could signal another process."""
+IOCTL: Final = (0x5401, 0x5451, 0x802C542A)
+"""TCGETS, FIOCLEX and TCGETS2: Python asks each file that it opens whether it is a terminal."""
+PRCTL: Final = (15, 16, 0x53564D41)
+"""PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: names of threads and of memory."""
+ARCH_PRCTL: Final = (0x1021, 0x1022, 0x1023)
+"""ARCH_GET_XCOMP_SUPP, ARCH_GET_XCOMP_PERM, ARCH_REQ_XCOMP_PERM: the matrix unit of the processor."""
 
 X86_64: Final[Mapping[str, int]] = {
-    "open": 2, "socket": 41, "connect": 42, "accept": 43, "sendto": 44, "sendmsg": 46, "bind": 49, "listen": 50,
-    "socketpair": 53, "clone": 56, "fork": 57, "vfork": 58, "execve": 59, "kill": 62, "truncate": 76, "rename": 82,
-    "mkdir": 83, "rmdir": 84, "creat": 85, "link": 86, "unlink": 87, "symlink": 88, "chmod": 90, "fchmod": 91,
-    "chown": 92, "fchown": 93, "lchown": 94, "ptrace": 101, "mknod": 133, "personality": 135, "pivot_root": 155,
-    "acct": 163, "chroot": 161, "mount": 165, "umount2": 166, "swapon": 167, "reboot": 169, "sethostname": 170,
-    "iopl": 172, "ioperm": 173, "init_module": 175, "delete_module": 176, "setxattr": 188, "lsetxattr": 189,
-    "fsetxattr": 190, "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250, "openat": 257,
-    "mkdirat": 258, "mknodat": 259, "fchownat": 260, "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266,
-    "fchmodat": 268, "unshare": 272, "accept4": 288, "perf_event_open": 298, "name_to_handle_at": 303,
-    "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311, "finit_module": 313,
-    "renameat2": 316, "seccomp": 317, "memfd_create": 319, "kexec_file_load": 320, "bpf": 321, "execveat": 322,
-    "userfaultfd": 323, **NEW,
+    "read": 0, "write": 1, "futex": 202, "clock_gettime": 228, "close": 3, "fstat": 5, "stat": 4, "lstat": 6,
+    "poll": 7, "lseek": 8, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13,
+    "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17, "readv": 19, "writev": 20, "access": 21, "select": 23,
+    "sched_yield": 24, "mremap": 25, "mincore": 27, "madvise": 28, "dup": 32, "dup2": 33, "nanosleep": 35,
+    "getpid": 39, "exit": 60, "uname": 63, "getcwd": 79, "readlink": 89, "gettimeofday": 96, "getrlimit": 97,
+    "getrusage": 98, "sysinfo": 99, "times": 100, "getuid": 102, "getgid": 104, "geteuid": 107, "getegid": 108,
+    "getppid": 110, "sigaltstack": 131, "statfs": 137, "fstatfs": 138, "gettid": 186, "time": 201,
+    "sched_getaffinity": 204, "getdents64": 217, "set_tid_address": 218, "restart_syscall": 219, "fadvise64": 221,
+    "clock_getres": 229, "clock_nanosleep": 230, "exit_group": 231, "newfstatat": 262, "readlinkat": 267,
+    "faccessat": 269, "pselect6": 270, "ppoll": 271, "set_robust_list": 273, "get_robust_list": 274, "dup3": 292,
+    "getcpu": 309, "getrandom": 318, "membarrier": 324, "statx": 332, "rseq": 334,
+    "open": 2, "ioctl": 16, "clone": 56, "fcntl": 72, "prctl": 157, "arch_prctl": 158, "tgkill": 234, "openat": 257,
+    "prlimit64": 302,
 }  # fmt: skip
 
 AARCH64: Final[Mapping[str, int]] = {
-    "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "mknodat": 33, "mkdirat": 34, "unlinkat": 35, "symlinkat": 36,
-    "linkat": 37, "renameat": 38, "umount2": 39, "mount": 40, "pivot_root": 41, "truncate": 45, "chroot": 51,
-    "fchmod": 52, "fchmodat": 53, "fchownat": 54, "fchown": 55, "openat": 56, "acct": 89, "personality": 92,
-    "unshare": 97, "kexec_load": 104, "init_module": 105, "delete_module": 106, "ptrace": 117, "kill": 129,
-    "reboot": 142, "sethostname": 161, "socket": 198, "socketpair": 199, "bind": 200, "listen": 201, "accept": 202,
-    "connect": 203, "sendto": 206, "sendmsg": 211, "add_key": 217, "request_key": 218, "keyctl": 219, "clone": 220,
-    "execve": 221, "swapon": 224, "perf_event_open": 241, "accept4": 242, "name_to_handle_at": 264,
-    "open_by_handle_at": 265, "setns": 268, "process_vm_readv": 270, "process_vm_writev": 271, "finit_module": 273,
-    "renameat2": 276, "seccomp": 277, "memfd_create": 279, "bpf": 280, "execveat": 281, "userfaultfd": 282,
-    "kexec_file_load": 294, **NEW,
+    "read": 63, "write": 64, "futex": 98, "clock_gettime": 113, "close": 57, "getcwd": 17, "dup": 23, "dup3": 24,
+    "statfs": 43, "fstatfs": 44, "faccessat": 48, "getdents64": 61, "lseek": 62, "readv": 65, "writev": 66,
+    "pread64": 67, "pselect6": 72, "ppoll": 73, "readlinkat": 78, "newfstatat": 79, "fstat": 80, "exit": 93,
+    "exit_group": 94, "set_tid_address": 96, "set_robust_list": 99, "get_robust_list": 100, "nanosleep": 101,
+    "clock_getres": 114, "clock_nanosleep": 115, "sched_getaffinity": 123, "sched_yield": 124, "restart_syscall": 128,
+    "sigaltstack": 132, "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139, "times": 153, "uname": 160,
+    "getrlimit": 163, "getrusage": 165, "getcpu": 168, "gettimeofday": 169, "getpid": 172, "getppid": 173,
+    "getuid": 174, "geteuid": 175, "getgid": 176, "getegid": 177, "gettid": 178, "sysinfo": 179, "brk": 214,
+    "munmap": 215, "mremap": 216, "mmap": 222, "fadvise64": 223, "mprotect": 226, "mincore": 232, "madvise": 233,
+    "getrandom": 278, "membarrier": 283, "statx": 291, "rseq": 293,
+    "fcntl": 25, "ioctl": 29, "openat": 56, "tgkill": 131, "prctl": 167, "clone": 220, "prlimit64": 261,
 }  # fmt: skip
 
 
@@ -74,33 +76,68 @@ class Architecture:
 
     Args:
         audit: its AUDIT_ARCH_ constant.
-        numbers: of the calls that the filter speaks of, and of seccomp itself.
+        numbers: of the calls that are allowed, the most frequent ones first.
+        seccomp: number of the call that puts the filter in force.
         x32: whether the calls can be reached by the x32 interface too.
     """
 
     audit: int
     numbers: Mapping[str, int]
+    seccomp: int
     x32: bool = False
 
 
 ARCHITECTURES: Final[Mapping[str, Architecture]] = {
-    "x86_64": Architecture(0xC000003E, X86_64, x32=True),
-    "aarch64": Architecture(0xC00000B7, AARCH64),
+    "x86_64": Architecture(0xC000003E, X86_64, 317, x32=True),
+    "aarch64": Architecture(0xC00000B7, AARCH64, 277),
 }
 """By the machine's name in uname(2)."""
 
-BY_ARGUMENT: Final = {"open": (1, WRITING), "openat": (2, WRITING), "clone": (0, CLONE_THREAD)}
-"""Calls whose flags decide: which argument holds them, and which bits. Opening with any of the bits is refused, and
-cloning without its bit: what is then no thread is a process."""
+
+class Must(Enum):
+    """What has to hold of an argument."""
+
+    LACK = "lack"
+    """None of the bits is set."""
+    HAVE = "have"
+    """One of the bits is set."""
+    BE = "be"
+    """It is one of the numbers."""
 
 
-def filter_program(architecture: Architecture) -> bytes:
-    """The program: anything else than what it names is allowed; calls of another architecture end the process."""
+Condition: TypeAlias = tuple[int, Must, Sequence[int]]
+"""Which argument, what has to hold, and the bits or numbers."""
+
+
+def conditions(pid: int) -> Mapping[str, Condition]:
+    """Of the calls that are allowed only under one: it. Cloning without `CLONE_THREAD` would make a process.
+
+    Args:
+        pid: of the process, which may signal itself and nobody else.
+    """
+    return {
+        "open": (1, Must.LACK, (WRITING,)),
+        "openat": (2, Must.LACK, (WRITING,)),
+        "clone": (0, Must.HAVE, (CLONE_THREAD,)),
+        "tgkill": (0, Must.BE, (pid,)),
+        "prlimit64": (0, Must.BE, (0, pid)),
+        "fcntl": (1, Must.BE, FCNTL),
+        "ioctl": (1, Must.BE, IOCTL),
+        "prctl": (0, Must.BE, PRCTL),
+        "arch_prctl": (0, Must.BE, ARCH_PRCTL),
+    }
+
+
+def filter_program(architecture: Architecture, pid: int) -> bytes:
+    """The program: what it does not name is refused; calls of another architecture end the process.
+
+    Args:
+        architecture: the machine's.
+        pid: of the process that it is for.
+    """
     numbers = architecture.numbers
-    # glibc falls back from clone3, whose flags a filter cannot see, to clone when there is no such call.
-    missing = {"clone3"}
-    refused = sorted(number for name, number in numbers.items() if name not in {*BY_ARGUMENT, *missing})
-    refuse, absent = ERROR | errno.EPERM, ERROR | errno.ENOSYS
+    under = conditions(pid)
+    free = [number for name, number in numbers.items() if name not in under]
     code: list[tuple[int, int, int, int]] = [
         (LOAD, 0, 0, ARCHITECTURE_AT),
         (JUMP_EQUAL, 1, 0, architecture.audit),
@@ -108,22 +145,26 @@ def filter_program(architecture: Architecture) -> bytes:
         (LOAD, 0, 0, NUMBER_AT),
     ]
     if architecture.x32:
-        code += [(JUMP_AT_LEAST, 0, 1, X32_BIT), (RETURN, 0, 0, refuse)]
-    code += [(JUMP_EQUAL, 0, 1, numbers["clone3"]), (RETURN, 0, 0, absent)]
-    for name, (argument, bits) in BY_ARGUMENT.items():
+        code += [(JUMP_AT_LEAST, 0, 1, X32_BIT), (RETURN, 0, 0, REFUSED)]
+    # The last of them jumps over the next instruction to the one that allows.
+    code += [(JUMP_EQUAL, len(free) - place, 0, number) for place, number in enumerate(free)]
+    code += [(JUMP_AT_LEAST, 1, 2, NEWER), (RETURN, 0, 0, ALLOW), (RETURN, 0, 0, ABSENT)]
+    for name, condition in under.items():
         if name in numbers:
-            code += _by_argument(numbers[name], argument, bits, refuse if bits == WRITING else ALLOW)
-    code += [(JUMP_EQUAL, len(refused) - place, 0, number) for place, number in enumerate(refused)]
-    code += [(RETURN, 0, 0, ALLOW), (RETURN, 0, 0, refuse)]
+            code += _under(numbers[name], condition)
+    code.append((RETURN, 0, 0, REFUSED))
     return b"".join(INSTRUCTION.pack(*each) for each in code)
 
 
-def _by_argument(number: int, argument: int, bits: int, if_set: int) -> Sequence[tuple[int, int, int, int]]:
-    other = ALLOW if if_set != ALLOW else ERROR | errno.EPERM
+def _under(number: int, condition: Condition) -> Sequence[tuple[int, int, int, int]]:
+    argument, must, operands = condition
+    jump = JUMP_EQUAL if must is Must.BE else JUMP_BITS
+    if_true, if_false = (REFUSED, ALLOW) if must is Must.LACK else (ALLOW, REFUSED)
+    tests = [(jump, len(operands) - place, 0, operand) for place, operand in enumerate(operands)]
     return [
-        (JUMP_EQUAL, 0, 4, number),
+        (JUMP_EQUAL, 0, len(tests) + 3, number),
         (LOAD, 0, 0, ARGUMENTS_AT + 8 * argument),
-        (JUMP_BITS, 0, 1, bits),
-        (RETURN, 0, 0, if_set),
-        (RETURN, 0, 0, other),
+        *tests,
+        (RETURN, 0, 0, if_false),
+        (RETURN, 0, 0, if_true),
     ]

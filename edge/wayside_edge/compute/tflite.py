@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from wayside_edge.compute.inference import Inference, Result, series_of
-from wayside_edge.compute.interpreter import described, load_runtimes, open_model, read_pinned
+from wayside_edge.compute.interpreter import described, load_runtimes, open_model
+from wayside_edge.compute.pinned import read_pinned
 from wayside_edge.compute.sandbox import address_space_bytes, confine
 from wayside_edge.compute.serving import StageError, serve
 from wayside_shared.cbor import dumps, loads_map
 from wayside_shared.errors import RejectedError
+from wayside_shared.model_file import MAX_MODEL_BYTES
 from wayside_shared.model_metadata import Scoring
 from wayside_shared.quality import FIRST_ABSENT, Quality
-from wayside_shared.stage_block import Block, BlockReading, decode_block
+from wayside_shared.stage_block import NO_VALUE, Block, BlockReading, decode_block
 from wayside_shared.stage_worker import MAX_EVENTS, MAX_FRAME_BYTES, MAX_STATE_BYTES, Done, Failure, Load, Process
 
 MAX_CLOCKS: Final = 2
@@ -44,7 +46,7 @@ class TfliteStage:
 
     def __init__(self, load: Load) -> None:
         runtimes = load_runtimes()
-        data = read_pinned(Path(load.file), load.sha256)
+        data = read_pinned(Path(load.file), load.sha256, MAX_MODEL_BYTES)
         room = INTERPRETER_BYTES + load.limits.memory_bytes
         self._log = [(logging.WARNING, f"not confined by {each}") for each in confine(address_space_bytes() + room)]
         file = described(data)
@@ -63,7 +65,7 @@ class TfliteStage:
         for place, name in enumerate(load.inputs):
             self._inputs.setdefault(name, []).append(place)
         self._clocks: dict[str, Inference] = {}
-        self._late = 0
+        self._late = self._unsound = 0
         if load.state is not None:
             self._restore(load.state)
 
@@ -81,10 +83,10 @@ class TfliteStage:
         used_ns = inference.used_ns
         self._read(inference, work.block)
         results = inference.results()
-        late = sum(each.late for each in self._clocks.values())
-        if late > self._late:
-            self._log.append((logging.INFO, f"{late - self._late} readings came after their period, and are left out"))
-        self._late = late
+        unusable = sum(not result.values for result in results)
+        if unusable:
+            self._log.append((logging.WARNING, f"for {unusable} windows the model gave what is no number"))
+        self._tell_left_out()
         events = [result.event for result in results if result.event is not None]
         return Done(
             block=self._block(results),
@@ -94,6 +96,16 @@ class TfliteStage:
             used_us=(inference.used_ns - used_ns) // 1000,
             left_out=max(0, len(events) - MAX_EVENTS),
         )
+
+    def _tell_left_out(self) -> None:
+        late = sum(each.late for each in self._clocks.values())
+        if late > self._late:
+            self._log.append((logging.INFO, f"{late - self._late} readings came after their period, and are left out"))
+        unsound = sum(each.unsound for each in self._clocks.values())
+        if unsound > self._unsound:
+            why = "a value lies further from the model's mean than any measurement"
+            self._log.append((logging.WARNING, f"{unsound - self._unsound} periods are left out: {why}"))
+        self._late, self._unsound = late, unsound
 
     def _read(self, inference: Inference, data: bytes) -> None:
         try:
@@ -117,12 +129,14 @@ class TfliteStage:
         if len(results) * len(self._series) > self._most:
             detail = f"{len(results)} windows of {len(self._series)} readings in one block, at most {self._most}"
             raise StageError(Failure.OUTPUT, detail)
+        good = (Quality.GOOD, Quality.PARTIAL)
+        none = [NO_VALUE] * len(self._series)
         return Block(
             self._series,
             [
-                BlockReading(result.time_ns, value, place, Quality.PARTIAL if result.partial else Quality.GOOD)
+                BlockReading(result.time_ns, value, place, good[result.partial] if result.values else Quality.INVALID)
                 for result in results
-                for place, value in enumerate(result.values)
+                for place, value in enumerate(result.values or none)
             ],
         ).encode()
 

@@ -16,7 +16,7 @@ from typing import Final
 from wasmtime import Engine, Module
 
 from wayside_edge.compute.engine import Ticker, compiled, make_engine, read_module
-from wayside_edge.compute.guest import Guest, check_module
+from wayside_edge.compute.guest import Guest, check_memory
 from wayside_edge.compute.sandbox import address_space_bytes, confine
 from wayside_edge.compute.serving import StageError, serve
 from wayside_shared.cbor import dumps, loads_map
@@ -40,7 +40,7 @@ from wayside_shared.units import check_unit
 BOOT: Final = "boot"
 CLOCKS: Final = (BOOT, "utc")
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-WORKING_BYTES: Final = 96 * 1024 * 1024
+WORKING_BYTES: Final = 168 * 1024 * 1024
 """Address space beside what it has once loaded and the memories of the instances: stacks and heaps of two threads."""
 STATE_OVERHEAD_BYTES: Final = 128
 """Of `MAX_STATE_BYTES`, for what stands around the states of the instances."""
@@ -64,14 +64,15 @@ class WasmStage:
         ticker = Ticker(self._engine, load.limits.deadline_ms)
         self._ticks = ticker.ticks
         self._module: Module = compiled(self._engine, load, data, self._warnings.append)
-        check_module(self._module, load.limits)
+        check_memory(self._module, load.limits)
         self._boot = BOOT_ID.read_text().strip()
         self._states = _states(load.state)
-        ticker.start()
         # A memory that grows moves: for a moment it is there twice.
         memories = 2 * len(CLOCKS) * load.limits.memory_bytes
         for said in confine(address_space_bytes() + memories + WORKING_BYTES):
-            self._warnings.append(f"not confined: {said}")
+            self._warnings.append(f"not confined by {said}")
+        # Not before: Landlock holds for the threads that come after it.
+        ticker.start()
         self._guests: dict[str, Guest] = {}
 
     def loaded(self) -> Done:

@@ -6,11 +6,12 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
-from wayside_edge.compute.serving import StageError
+from wayside_edge.compute.serving import StageError, one_line
 from wayside_edge.compute.settings import StageKind
 from wayside_shared.errors import RejectedError
 from wayside_shared.rejects import RejectCode
@@ -18,6 +19,7 @@ from wayside_shared.runtimes import missing_in
 from wayside_shared.stage_worker import (
     LENGTH,
     MAX_FRAME_BYTES,
+    MAX_LINE_BYTES,
     Done,
     Failed,
     Failure,
@@ -40,9 +42,17 @@ PATIENCE: Final = 1.75
 GRACE_S: Final = 0.2
 """Beside that, for a machine that is busy; the smallest deadlines would not leave a scheduler time."""
 
+ENDING_S: Final = 0.5
+"""How long one that closed its pipes is given to end by itself and say why; no longer than it had left to answer, but
+for `LAST_WORDS_S`."""
+LAST_WORDS_S: Final = 0.05
+
 END_S: Final = 2.0
 LAST_LINES: Final = 8
-MAX_LINE: Final = 500
+
+
+Command = Callable[[StageKind], Sequence[str]]
+"""Gives the program that is the worker of a kind of stage."""
 
 
 def command_of(kind: StageKind) -> Sequence[str]:
@@ -128,6 +138,7 @@ class Worker:
             await self._listening
 
     async def _ask(self, message: Message, timeout_s: float) -> Done:
+        until_s = asyncio.get_running_loop().time() + timeout_s
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await self._exchange(message)
@@ -135,7 +146,7 @@ class Worker:
             await self.kill()
             raise StageError(Failure.DEADLINE, f"killed after {timeout_s:.3g} s without an answer") from error
         except (OSError, asyncio.IncompleteReadError) as error:
-            raise StageError(Failure.CRASH, await self._ending()) from error
+            raise StageError(Failure.CRASH, await self._ending(until_s)) from error
         except RejectedError as error:
             await self.kill()
             raise StageError(Failure.OUTPUT, error.detail) from error
@@ -143,7 +154,7 @@ class Worker:
             await asyncio.shield(self.kill())
             raise
         if isinstance(answer, Done):
-            return answer
+            return _cleaned(answer)
         await self.kill()
         if isinstance(answer, Failed):
             raise StageError(answer.failure, answer.detail)
@@ -168,19 +179,37 @@ class Worker:
                 continue
             if not line:
                 return
-            text = line.decode(errors="replace").rstrip()[:MAX_LINE]
+            text = one_line(line.decode(errors="replace"))
             self._last.append(text)
             log.debug("stage %s: %s", self._name, text)
 
-    async def _ending(self) -> str:
-        """How it ended, once it has."""
+    async def _ending(self, until_s: float) -> str:
+        """How it ended, once it has; `until_s` is when it would have had to answer."""
+        left_s = until_s - asyncio.get_running_loop().time()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(max(left_s, LAST_WORDS_S), ENDING_S)):
+                await self._process.wait()
         await self.kill()
         code = self._process.returncode
         how = f"by signal {-code}" if code is not None and code < 0 else f"with status {code}"
         missing = missing_in(self._last)
         if missing is not None:
             return missing
-        return f"it ended {how}" + (f": {self._last[-1]}" if self._last else "")
+        # Of a traceback the last line that is not of the code.
+        said = next((line for line in reversed(self._last) if line.strip(" ^~")), "")
+        return f"it ended {how}" + (f": {said}" if said else "")
+
+
+def _cleaned(done: Done) -> Done:
+    """What a worker says that means no harm is as it was; anything may come from one that was taken over."""
+    if not done.events and not done.log:
+        return done
+    lines = [(min(max(level, logging.DEBUG), logging.ERROR), _printable(line)) for level, line in done.log]
+    return replace(done, events=[_printable(event) for event in done.events], log=lines)
+
+
+def _printable(line: str) -> str:
+    return line if line.isprintable() and len(line) <= MAX_LINE_BYTES else one_line(line, MAX_LINE_BYTES)
 
 
 def _environment() -> dict[str, str]:

@@ -94,6 +94,7 @@ class _Open:
     columns: dict[_Key, _Series] = field(default_factory=dict)
     marks: dict[tuple[str, str], _Series] = field(default_factory=dict)
     n: int = 0
+    computed: int = 0
     size: int = 0
     first_ns: int | None = None
     last_ns: int = 0
@@ -182,6 +183,11 @@ class Batcher:
         return sum(part.n for part in self._open.values()) + sum(part.n for _, part in self._full)
 
     @property
+    def computed(self) -> int:
+        """Of the pending samples, those that stages gave."""
+        return sum(part.computed for part in self._open.values()) + sum(part.computed for _, part in self._full)
+
+    @property
     def due_ns(self) -> int | None:
         """The boot time at which there is a batch to take; None while there are no samples, 0 when one is full."""
         if self._full:
@@ -197,6 +203,7 @@ class Batcher:
         interval_ns: int,
         *,
         ended_ns: int | None = None,
+        computed: bool = False,
     ) -> list[Refused]:
         """Add what a driver read.
 
@@ -206,6 +213,7 @@ class Batcher:
             boottime_ns: when, for those readings that do not say it themselves.
             interval_ns: how often it is read; decides how finely the stamp is rounded.
             ended_ns: the end of the read, from which the ages of readings count; None when that is `boottime_ns`.
+            computed: a stage gave them, whose `readings` are no `Bursts`.
 
         Returns:
             Those that can never be accepted; all others are in a batch.
@@ -229,7 +237,7 @@ class Batcher:
             if reading.age_ns:  # a FIFO or the kernel knows the time better than the schedule does
                 time_ns = (ended_ns - reading.age_ns) // NS_PER_US * NS_PER_US
             key = (series, reading.unit, _family(value))
-            self._add(absolute, boottime_ns, key, time_ns, value, reading.quality)
+            self._add(absolute, boottime_ns, key, time_ns, value, reading.quality, computed)
         return refused
 
     def take(self, now: ClockMap, *, everything: bool = False) -> list[ClosedBatch]:
@@ -247,7 +255,14 @@ class Batcher:
         return [self._close(part, ABSOLUTE if absolute else now) for absolute, part in full]
 
     def _add(
-        self, absolute: bool, boottime_ns: int, key: _Key, time_ns: int, value: Scalar | None, quality: Quality
+        self,
+        absolute: bool,
+        boottime_ns: int,
+        key: _Key,
+        time_ns: int,
+        value: Scalar | None,
+        quality: Quality,
+        computed: bool,
     ) -> None:
         part = self._open.get(absolute)
         if part is not None and not part.has_room(key, time_ns, quality):
@@ -256,6 +271,7 @@ class Batcher:
         if part is None:
             part = self._open[absolute] = _Open(boottime_ns)
         part.add(key, time_ns, value, quality)
+        part.computed += computed
         self._close_if_full(absolute, part)
 
     def _add_burst(self, sensor: str, burst: Burst, boottime_ns: int, ended_ns: int) -> list[Refused]:
@@ -300,7 +316,7 @@ class Batcher:
             held += ((key[0], samples) for key, samples in part.marks.items())
             for series, samples in held:
                 recorded[series] = max(recorded.get(series, 0), *samples.times)
-        return ClosedBatch(part.n, encode_body(columns, (), marks), self._boot_id, clock, recorded)
+        return ClosedBatch(part.n, encode_body(columns, (), marks), self._boot_id, clock, recorded, part.computed)
 
 
 def stamp(boottime_ns: int, interval_ns: int) -> int:

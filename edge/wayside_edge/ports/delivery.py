@@ -36,6 +36,7 @@ class ClosedBatch:
         boot_id: the boot whose clock stamped it, 16 bytes.
         clock: the clock map when it was closed; `ABSOLUTE` when its times are UTC already (a recording).
         recorded: of a recording, the latest time in it by series, UTC nanoseconds.
+        computed: of the samples, those that stages gave.
     """
 
     n: int
@@ -43,6 +44,7 @@ class ClosedBatch:
     boot_id: bytes
     clock: ClockMap
     recorded: Mapping[str, int] = field(default_factory=dict)
+    computed: int = 0
 
 
 ABSOLUTE = ClockMap(0, 0, ClockState.SYNCED)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wayside_firmware.models.recording import Recorded
 from wayside_shared.errors import ConfigError, WaysideError
+from wayside_shared.quality import FIRST_ABSENT
 from wayside_shared.runtimes import missing_in
 from wayside_shared.stage_block import Block, BlockReading, BlockSeries, decode_block
 from wayside_shared.stage_worker import (
@@ -77,7 +78,7 @@ def run(model: Path, series: Sequence[Recorded]) -> Run:
             events += done.events
             used_us += done.used_us
             given = decode_block(done.block, max_readings=OUTPUT_READINGS) if done.block else Block([], [])
-            for reading in given.readings:
+            for reading in (each for each in given.readings if each.quality < FIRST_ABSENT):
                 values.setdefault(given.series[reading.series].name, []).append(reading.value)
                 if reading.series == 0:
                     times.append(reading.time_ns)
