@@ -1,6 +1,7 @@
 """Errors of the server that the shared tree does not have."""
 
 from wayside_shared.errors import ConfigError, RejectedError, TransientError, WaysideError
+from wayside_shared.identifiers import is_device_id
 
 __all__ = [
     "ConfigError",
@@ -32,3 +33,15 @@ class ThrottledError(WaysideError):
 
 class UnauthorizedError(WaysideError):
     """Who asks could not be established, or may not do this. The message never says which part was wrong."""
+
+
+class UnknownDeviceError(NotFoundError):
+    """There is no such device, or it is another tenant's; what is no device's name is not repeated: it may be a secret
+    in the wrong place.
+
+    Args:
+        name: what was asked for.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no device {name!r}" if is_device_id(name) else "there is no device of that name")

@@ -36,14 +36,17 @@ def make_gate(
     """
 
     async def gate(request: Request) -> None:
+        await let_in(request)
+        if "%00" in request.scope["raw_path"].decode("latin-1") or b"%00" in request.scope["query_string"]:
+            # No name here holds one, and PostgreSQL can compare nothing with it.
+            raise HTTPException(422, "a NUL (%00) stands in no name; leave it out")
+
+    async def let_in(request: Request) -> None:
         permission = required(request.scope["route"].endpoint)
         request.state.principal = None
         await _admit(rates, Share.ADDRESS, request.client.host if request.client else "")
         if permission is None:
             raise HTTPException(403, "this route declares no permission, so nobody may use it; report it as a bug")
-        if "%00" in request.scope["raw_path"].decode("latin-1") or b"%00" in request.scope["query_string"]:
-            # No name here holds one, and PostgreSQL can compare nothing with it.
-            raise HTTPException(422, "a NUL (%00) stands in no name; leave it out")
         _refuse_foreign_pages(request)
         if permission is Permission.PUBLIC:
             return

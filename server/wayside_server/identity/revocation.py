@@ -8,7 +8,7 @@ from typing import Protocol
 
 from wayside_server.domain.access import Principal
 from wayside_server.domain.audit import Act, AuditTrail
-from wayside_server.errors import NotFoundError
+from wayside_server.errors import UnknownDeviceError
 from wayside_server.identity.crl import Reason, Revoked
 
 
@@ -165,5 +165,5 @@ class Revocations:
 
 def _found(device: str, marked: Marked | None) -> Marked:
     if marked is None:
-        raise NotFoundError(f"there is no device {device[:63]!r}")
+        raise UnknownDeviceError(device)
     return marked

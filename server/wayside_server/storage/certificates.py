@@ -7,7 +7,7 @@ from psycopg.rows import DictRow, dict_row
 
 from wayside_server.domain.certificates import NEAR_END_PART, WITHIN, Certificate, Identity
 from wayside_server.domain.watching import LAPSED, LIST_STALE, NEAR_END
-from wayside_server.errors import NotFoundError
+from wayside_server.errors import UnknownDeviceError
 from wayside_server.storage.database import Connection, Pool, connection, fetch
 from wayside_server.storage.incidents import Noted, enter_incidents
 from wayside_server.storage.statements import load_statements
@@ -40,7 +40,7 @@ class PostgresCertificates:
         """As `Certificates`."""
         rows = await self._rows("identity", {"tenant_id": tenant_id, "device": device})
         if not rows:
-            raise NotFoundError(f"there is no device {device[:63]!r}")
+            raise UnknownDeviceError(device)
         row = rows[0]
         certificate = None
         if row["serial"] is not None:

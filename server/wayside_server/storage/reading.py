@@ -31,7 +31,7 @@ from wayside_server.domain.reading import (
     Series,
 )
 from wayside_server.domain.tenants import Tenant
-from wayside_server.errors import ConfigError, NotFoundError, StorageError
+from wayside_server.errors import ConfigError, NotFoundError, StorageError, UnknownDeviceError
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.export import export
 from wayside_server.storage.schema import pending
@@ -100,7 +100,7 @@ class PostgresTenantReading:
     async def device(self, name: str) -> Device:
         rows = await self._rows("device", {"name": name, "quiet_after": QUIET_AFTER})
         if not rows:
-            raise NotFoundError(f"there is no device {name[:63]!r}")
+            raise UnknownDeviceError(name)
         return Device(**rows[0])
 
     async def accounts(self, devices: Sequence[Device]) -> Mapping[str, Account]:
