@@ -16,7 +16,7 @@ from wayside_server import app, config
 from wayside_server.app import person_command
 from wayside_server.app.people import base_of, claim_link, desk_on
 from wayside_server.commands.audit import add_audit
-from wayside_server.commands.devices import add_devices
+from wayside_server.commands.device_import import add_device_import
 from wayside_server.commands.packages import add_packages
 from wayside_server.commands.revocation import add_revocation
 from wayside_server.commands.storage import with_storage
@@ -176,7 +176,6 @@ def parser() -> argparse.ArgumentParser:
 
     _add_identity(commands, shared)
     add_audit(commands, shared)
-    add_revocation(commands, shared)
     add_packages(commands, shared)
     migrate = commands.add_parser("migrate", parents=[shared], help="bring the database to this version's schema")
     migrate.set_defaults(command=_migrate)
@@ -186,7 +185,9 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_identity(commands: Any, shared: argparse.ArgumentParser) -> None:
     add_token(commands, shared)
-    add_devices(commands, shared)
+    devices = commands.add_parser("device", help="devices").add_subparsers(required=True)
+    add_device_import(devices, shared)
+    add_revocation(commands, devices, shared)
     keys = commands.add_parser("api-key", help="API keys").add_subparsers(required=True)
     create = keys.add_parser("create", parents=[shared], help="print a new key; it is shown once")
     create.add_argument("label", metavar="LABEL", help="what it is for")

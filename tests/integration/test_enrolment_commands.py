@@ -61,18 +61,18 @@ async def test_tokens_are_made_listed_and_revoked(home: Home, capsys: pytest.Cap
 async def test_ten_thousand_rows_take_seconds(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, out = tmp_path / "boards.csv", tmp_path / "boards.tokens.csv"
     file.write_text("name,group\n" + "".join(f"board-{n},hall-{n % 7}\n" for n in range(10_000)))
-    await run(home, "devices", "import", str(file), "--dry-run")
+    await run(home, "device", "import", str(file), "--dry-run")
     assert capsys.readouterr().out == "nothing was made; 10000 tokens would be\n"
     assert not out.exists()
     begun = time.process_time()
-    await run(home, "devices", "import", str(file))
+    await run(home, "device", "import", str(file))
     assert time.process_time() - begun < 10
     assert capsys.readouterr().out == f"10000 tokens in {out}\n"
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert (len(rows), len({row["token"] for row in rows}), rows[0]["name"]) == (10_000, 10_000, "board-0")
     with pytest.raises(ConfigError, match="exists and may hold tokens"):
-        await run(home, "devices", "import", str(file))
+        await run(home, "device", "import", str(file))
 
 
 async def test_wrong_rows_are_told_by_their_lines(
@@ -81,11 +81,11 @@ async def test_wrong_rows_are_told_by_their_lines(
     file, out = tmp_path / "boards.jsonl", tmp_path / "made.jsonl"
     file.write_text('{"name": "board-1"}\n{"name": "board/2"}\n')
     with pytest.raises(ConfigError, match="nothing was made: 1 rows are wrong"):
-        await run(home, "devices", "import", str(file), "--out", str(out))
+        await run(home, "device", "import", str(file), "--out", str(out))
     assert capsys.readouterr().err.startswith("line 2: device name 'board/2' does not match")
     assert not out.exists()
-    await run(home, "devices", "import", str(file), "--out", str(out), "--partial", "--hours", "48")
+    await run(home, "device", "import", str(file), "--out", str(out), "--partial", "--hours", "48")
     assert [json.loads(line)["name"] for line in out.read_text().splitlines()] == ["board-1"]
     for name, reason in (("boards.txt", "must end in"), ("nothing.csv", "cannot read")):
         with pytest.raises(ConfigError, match=reason):
-            await run(home, "devices", "import", str(tmp_path / name))
+            await run(home, "device", "import", str(tmp_path / name))

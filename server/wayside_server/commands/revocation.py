@@ -12,9 +12,8 @@ from wayside_server.identity.crl import Reason
 from wayside_server.identity.home import Home
 
 
-def add_revocation(commands: Any, shared: argparse.ArgumentParser) -> None:
-    """Adds the commands to `commands`."""
-    devices = commands.add_parser("device", help="devices").add_subparsers(required=True)
+def add_revocation(commands: Any, devices: Any, shared: argparse.ArgumentParser) -> None:
+    """Adds the commands to `commands`, and to `devices`, those of `wayside-server device`."""
     revoke = devices.add_parser("revoke", parents=[shared], help="let a device in no more, and end its session")
     revoke.add_argument("name", metavar="NAME", help="the device")
     revoke.add_argument(

@@ -1,4 +1,4 @@
-"""`wayside-server devices import FILE`: a token for each row."""
+"""`wayside-server device import FILE`: a token for each row."""
 
 import argparse
 import csv
@@ -33,9 +33,8 @@ BAR = 40
 _COLUMNS = ("name", "group", "expires", "token")
 
 
-def add_devices(commands: Any, shared: argparse.ArgumentParser) -> None:
-    """Adds the command to `commands`."""
-    devices = commands.add_parser("devices", help="many devices at once").add_subparsers(required=True)
+def add_device_import(devices: Any, shared: argparse.ArgumentParser) -> None:
+    """Adds the command to `devices`, those of `wayside-server device`."""
     load = devices.add_parser("import", parents=[shared], help=f"a token for each row of a file, up to {MAX_ROWS}")
     load.add_argument("file", type=Path, metavar="FILE", help=f".csv or .jsonl with {', '.join(COLUMNS)}")
     load.add_argument("--out", type=Path, metavar="FILE", help="where the tokens go, mode 0600 (beside FILE)")
