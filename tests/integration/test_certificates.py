@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
 from wayside_server.storage.revocation import PostgresRevocations
+from wayside_testkit.people import open_office
 from wayside_testkit.roles import Roles, Trail
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -33,12 +35,12 @@ def trail() -> Trail:
 
 
 @pytest.fixture
-def app(pool: Pool, database: str, trail: Trail) -> FastAPI:
+def app(pool: Pool, database: str, trail: Trail, tmp_path: Path) -> FastAPI:
     certificates = PostgresCertificates(pool)
     revocations = Revocations(PostgresRevocations(pool, database), trail, lambda: datetime.now(UTC))
     reading, access = PostgresReading(pool, database), Roles()
     routers = [
-        console_router(reading, access),
+        console_router(reading, open_office(pool, tmp_path).desk),
         certificates_router(certificates, revocations),
         identities_router(certificates, revocations),
     ]

@@ -21,6 +21,7 @@ def _commands() -> set[str]:
     found = {install_command().partition(" pip ")[2].removeprefix("install ")}
     found |= {"--no-deps --require-hashes -r requirements/all.lock"}  # scripts/bootstrap.sh
     found |= {"--require-hashes -r requirements/node.lock"}  # scripts/console.sh
+    found |= {"--require-hashes -r requirements/installer.lock"}  # server/wayside_server/packages/install.sh
     for page in (REPOSITORY / "docs").rglob("*.md"):
         found |= set(re.findall(r"pip install ([^\n`]*-r requirements/\w+\.lock)", page.read_text()))
     return found

@@ -41,7 +41,7 @@ class Roles:
             return Principal("person:root", "root", None, may | {Permission.INSTALL})
         return Principal(f"person:{role}", role, int(tenant), may)
 
-    async def resume(self, session: str) -> Principal:
+    async def resume(self, session: str, *, active: bool = True) -> Principal:
         raise UnauthorizedError("no sessions here")
 
     async def sign_in(self, bearer: str) -> Session:

@@ -15,7 +15,7 @@ class Roles:
         may = permissions_of(Role[name.upper()]) | {Permission.METRICS, Permission.SELF}
         return Principal(f"person:{name}", name, int(tenant), may)
 
-    async def resume(self, session: str) -> Principal:
+    async def resume(self, session: str, *, active: bool = True) -> Principal:
         return await self.authenticate(session)
 
     async def sign_in(self, bearer: str) -> Session:

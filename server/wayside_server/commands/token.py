@@ -56,7 +56,7 @@ def _create(options: argparse.Namespace) -> None:
         token = await tokens.create(order, await typist(storage, options.tenant))
         print(token)
         # The token alone on standard output, so that scripts can take it.
-        print(f"on a new device: {line_for(Home(options.home), settings)(str(token))}", file=sys.stderr)
+        print(f"on the board, type:\n{line_for(Home(options.home), settings)(str(token))}", file=sys.stderr)
 
     with_storage(options, create)
 
