@@ -42,6 +42,8 @@ def _remade(wheel: Path, old: str, new: str, changes: dict[str, str]) -> Path:
                 continue
             if placed.endswith("/METADATA"):
                 content = content.replace(f"\nVersion: {old}\n".encode(), f"\nVersion: {new}\n".encode(), 1)
+            if placed == "wayside_shared/__init__.py":
+                content = content.replace(f'VERSION = "{old}"'.encode(), f'VERSION = "{new}"'.encode(), 1)
             copy.writestr(placed, content)
             digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
             record.append(f"{placed},sha256={digest},{len(content)}")
