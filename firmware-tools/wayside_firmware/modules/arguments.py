@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from wayside_firmware.modules.library import MODULES, write
+from wayside_firmware.modules import library
 from wayside_firmware.modules.project import LANGUAGES, write_project
 from wayside_shared.errors import ConfigError
 from wayside_shared.stage_worker import Limits
@@ -57,9 +57,9 @@ def add_module(
     )
     inspect = add("inspect", "show what a module exports and imports, and whether it conforms", _inspect)
     inspect.add_argument("file", type=Path, metavar="FILE.wasm", help="the module")
-    library = add("library", "list the modules that come with Wayside, or write one to a file", _library)
-    library.add_argument("name", nargs="?", metavar="NAME", help="the one to write")
-    library.add_argument("--out", type=Path, metavar="FILE", help="where it goes (NAME.wasm)")
+    shipped = add("library", "list the modules that come with Wayside, or write one to a file", _library)
+    shipped.add_argument("name", nargs="?", metavar="NAME", help="the one to write")
+    shipped.add_argument("--out", type=Path, metavar="FILE", help="where it goes (NAME.wasm)")
 
 
 def _new(options: argparse.Namespace) -> Iterator[str]:
@@ -72,11 +72,11 @@ def _library(options: argparse.Namespace) -> Iterator[str]:
     if options.name is None:
         if options.out is not None:
             raise ConfigError("--out needs the NAME of the module to write")
-        width = max(map(len, MODULES))
-        yield from (f"{name:{width}}  {gives}" for name, gives in MODULES.items())
+        width = max(map(len, library.MODULES))
+        yield from (f"{name:{width}}  {gives}" for name, gives in library.MODULES.items())
         return
     to: Path = options.out or Path(f"{options.name}.wasm")
-    sha256 = write(options.name, to)
+    sha256 = library.write(options.name, to)
     yield f"wrote {to}"
     yield f'sha256 = "{sha256}"'
 
