@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wayside_shared.errors import ConfigError
+from wayside_shared.toml_lines import line_numbers
 
 T = TypeVar("T")
 
@@ -120,7 +121,7 @@ def from_toml(cls: type[T], text: str, source: str) -> T:
         raise ConfigError(f"not TOML {what}", source=source, line=line) from error
     except (RecursionError, ValueError) as error:  # brackets in brackets without end, a number of thousands of digits
         raise ConfigError(f"not TOML that anybody wrote: {error}", source=source) from error
-    return from_table(cls, Table(values, (), _line_numbers(text), source))
+    return from_table(cls, Table(values, (), line_numbers(text), source))
 
 
 def from_table(cls: type[T], table: Table) -> T:
@@ -371,35 +372,3 @@ def _meant(word: object, known: Sequence[Any]) -> str:
     """The end of a message that has named all that is `known`: the one that was meant, if any is close."""
     close = difflib.get_close_matches(str(word), [str(one) for one in known], n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
-
-
-_HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\"' -]+?)\s*\]\]?\s*(#.*)?$")
-_KEY = re.compile(r"\s*([A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')\s*[.=]")
-
-
-def _line_numbers(text: str) -> dict[tuple[str | int, ...], int]:
-    """The line of each table header and each key that starts a line, by its place in the document."""
-    lines: dict[tuple[str | int, ...], int] = {}
-    counts: dict[tuple[str | int, ...], int] = {}
-    path: tuple[str | int, ...] = ()
-    for number, line in enumerate(text.splitlines(), start=1):
-        header = _HEADER.match(line)
-        key = None if header else _KEY.match(line)
-        if header is not None:
-            path = _resolve([part.strip("\"' ") for part in header[2].split(".")], counts, is_list=header[1] == "[[")
-            lines.setdefault(path, number)
-        elif key is not None:
-            lines.setdefault((*path, key[1].strip("\"'")), number)
-    return lines
-
-
-def _resolve(parts: list[str], counts: dict[tuple[str | int, ...], int], *, is_list: bool) -> tuple[str | int, ...]:
-    """The place that a header names: a part that is an array of tables stands for its latest element."""
-    path: tuple[str | int, ...] = ()
-    for position, part in enumerate(parts):
-        path = (*path, part)
-        if is_list and position == len(parts) - 1:
-            counts[path] = counts.get(path, -1) + 1
-        if path in counts:
-            path = (*path, counts[path])
-    return path
