@@ -15,7 +15,7 @@ from random import Random
 
 from bench.figures import Figure, Size, progress, within
 from bench.server_side import Installation, installed
-from wayside_edge.uplink.session import pause_s
+from wayside_edge.uplink.pauses import pause_s
 from wayside_edge.uplink.settings import UplinkSettings
 
 DEVICES = 2_000

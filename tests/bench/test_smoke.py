@@ -38,6 +38,16 @@ def test_a_quick_run_has_every_figure(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
+def test_a_small_fleet_renews_its_certificates_under_load_and_loses_nothing_row_11(tmp_path: Path) -> None:
+    output = tmp_path / "results.json"
+    command = [sys.executable, "-m", "tests.bench", "identity/rotation", "--quick", "--output", str(output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    figures = {row["name"]: row["value"] for row in json.loads(output.read_text())}
+    assert (figures["rotation_lost"], figures["rotation_doubled"]) == (0, 0)
+
+
 def test_the_groups_are_listed() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench", "--list"],

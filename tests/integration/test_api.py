@@ -1,10 +1,7 @@
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -15,8 +12,6 @@ from structlog.testing import capture_logs
 from wayside_server.api.middleware import SECURITY_HEADERS
 from wayside_server.api.service import create_app
 from wayside_server.api.telemetry import MAX_EXPORTS
-from wayside_server.app.connections import CUT
-from wayside_server.config import ApiSettings
 from wayside_server.domain.rates import RateLimits, Rates
 from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool, connection
@@ -325,32 +320,6 @@ async def test_a_database_that_is_away_is_said_so(app: FastAPI, client: httpx.As
     assert (await client.get("/healthz")).status_code == 200
 
 
-async def test_an_export_that_is_abandoned_makes_room_for_the_next(
-    pool: Pool, app: FastAPI, keys: Keys, database: str
-) -> None:
-    device = await add_device(pool, "boiler-7")
-    series = await add_series(pool, device, "temperature", "Cel")
-    async with connection(pool) as conn:
-        rows = (
-            "SELECT %s, timestamptz '2026-03-01 00:00+00' + i * interval '1 s', i FROM generate_series(1, 300000) AS i"
-        )
-        await conn.execute(f"INSERT INTO sample {rows}".encode(), [series])
-    headers = {"Authorization": f"Bearer {await keys.create('test')}"}
-    url = "/api/v1/devices/boiler-7/telemetry/export"
-    async with serve(app) as base, httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as client:
-        for _ in range(MAX_EXPORTS + 1):
-            async with asyncio.timeout(20):
-                while True:
-                    async with client.stream("GET", url) as response:
-                        if response.status_code == 200:
-                            await anext(response.aiter_bytes())
-                            break
-        async with asyncio.timeout(20):
-            while (answer := await client.get(url)).status_code == 429:
-                assert answer.headers["retry-after"] == "10"
-    assert answer.text.count("\n") == 300_001
-
-
 @pytest.mark.parametrize(
     "path", ["/api/v1/devices/%00", "/api/v1/devices?search=%00", "/api/v1/devices/boiler-7/telemetry?series=a%00b"]
 )
@@ -358,35 +327,6 @@ async def test_a_nul_is_refused_and_not_asked_of_the_database(client: httpx.Asyn
     answer = await client.get(path)
     assert answer.status_code == 422
     assert "NUL" in answer.json()["detail"]
-
-
-async def test_readers_that_stop_are_cut_and_make_room(pool: Pool, app: FastAPI, keys: Keys) -> None:
-    device = await add_device(pool, "boiler-7")
-    series = await add_series(pool, device, "temperature", "Cel")
-    async with connection(pool) as conn:
-        rows = (
-            "SELECT %s, timestamptz '2026-03-01 00:00+00' + i * interval '1 s', i FROM generate_series(1, 600000) AS i"
-        )
-        await conn.execute(f"INSERT INTO sample {rows}".encode(), [series])
-    key = await keys.create("test")
-    before = CUT._value.get()  # type: ignore[attr-defined]
-    url = "/api/v1/devices/boiler-7/telemetry/export"
-    async with serve(app, ApiSettings(send_timeout_s=2.0)) as base, AsyncExitStack() as stack:
-        for _ in range(MAX_EXPORTS):
-            stuck = stack.enter_context(socket.socket())
-            stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            stuck.connect(("127.0.0.1", urlsplit(base).port))
-            stuck.sendall(f"GET {url} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n".encode())
-            # Its export has begun, so that the next one does not come before it.
-            stuck.settimeout(20)
-            assert await asyncio.to_thread(stuck.recv, 12) == b"HTTP/1.1 200"
-        headers = {"Authorization": f"Bearer {key}"}
-        async with httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as client, asyncio.timeout(30):
-            refused = 0
-            while (answer := await client.get(f"{url}?end=2026-03-01T00:01:00Z")).status_code == 429 or not refused:
-                refused += answer.status_code == 429
-        assert answer.text.count("\n") == 60
-    assert CUT._value.get() > before  # type: ignore[attr-defined]
 
 
 async def test_a_failure_that_nobody_expected_is_told_like_others_and_found_in_the_log(

@@ -3,36 +3,28 @@
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import Random
 
 import pytest
 from cryptography import x509
 
 from wayside_edge.__main__ import main
 from wayside_edge.enrol import enrol
-from wayside_edge.identity.keeper import IdentityKeeper
-from wayside_edge.identity.proving import ProvingTransport
-from wayside_edge.identity.settings import IdentitySettings
 from wayside_edge.identity.store import Files
 from wayside_edge.identity.worker import Job, refresh, renew
-from wayside_edge.outbox.settings import OutboxSettings
-from wayside_edge.outbox.store import DurableOutbox
+from wayside_edge.ports import LinkState
 from wayside_edge.uplink.mqtt import MqttConnection, MqttTransport
-from wayside_edge.uplink.session import Uplink
-from wayside_edge.uplink.settings import UplinkSettings
 from wayside_server.identity.authority import Authority, create_authority
 from wayside_server.storage.database import Pool
 from wayside_testkit.agent import TRUSTED, agent_config, agent_process, outbox_table
 from wayside_testkit.broker import Broker
-from wayside_testkit.clock import LiveClock
 from wayside_testkit.credentials import Credentials, CredentialsFactory
-from wayside_testkit.delivery import EdgeSide, server_side
+from wayside_testkit.delivery import server_side
 from wayside_testkit.est_server import FakeEst, serving_est
+from wayside_testkit.renewing import Places, RenewingDevice, renewing
 
 DEADLINE_S = 30.0
 NAME = "boiler-7"
@@ -42,29 +34,6 @@ NAME = "boiler-7"
 def est(credentials: CredentialsFactory) -> Iterator[FakeEst]:
     with serving_est(FakeEst(credentials)) as served:
         yield served
-
-
-@dataclass
-class Board(EdgeSide):
-    """A device that renews."""
-
-    outbox: DurableOutbox
-    uplink: Uplink
-    clock: LiveClock
-    identity: IdentityKeeper
-    files: Files
-
-    @property
-    def trouble(self) -> str:
-        return str(self.identity.status().get("trouble", ""))
-
-    def serial(self) -> int:
-        return x509.load_pem_x509_certificate(self.files.cert_file.read_bytes()).serial_number
-
-    async def comes_to(self, reached: Callable[[], bool]) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            while not reached():  # noqa: ASYNC110 - what a broker does to a session gives no event
-                await asyncio.sleep(0.02)
 
 
 def enrolled(est: FakeEst, folder: Path, broker: Broker, *, days: int, began_days_ago: int) -> Files:
@@ -100,46 +69,9 @@ def put(est: FakeEst, folder: Path) -> None:
     est.know(x509.load_pem_x509_certificate(who.cert_file.read_bytes()))
 
 
-@asynccontextmanager
-async def renewing(files: Files, est: FakeEst, broker: Broker, folder: Path) -> AsyncIterator[Board]:
-    """The device delivers, and looks after its certificate, while the block runs."""
-    clock = LiveClock()
-    outbox = DurableOutbox(OutboxSettings(path=folder / "outbox.db", free_disk_floor_mb=0, ballast_mb=0), clock)
-    status = await outbox.open()
-    assert files.key_file is not None
-    settings = UplinkSettings(
-        host=broker.host, port=broker.port, device=NAME, ca_file=files.ca_file, cert_file=files.cert_file,
-        key_file=files.key_file, reconnect_s=1.0,
-    )  # fmt: skip
-
-    async def dial(with_files: Files) -> MqttConnection:
-        assert with_files.key_file is not None
-        return await MqttTransport(
-            replace(
-                settings,
-                ca_file=with_files.ca_file,
-                cert_file=with_files.cert_file,
-                key_file=with_files.key_file,
-            )
-        ).connect()
-
-    identity = IdentityKeeper(
-        *(IdentitySettings(server=est.url), NAME, files, clock, Random(1)),
-        link=lambda: uplink.state,
-        prove=lambda: uplink.give_way(),  # noqa: PLW0108 - there is no uplink yet
-        look_s=0.05,
-        stood_s=0.3,
-    )
-    uplink = Uplink(settings, ProvingTransport(identity, dial), outbox, status.pending, clock, "test", Random(1))
-    tasks = [asyncio.create_task(uplink.run()), asyncio.create_task(identity.run(lambda: None))]
-    try:
-        yield Board(outbox, uplink, clock, identity, files)
-    finally:
-        for task in tasks:
-            task.cancel()
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        await outbox.close()
-    assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes), outcomes
+def device(files: Files, est: FakeEst, broker: Broker, folder: Path) -> AbstractAsyncContextManager[RenewingDevice]:
+    """NAME delivers, and looks after its certificate, within the block."""
+    return renewing(NAME, files, Places(broker.host, broker.port, est.url, folder / "outbox.db"))
 
 
 async def stored(pool: Pool) -> list[float]:
@@ -152,14 +84,10 @@ async def test_a_certificate_is_renewed_while_samples_flow_row_11(
     tmp_path: Path, broker: Broker, credentials: CredentialsFactory, est: FakeEst, pool: Pool
 ) -> None:
     files = await asyncio.to_thread(enrolled, est, tmp_path / "board", broker, days=40, began_days_ago=36)
-    async with server_side(broker, credentials.service(), pool), renewing(files, est, broker, tmp_path) as board:
+    async with server_side(broker, credentials.service(), pool), device(files, est, broker, tmp_path) as board:
         first, count = board.serial(), 0
         async with asyncio.timeout(DEADLINE_S):
-            while (
-                board.serial() == first
-                or board.uplink.state.sessions < 2
-                or (files.cert_file.parent / "versions/old").is_symlink()
-            ):
+            while board.serial() == first or board.uplink.state.sessions < 2 or board.keeps_old:
                 await board.accept([float(count)])
                 count += 1
                 await asyncio.sleep(0.01)
@@ -178,7 +106,7 @@ async def test_a_new_certificate_that_the_broker_refuses_costs_nothing_row_11(
     files = await asyncio.to_thread(enrolled, est, tmp_path / "board", broker, days=40, began_days_ago=36)
     root, intermediate = create_authority(datetime.now(UTC))
     est.extra_roots, est.authority = [*est.roots()], Authority(root.certificate, intermediate)
-    async with server_side(broker, credentials.service(), pool), renewing(files, est, broker, tmp_path) as board:
+    async with server_side(broker, credentials.service(), pool), device(files, est, broker, tmp_path) as board:
         first = board.serial()
         await board.accept([1.0])
         await board.comes_to(lambda: "the broker refuses the new certificate" in board.trouble)
@@ -194,7 +122,7 @@ async def test_a_server_that_is_away_stops_nothing_and_is_told_once(
 ) -> None:  # fmt: skip
     files = await asyncio.to_thread(enrolled, est, tmp_path / "board", broker, days=40, began_days_ago=36)
     est.fault = 503
-    async with server_side(broker, credentials.service(), pool), renewing(files, est, broker, tmp_path) as board:
+    async with server_side(broker, credentials.service(), pool), device(files, est, broker, tmp_path) as board:
         await board.accept([1.0])
         await board.comes_to(lambda: "out of order" in board.trouble)
         await board.delivered()
@@ -207,13 +135,13 @@ async def test_an_expired_device_measures_on_and_is_renewed_with_consent_rows_8_
 ) -> None:
     files = await asyncio.to_thread(enrolled, est, tmp_path / "board", broker, days=1, began_days_ago=30)
     est.fault = 503
-    async with server_side(broker, credentials.service(), pool), renewing(files, est, broker, tmp_path) as board:
+    async with server_side(broker, credentials.service(), pool), device(files, est, broker, tmp_path) as board:
         await board.accept([1.0])
         await board.comes_to(lambda: "expired on" in board.uplink.state.trouble)
         assert "by its own clock" in board.uplink.state.trouble
     est.fault = None
     est.approve_renewal(NAME)
-    async with server_side(broker, credentials.service(), pool), renewing(files, est, broker, tmp_path) as board:
+    async with server_side(broker, credentials.service(), pool), device(files, est, broker, tmp_path) as board:
         await board.accept([2.0])
         await board.delivered()
     assert await stored(pool) == [1.0, 2.0]
@@ -239,7 +167,7 @@ async def test_an_agent_that_ended_before_the_proof_goes_on_with_it_row_11(
 ) -> None:
     files = await asyncio.to_thread(enrolled, est, tmp_path / "board", broker, days=90, began_days_ago=1)
     await asyncio.to_thread(renew, Job(est.url, NAME, files, None, rotate_key=True), expired=False)
-    async with server_side(broker, credentials.service(), pool), renewing(files, est, broker, tmp_path) as board:
+    async with server_side(broker, credentials.service(), pool), device(files, est, broker, tmp_path) as board:
         await board.accept([1.0])
         await board.comes_to(lambda: board.serial() == est.issued[-1].serial_number)
         await board.delivered()
@@ -251,11 +179,34 @@ async def test_a_disk_that_takes_no_certificate_stops_nothing(
 ) -> None:
     files = await asyncio.to_thread(enrolled, est, tmp_path / "board", broker, days=40, began_days_ago=36)
     await asyncio.to_thread(make_unwritable, files)
-    async with server_side(broker, credentials.service(), pool), renewing(files, est, broker, tmp_path) as board:
+    async with server_side(broker, credentials.service(), pool), device(files, est, broker, tmp_path) as board:
         await board.accept([1.0])
         await board.comes_to(lambda: "the identity cannot be kept" in board.trouble)
         await board.delivered()
     assert await stored(pool) == [1.0]
+
+
+async def test_a_session_that_is_being_opened_is_not_taken_for_the_one_before_row_11(
+    tmp_path: Path, broker: Broker, est: FakeEst, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the old certificate would be wiped before the new one has shown that it is good."""
+    states: list[LinkState] = []
+    connect = MqttTransport.connect
+
+    async def watched(self: MqttTransport) -> MqttConnection:
+        connection = await connect(self)
+        states.append(board.uplink.state)
+        return connection
+
+    files = await asyncio.to_thread(enrolled, est, tmp_path / "board", broker, days=90, began_days_ago=1)
+    async with device(files, est, broker, tmp_path) as board:
+        await board.comes_to(lambda: board.uplink.connected)
+        monkeypatch.setattr(MqttTransport, "connect", watched)
+        before_ns = board.clock.boottime_ns()
+        board.uplink.give_way()
+        await board.comes_to(lambda: board.uplink.state.sessions == 2)
+        assert [state.connected for state in states] == [False]
+        assert board.uplink.state.since_ns > before_ns
 
 
 async def test_an_enrolment_beside_the_running_agent_counts_without_a_restart(
@@ -263,7 +214,7 @@ async def test_an_enrolment_beside_the_running_agent_counts_without_a_restart(
 ) -> None:
     files = await asyncio.to_thread(enrolled, est, tmp_path / "board", broker, days=1, began_days_ago=30)
     est.fault = 503
-    async with server_side(broker, credentials.service(), pool), renewing(files, est, broker, tmp_path) as board:
+    async with server_side(broker, credentials.service(), pool), device(files, est, broker, tmp_path) as board:
         await board.accept([1.0])
         await board.comes_to(lambda: "out of order" in board.trouble)
         est.fault = None

@@ -5,16 +5,14 @@ what is wrong is said once in the log, and in `wayside-edge status` for as long 
 """
 
 import asyncio
-import json
 import logging
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 from wayside_edge.errors import ConfigError, TransientError
+from wayside_edge.identity.asking import Ask, ask_worker
 from wayside_edge.identity.settings import IdentitySettings
 from wayside_edge.identity.store import Files, IdentityStore
 from wayside_edge.ports import Clock, LinkState, Reading
@@ -32,7 +30,6 @@ STOOD_S: Final = 60.0
 """A session with a new certificate that lasted this long, with samples going over it, was a good one."""
 DESCRIBE_S: Final = 60.0
 """To read one file, with a slow board's start of Python; the uplink may wait for it."""
-MOST_ANSWER: Final = 64 * 1024
 
 
 class IdentityKeeper:
@@ -48,6 +45,7 @@ class IdentityKeeper:
         prove: asks for a new session, which tries what is to be proved.
         look_s: how often to see what is due, in seconds.
         stood_s: how long a session must last to be a good one, in seconds.
+        ask: asks the worker.
     """
 
     def __init__(
@@ -62,6 +60,7 @@ class IdentityKeeper:
         prove: Callable[[], None],
         look_s: float = LOOK_S,
         stood_s: float = STOOD_S,
+        ask: Ask = ask_worker,
     ) -> None:
         self._settings = settings
         self._device = device
@@ -72,6 +71,7 @@ class IdentityKeeper:
         self._prove = prove
         self._look_s = look_s
         self._stood_s = stood_s
+        self._ask = ask
         self.token = settings.token()
         self._store: IdentityStore | None = None
         self._off = "" if settings.server else "no server under [identity]; enrol anew, or write it there"
@@ -258,35 +258,9 @@ class IdentityKeeper:
                 "rotate_key": self._settings.rotate_key,
                 "token": None if self.token is None else self.token.values(),
                 "files": {name: _text(getattr(files, name)) for name in names},
-            }
+            },
+            WORK_S,
         )
-
-    async def _ask(self, question: Mapping[str, Any], limit_s: float = WORK_S) -> Mapping[str, Any]:
-        """What the worker answers; a worker that fails is an answer too."""
-        process = None
-        try:
-            async with asyncio.timeout(limit_s):
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "wayside_edge.identity.worker"),
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.PIPE,
-                )
-                out, complaint = await process.communicate(json.dumps(question).encode())
-        except TimeoutError:
-            return {"failed": f"the server did not answer within {limit_s:.0f} s"}
-        except OSError as error:
-            return {"failed": f"no process could be started for it: {error.strerror}"}
-        finally:
-            if process is not None and process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        try:
-            return dict(json.loads(out[:MOST_ANSWER]))
-        except ValueError:
-            lines = complaint.decode(errors="replace").strip().splitlines()
-            return {"failed": f"the worker ended with status {process.returncode}: {lines[-1] if lines else 'no word'}"}
 
 
 def _text(path: Path | None) -> str | None:

@@ -69,14 +69,14 @@ def renew(job: Job, *, expired: bool) -> dict[str, Any]:
     request, key_der = certificate_request(key), key.public_der()
     if not expired:
         _present(context, present, job.token)
-    answer = client.enroll(context, request, device=job.device) if expired else client.reenroll(context, request)
-    if isinstance(answer, est.Pending):
-        return {"waiting": answer.retry_after_s}
+    given = client.enroll(context, request, device=job.device) if expired else client.reenroll(context, request)
+    if isinstance(given, est.Pending):
+        return {"waiting": given.retry_after_s}
     listed = est.roots_of(client.cacerts(context))
-    est.check(answer, key_der, [*roots, *listed], job.device)
-    life = est.life_of(answer.leaf)
-    kept = _kept(client, listed, roots, answer.chain)
-    job.store.stage(Contents(est.pem(kept), answer.pem, content, life))
+    est.check(given, key_der, [*roots, *listed], job.device)
+    life = est.life_of(given.leaf)
+    kept = _kept(client, listed, roots, given.chain)
+    job.store.stage(Contents(est.pem(kept), given.pem, content, life))
     return {"issued": asdict(life)}
 
 
@@ -150,14 +150,18 @@ def _certificates(path: Path) -> list[x509.Certificate]:
         raise ConfigError(f"{path} holds no certificate; enrol this device anew") from error
 
 
-def _answer(question: dict[str, Any]) -> dict[str, Any]:
-    match question:
-        case {"do": "renew", "expired": bool(expired)}:
-            return renew(_job(question), expired=expired)
-        case {"do": "refresh"}:
-            return refresh(_job(question))
-        case _:
-            return describe(Path(question["cert_file"]))
+def answer(question: dict[str, Any]) -> dict[str, Any]:
+    """What comes of one question."""
+    try:
+        match question:
+            case {"do": "renew", "expired": bool(expired)}:
+                return renew(_job(question), expired=expired)
+            case {"do": "refresh"}:
+                return refresh(_job(question))
+            case _:
+                return describe(Path(question["cert_file"]))
+    except (WaysideError, OSError) as error:
+        return {"failed": str(error)}
 
 
 def _job(question: dict[str, Any]) -> Job:
@@ -176,11 +180,7 @@ def main() -> int:
     """Do what the input says, and say what came of it."""
     with suppress(PermissionError):  # a sandbox may forbid even that
         os.nice(NICE)
-    try:
-        answer = _answer(json.load(sys.stdin))
-    except (WaysideError, OSError) as error:
-        answer = {"failed": str(error)}
-    sys.stdout.write(json.dumps(answer))
+    sys.stdout.write(json.dumps(answer(json.load(sys.stdin))))
     return 0
 
 

@@ -25,6 +25,7 @@ from wayside_edge.ports import (
 )
 from wayside_edge.uplink import sender as core
 from wayside_edge.uplink.condition import LinkCondition
+from wayside_edge.uplink.pauses import RECONNECT_BASE_S, pause_s
 from wayside_edge.uplink.settings import UplinkSettings
 from wayside_shared import session, topics
 from wayside_shared.batch import CONTENT_TYPE, Envelope, encode_message
@@ -34,26 +35,11 @@ from wayside_shared.topics import Channel
 
 log = logging.getLogger(__name__)
 
-RECONNECT_BASE_S = 1.0
-"""A broker that comes back is found within a minute; full jitter spreads a fleet over it."""
 STABLE_S = 20.0
 """A session that lasted this long was a good one."""
 IDLE_S = 30.0
 LAST_WORDS_S = 5.0
 """How long a session that is to give way to another one waits for what is on its way; the rest goes again."""
-
-
-def pause_s(failures: int, longest_s: float, random: Random) -> float:
-    """How long to wait before the next attempt to connect, in seconds: by lot, so that devices that lost a broker
-    together do not come back together ("full jitter").
-
-    Args:
-        failures: attempts and short sessions in a row.
-        longest_s: where the pauses stop to grow.
-        random: source of the lot.
-    """
-    spread_s = min(longest_s, RECONNECT_BASE_S * 2.0 ** min(failures, 30))
-    return RECONNECT_BASE_S * 0.2 + random.uniform(0, spread_s)
 
 
 class Uplink:
@@ -213,6 +199,7 @@ class Uplink:
                     listener.cancel()
         finally:
             self._connected = False
+            self._note_link()
             self._sender.step(core.Disconnected(), self._clock.boottime_ns())
             await connection.close()
 

@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from wayside_server.api.answers import SampleAnswer
 from wayside_server.api.asker import Asker
 from wayside_server.api.schema import DeviceName, bytes_of, problems
-from wayside_server.api.streams import ClosingStream
+from wayside_server.api.streams import ClosingStream, Slots
 from wayside_server.api.telemetry import SeriesNames
 from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.cursor import CursorError, decode_cursor, encode_cursor
@@ -38,7 +38,7 @@ MAX_LIVE_SERIES = 64
 def live_router(reading: Reading, live: Live) -> APIRouter:
     """The route /api/v1/devices/{device}/live."""
     router = APIRouter(prefix="/api/v1/devices/{device}", tags=["telemetry"])
-    streams = asyncio.Semaphore(MAX_STREAMS)
+    streams = Slots(MAX_STREAMS, "live streams")
 
     @router.get(
         "/live",
@@ -60,8 +60,6 @@ def live_router(reading: Reading, live: Live) -> APIRouter:
 
         An interrupted stream resumes where it was by `Last-Event-ID`, which browsers send by themselves.
         """
-        if streams.locked():
-            raise HTTPException(429, f"{MAX_STREAMS} live streams are open; close one", {"Retry-After": "10"})
         own = reading.within(asker)
         known = await own.device(device)
         known_series = await own.series(device)
@@ -77,7 +75,6 @@ def live_router(reading: Reading, live: Live) -> APIRouter:
         async def events() -> AsyncGenerator[str, None]:
             allowed = request.state.still_allowed
             async with (
-                streams,
                 aclosing(_events(live, own, known, marks)) as source,
                 aclosing(_while_allowed(source, allowed)) as shown,
             ):
@@ -85,7 +82,7 @@ def live_router(reading: Reading, live: Live) -> APIRouter:
                     yield event
 
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return ClosingStream(events(), "text/event-stream", headers)
+        return ClosingStream(events(), "text/event-stream", headers, streams.take(asker.tenant_id))
 
     return router
 

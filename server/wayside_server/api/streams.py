@@ -1,12 +1,46 @@
 """Answers that are sent piece by piece."""
 
-from collections.abc import AsyncGenerator, Mapping
-from typing import TypeAlias
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Final, TypeAlias
 
+from fastapi import HTTPException
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 Pieces: TypeAlias = AsyncGenerator[str, None] | AsyncGenerator[bytes, None]
+
+RETRY_S: Final = 10
+
+
+class Slots:
+    """How many such answers run at once: so many in all, and of one tenant no more than half of them.
+
+    Args:
+        most: in all.
+        what: they are, for whoever is refused: "exports".
+    """
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most = most
+        self._what = what
+        self._taken: Counter[int | None] = Counter()
+
+    def take(self, tenant_id: int | None) -> Callable[[], None]:
+        """Takes one for a tenant; the answer gives it back, once.
+
+        Raises:
+            HTTPException: 429, when all are taken or half of them by this tenant.
+        """
+        if self._taken.total() >= self._most or self._taken[tenant_id] >= self._most // 2:
+            detail = f"{self._taken[tenant_id]} {self._what} of this tenant are running, too many to begin another now"
+            raise HTTPException(429, f"{detail}; try again when one has ended", {"Retry-After": str(RETRY_S)})
+        self._taken[tenant_id] += 1
+
+        def give_back() -> None:
+            self._taken[tenant_id] -= 1
+
+        return give_back
 
 
 class ClosingStream(StreamingResponse):
@@ -16,15 +50,22 @@ class ClosingStream(StreamingResponse):
         pieces: the body; whatever it holds is let go by closing it.
         media_type: of the body.
         headers: besides the usual.
+        ended: called once it is over.
     """
 
-    def __init__(self, pieces: Pieces, media_type: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, pieces: Pieces, media_type: str, headers: Mapping[str, str], ended: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(pieces, media_type=media_type, headers=headers)
         self._pieces = pieces
+        self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends it."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            await self._pieces.aclose()
+            try:
+                await self._pieces.aclose()
+            finally:
+                self._ended()

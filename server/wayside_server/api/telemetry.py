@@ -1,6 +1,5 @@
 """Telemetry: history in pages, and exports as one document."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -13,7 +12,7 @@ from wayside_server.api.answers import History, HistoryAnswer
 from wayside_server.api.asker import Asker
 from wayside_server.api.paging import Cursor, Limit, next_link, read_place, stale_cursor
 from wayside_server.api.schema import DeviceName, bytes_of, problems
-from wayside_server.api.streams import ClosingStream
+from wayside_server.api.streams import ClosingStream, Slots
 from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.moments import from_us, parse_moment, parse_width, to_text, to_us
 from wayside_server.domain.reading import (
@@ -28,8 +27,8 @@ from wayside_server.domain.reading import (
     Shape,
 )
 
-MAX_EXPORTS = 4
-"""Exports at a time in one process: each keeps a core of the database busy."""
+MAX_EXPORTS = 8
+"""Exports at a time: each keeps a core and a connection of the database busy."""
 MAX_SERIES = 2_048
 MIN_BUCKET_US = 1_000
 MAX_BUCKET_US = 10_000 * 86_400 * 1_000_000
@@ -59,7 +58,7 @@ Bucket = Annotated[
 def telemetry_router(reading: Reading) -> APIRouter:
     """The routes below /api/v1/devices/{device}/telemetry."""
     router = APIRouter(prefix="/api/v1/devices/{device}/telemetry", tags=["telemetry"])
-    exports = asyncio.Semaphore(MAX_EXPORTS)
+    exports = Slots(MAX_EXPORTS, "exports")
 
     @router.get("")
     @requires(Permission.READ)
@@ -131,10 +130,6 @@ def telemetry_router(reading: Reading) -> APIRouter:
     ) -> ClosingStream:
         """All samples between two times as one document, streamed. Long: by series and time. Wide: a row a time."""
         start_us, end_us = _span(start, end)
-        if exports.locked():
-            raise HTTPException(
-                429, f"{MAX_EXPORTS} exports are running; try again when one has ended", {"Retry-After": "10"}
-            )
         if shape is Shape.WIDE:
             count = len(series) or len(await reading.within(asker).series(device))
             if count > MAX_WIDE_SERIES:
@@ -142,11 +137,16 @@ def telemetry_router(reading: Reading) -> APIRouter:
                     422, f"{count} series are too many columns; name up to {MAX_WIDE_SERIES} as series="
                 )
         query = ExportQuery(device, series, start_us, end_us, format, shape, quality)
-        pieces = _limited(exports, reading.within(asker).export(query))
-        # Errors that are known before the first byte still get a status of their own.
-        first = await anext(pieces)
+        give_back = exports.take(asker.tenant_id)
+        try:
+            pieces = reading.within(asker).export(query)
+            # Errors that are known before the first byte still get a status of their own.
+            first = await anext(pieces)
+        except BaseException:
+            give_back()
+            raise
         headers = {"Content-Disposition": f'attachment; filename="{device}.{format.value}"'}
-        return ClosingStream(_chained(first, pieces), _MEDIA_TYPES[format], headers)
+        return ClosingStream(_chained(first, pieces), _MEDIA_TYPES[format], headers, give_back)
 
     return router
 
@@ -197,12 +197,6 @@ def _behind(page: Sequence[Sample], after: Place | None) -> Place:
     if after is not None and (after.at_us, after.series_id) == (at_us, series_id):
         same += after.skip
     return Place(at_us, series_id, same)
-
-
-async def _limited(exports: asyncio.Semaphore, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    async with exports, aclosing(pieces):
-        async for piece in pieces:
-            yield piece
 
 
 async def _chained(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

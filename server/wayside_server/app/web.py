@@ -19,6 +19,7 @@ from wayside_server.api.audit import audit_router
 from wayside_server.api.certificates import certificates_router
 from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.service import create_app
+from wayside_server.api.telemetry import MAX_EXPORTS
 from wayside_server.api.tenants import tenants_router
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.client_names import ask_for_certificates
@@ -63,6 +64,8 @@ log = structlog.get_logger(__name__)
 
 AUDIT_CONNECTIONS = 2
 """Entries stand in line for one lock anyway; the other connection reads."""
+READERS = 4
+"""Connections for reading besides those of exports, which hold theirs for as long as they run."""
 GRACE_S = 5
 """A stop waits this long for open answers; streams to browsers never end by themselves."""
 TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -96,7 +99,7 @@ async def _serve_audited(
     watch, registry = ListWatch(home, utc_now), _every_role()
     registry.register(ListAge(watch, utc_now))
     # Who asks is established before it is known for which tenant, so identity has connections of its own.
-    async with new_pool(storage.conninfo, options=AS_APP) as answering:
+    async with new_pool(storage.conninfo, max_size=MAX_EXPORTS + READERS, options=AS_APP) as answering:
         web = make_app(
             PostgresReading(answering, storage.conninfo, storage.pool),
             desk_on(home, settings, storage, trail),
