@@ -22,7 +22,7 @@ PARTS = {
     "core": ("wire", "outbox", "ingest", "export", "agent", "demo"),
     "sensors": ("sensing",),
     "compute": ("compute_wasm", "compute_tflite"),
-    "identity": ("storm", "rotation"),
+    "identity": ("storm", "rotation", "neighbours"),
 }
 """Groups and their parts; each is a module of this folder with a function `measure`."""
 

@@ -32,6 +32,8 @@ TARGETS: dict[str, tuple[str, float]] = {
     "wasm_call_us": ("<=", 200),
     "wasm_worker_rss_mb": ("<=", 60),
     "storm_2000_s": ("<=", 60),
+    "neighbour_request_p99": ("<=", 1.2),
+    "neighbour_batch_p99": ("<=", 1.2),
     "rotation_lost": ("<=", 0),
     "rotation_doubled": ("<=", 0),
 }

@@ -34,7 +34,7 @@ class Load:
 
 def publish(port: int, content_type: str, loads: list[Load]) -> None:
     """Publish `loads`, one message of each device in turn."""
-    clients = [_connected(port, load) for load in loads]
+    clients = [connected(port, load) for load in loads]
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.ContentType = content_type
     print("ready", flush=True)
@@ -52,7 +52,8 @@ def publish(port: int, content_type: str, loads: list[Load]) -> None:
         client.loop_stop()
 
 
-def _connected(port: int, load: Load) -> mqtt.Client:
+def connected(port: int, load: Load) -> mqtt.Client:
+    """A client with its thread, for the device of `load`."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=load.device, protocol=mqtt.MQTTv5)
     client.tls_set(load.ca_file, load.cert_file, load.key_file)
     client.max_inflight_messages_set(IN_FLIGHT)
