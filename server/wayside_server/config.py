@@ -118,7 +118,9 @@ class ServerSettings:
     ingest: IngestSettings = setting("From the broker to the database.", factory=IngestSettings)
     oidc: OidcSettings = setting("Single sign-on.", factory=OidcSettings)
     limits: DeviceLimits = setting("What one device may take up.", factory=DeviceLimits)
-    rates: RateLimits = setting("How often somebody may ask the API and the console.", factory=RateLimits)
+    rates: RateLimits = setting(
+        "How often somebody may ask the API and the console, and devices may send.", factory=RateLimits
+    )
 
 
 def load(home: Home) -> ServerSettings:

@@ -2,15 +2,18 @@
 
 import asyncio
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
 
 from faults.points import Trap, ingest_parts
 from wayside_server.config import load
+from wayside_server.domain.rates import Rates
 from wayside_server.identity.authority import service_name
 from wayside_server.identity.home import Home
 from wayside_server.ingest.mqtt import BrokerAddress
+from wayside_server.ingest.pace import Pace
 from wayside_server.ingest.service import Ingest
 from wayside_server.storage.database import new_pool
 from wayside_server.storage.embedded import EmbeddedPostgres
@@ -23,8 +26,9 @@ async def run(home: Home, instance: int, trap: Trap) -> None:
     name = service_name(instance)
     address = BrokerAddress(broker.host, broker.port, name, home.ca_file, home.certificate(name), home.key(name))
     store, session = ingest_parts(trap)
+    pace = Pace(Rates(settings.rates, time.monotonic))
     async with new_pool(EmbeddedPostgres(home.postgres).conninfo) as pool:
-        await Ingest(partial(session, address), store(pool, "trapped", settings.limits), SystemRandom()).run()
+        await Ingest(partial(session, address), store(pool, "trapped", settings.limits), pace, SystemRandom()).run()
 
 
 if __name__ == "__main__":

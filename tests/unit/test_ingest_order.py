@@ -7,12 +7,17 @@ from random import Random
 import pytest
 
 from wayside_server.domain.ingest import Batch, Item, Raw, Settlement
+from wayside_server.domain.rates import BURST_S, RateLimits, Rates
 from wayside_server.ingest.mqtt import Received
+from wayside_server.ingest.pace import Pace
 from wayside_server.ingest.service import Ingest
 from wayside_shared.batch import CONTENT_TYPE
-from wayside_shared.session import Ack
+from wayside_shared.session import Ack, decode_ack
 from wayside_shared.topics import Channel, topic
 from wayside_testkit.batches import Device, column
+
+BURST = 3
+"""Messages that a device may send at once."""
 
 
 class Store:
@@ -36,6 +41,7 @@ class Session:
     def __init__(self, generation: int, on_messages: Callable[[], None], on_end: Callable[[str], None]) -> None:
         self.generation = generation
         self.published: list[Channel] = []
+        self.acks: list[Ack] = []
         self.acknowledged: list[int] = []
         self.end = on_end
         self._on_messages = on_messages
@@ -53,6 +59,8 @@ class Session:
 
     def publish(self, device: str, channel: Channel, payload: bytes, content_type: str) -> None:
         self.published.append(channel)
+        if channel is Channel.ACK:
+            self.acks.append(decode_ack(payload))
 
     def acknowledge(self, packet_id: int) -> None:
         self.acknowledged.append(packet_id)
@@ -86,7 +94,8 @@ def store() -> Store:
 @pytest.fixture
 async def broker(store: Store) -> AsyncIterator[Broker]:
     broker = Broker()
-    task = asyncio.create_task(Ingest(broker, store, Random(1)).run())
+    pace = Pace(Rates(RateLimits(device_messages=BURST / BURST_S), lambda: 0.0))
+    task = asyncio.create_task(Ingest(broker, store, pace, Random(1)).run())
     yield broker
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -121,3 +130,18 @@ async def test_a_commit_that_comes_after_its_session_pubacks_nothing_on_the_next
     (await store.waiting.get()).set_result(None)
     await turns()
     assert second.acknowledged == [1]
+
+
+async def test_what_is_too_much_is_done_with_for_the_broker_and_unheard_of_for_the_device(
+    broker: Broker, store: Store
+) -> None:
+    session, device = await broker.began.get(), Device()
+    for packet_id in range(1, BURST + 2):
+        session.deliver(device.message(column("t", [1.0])), packet_id)
+    assert session.acknowledged == [BURST + 1], "it is not waited for"
+    while len(session.acknowledged) <= BURST:
+        (await store.waiting.get()).set_result(None)
+        await turns()
+    told = [seq for ack in session.acks for seq, _ in ack.ranges]
+    assert told == list(range(1, BURST + 1)), "the device sends the last one again"
+    assert session.acks[-1].slow_ms == BURST_S * 1_000 / BURST // 1 + 1, "and is told how fast it may"

@@ -1,6 +1,7 @@
 """The real way of a batch, from an outbox to a committed row, in one process: for tests that break links of it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ from wayside_edge.uplink.mqtt import MqttTransport
 from wayside_edge.uplink.session import Uplink
 from wayside_edge.uplink.settings import UplinkSettings
 from wayside_server.domain.limits import DeviceLimits
+from wayside_server.domain.rates import RateLimits, Rates
 from wayside_server.ingest.mqtt import BrokerAddress, BrokerSession
+from wayside_server.ingest.pace import Pace
 from wayside_server.ingest.service import Ingest
 from wayside_server.storage.database import Pool
 from wayside_server.storage.ingest import PostgresIngest
@@ -83,14 +86,17 @@ async def edge_side(
 
 
 @asynccontextmanager
-async def server_side(broker: Broker, who: Credentials, pool: Pool) -> AsyncIterator[Ingest]:
+async def server_side(
+    broker: Broker, who: Credentials, pool: Pool, rates: RateLimits | None = None
+) -> AsyncIterator[Ingest]:
     """An ingest session that stores into `pool` while the block runs."""
+    pace = Pace(Rates(rates or RateLimits(), time.monotonic))
     address = BrokerAddress(broker.host, broker.port, who.name, who.ca_file, who.cert_file, who.key_file)
 
     def new_session(on_messages: Callable[[], None], on_end: Callable[[str], None]) -> BrokerSession:
         return BrokerSession(address, on_messages, on_end, ingest.on_broker_log)
 
-    ingest = Ingest(new_session, PostgresIngest(pool, "test server", DeviceLimits()), Random(1))
+    ingest = Ingest(new_session, PostgresIngest(pool, "test server", DeviceLimits()), pace, Random(1))
     async with _running(ingest.run):
         yield ingest
 

@@ -20,6 +20,8 @@ from wayside_edge.uplink.settings import UplinkSettings
 from wayside_server.domain.ingest import (
     Key,
 )
+from wayside_server.domain.rates import RateLimits, Rates
+from wayside_server.ingest.pace import Pace
 from wayside_server.ingest.service import Ingest
 from wayside_shared.batch import Column, encode_body
 from wayside_shared.clock import NS_PER_S, ClockMap, ClockState
@@ -320,7 +322,8 @@ class World:
         def new_session(on_messages: Callable[[], None], on_end: Callable[[str], None]) -> SimSession:
             return SimSession(self.broker, on_messages, on_end)
 
-        ingest = Ingest(new_session, self.database, Random(self.random.random()))
+        pace = Pace(Rates(RateLimits(), asyncio.get_running_loop().time))
+        ingest = Ingest(new_session, self.database, pace, Random(self.random.random()))
         return asyncio.create_task(ingest.run())
 
     def _troubles(self, ingests: list[asyncio.Task[None]]) -> list[Any]:

@@ -327,6 +327,7 @@ class Settlement:
         duplicates: samples refused because they were there already.
         dead: messages set aside.
         incidents: what operators must see.
+        tenants: of the devices in the group, by their names.
     """
 
     acks: Sequence[tuple[str, Ack]]
@@ -335,6 +336,7 @@ class Settlement:
     duplicates: int
     dead: int
     incidents: Sequence[Incident] = ()
+    tenants: Mapping[str, int] = field(default_factory=dict)
 
 
 class PoisonError(Exception):

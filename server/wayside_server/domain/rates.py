@@ -1,4 +1,4 @@
-"""How many requests somebody may make: so that one who asks without end costs the others nothing."""
+"""How many requests somebody may make, and messages a device: so that one without end costs the others nothing."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,11 +16,13 @@ MAX_KNOWN: Final = 100_000
 
 
 class Share(Enum):
-    """Whose requests are counted together."""
+    """Whose requests, or messages, are counted together."""
 
     ADDRESS = "address"
     KEY = "key"
     TENANT = "tenant"
+    DEVICE_MESSAGES = "device messages"
+    TENANT_MESSAGES = "tenant messages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,26 @@ class RateLimits:
         "Requests a second of all keys, people and devices of one tenant.", 200.0, minimum=0.1, maximum=1_000_000.0
     )
 
+    device_messages: float = setting(
+        "MQTT messages a second of one device. The agent is told to slow down before it comes to that; what comes on"
+        " top is not taken, and the agent sends it again. Plain devices lose it: it is counted as refused.",
+        200.0,
+        minimum=0.1,
+        maximum=1_000_000.0,
+    )
+    tenant_messages: float = setting(
+        "MQTT messages a second of all devices of one tenant, likewise.", 5_000.0, minimum=0.1, maximum=1_000_000.0
+    )
+
     def of(self, share: Share) -> float:
-        """Requests a second."""
-        return {Share.ADDRESS: self.address, Share.KEY: self.key, Share.TENANT: self.tenant}[share]
+        """Requests, or messages, a second."""
+        return {
+            Share.ADDRESS: self.address,
+            Share.KEY: self.key,
+            Share.TENANT: self.tenant,
+            Share.DEVICE_MESSAGES: self.device_messages,
+            Share.TENANT_MESSAGES: self.tenant_messages,
+        }[share]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 REVOKED_DEVICE = "revoked device"
+TOO_MANY_MESSAGES = "too many messages"
 
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -49,6 +50,10 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "renewal_unknown": "A device that asks to renew with a key that is not known as its own: a new key.",
         "renewal_refused": "A device that asks to renew with a key that was revoked, or whose name another board has.",
         "claim_code": "A claim with a code that no waiting device shows: mistyped, or somebody stands in between.",
+        TOO_MANY_MESSAGES: (
+            "A message of a device that sent more than `[rates]` allows it or its tenant. It was not taken: agents "
+            "send it again, what a plain device sent is lost. Look after the device, or raise the rate."
+        ),
         REVOKED_DEVICE: "A message of a revoked device that was connected still; it was neither stored nor confirmed.",
         "broker: untrusted certificate": "A client whose certificate is expired, revoked or from another authority.",
         "broker: no certificate": "A client without a certificate: a scanner, or a device that was never enrolled.",

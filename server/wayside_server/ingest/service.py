@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Protocol
@@ -9,11 +10,13 @@ from typing import Protocol
 import structlog
 
 from wayside_server.domain.ingest import IngestStore, Item, PoisonError, Settlement
+from wayside_server.domain.refusals import TOO_MANY_MESSAGES
 from wayside_server.domain.takeovers import Takeovers
 from wayside_server.errors import StorageError, TransientError
 from wayside_server.ingest import intake, metrics
 from wayside_server.ingest.decode import condemned, decode
 from wayside_server.ingest.mqtt import Received
+from wayside_server.ingest.pace import Pace
 from wayside_server.ingest.refusals import RefusalTally
 from wayside_shared.session import ACK_CONTENT_TYPE, HELLO_CONTENT_TYPE, encode_ack, encode_server_hello
 from wayside_shared.topics import Channel
@@ -60,12 +63,14 @@ class Ingest:
     Args:
         new_session: makes the sessions.
         store: where groups are committed.
+        pace: how fast devices may send.
         random: source of jitter.
     """
 
-    def __init__(self, new_session: SessionFactory, store: IngestStore, random: Random) -> None:
+    def __init__(self, new_session: SessionFactory, store: IngestStore, pace: Pace, random: Random) -> None:
         self._new_session = new_session
         self._store = store
+        self._pace = pace
         self._random = random
         self._intake = intake.Intake()
         self._session: Session | None = None
@@ -120,6 +125,10 @@ class Ingest:
             return
         for received in session.take():
             metrics.MESSAGES.labels(received.channel.value).inc()
+            if not self._pace.admits(received.raw.device):
+                # For the broker it is done with; an agent that hears nothing of the server sends it again.
+                session.acknowledge(received.packet_id)
+                continue
             ticket = intake.Ticket(session.generation, received.packet_id)
             self._do(intake.Arrived(partial(decode, received.raw, received.channel), ticket))
 
@@ -135,12 +144,19 @@ class Ingest:
             for (kind, device), (count, detail) in self._refusals.take().items():
                 metrics.REFUSED.labels(kind).inc(count)
                 log.warning("the broker refused connections", kind=kind, count=count, latest=detail)
-                try:
-                    await self._store.count_refusals(kind, count, detail, device)
-                except StorageError:
-                    # The metric and the log have it; the database's own trouble is told where batches wait.
-                    log.debug("refusals were not entered", kind=kind)
+                await self._enter_refusals(kind, count, detail, device)
+            for device, count in self._pace.take_refused().items():
+                log.warning("messages were not taken, too many came", device=device, count=count)
+                detail = f"{device or 'other devices'} sent more than [rates] allows"
+                await self._enter_refusals(TOO_MANY_MESSAGES, count, detail, device)
             await self._enter_takeovers()
+
+    async def _enter_refusals(self, kind: str, count: int, detail: str, device: str | None) -> None:
+        try:
+            await self._store.count_refusals(kind, count, detail, device)
+        except StorageError:
+            # The metric and the log have it; the database's own trouble is told where batches wait.
+            log.debug("refusals were not entered", kind=kind)
 
     async def _enter_takeovers(self) -> None:
         found = self._takeovers.take()
@@ -204,10 +220,12 @@ class Ingest:
             metrics.INCIDENTS.labels(incident.kind).inc(incident.count)
             if incident.first:
                 log.warning("incident", device=incident.device, kind=incident.kind, detail=incident.detail)
+        self._pace.learn(settlement.tenants)
         if self._session is None:
             return
         for device, ack in settlement.acks:
-            self._session.publish(device, Channel.ACK, encode_ack(ack), ACK_CONTENT_TYPE)
+            told = encode_ack(replace(ack, slow_ms=self._pace.pause_ms(device)))
+            self._session.publish(device, Channel.ACK, told, ACK_CONTENT_TYPE)
         for device, hello in settlement.hellos:
             self._session.publish(device, Channel.HELLO_SERVER, encode_server_hello(hello), HELLO_CONTENT_TYPE)
 

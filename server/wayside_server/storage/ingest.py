@@ -97,7 +97,7 @@ class PostgresIngest:
         """Enter what the broker's log tells of (see the Protocol)."""
         async with connection(self._pool) as conn, conn.transaction():
             rows = await fetch(conn, _SQL["device_ids"], {"names": sorted({one.device for one in found})})
-            ids = {name: number for name, number, _ in rows}
+            ids = {name: number for name, number, *_ in rows}
             noted = [(ids[one.device], one.kind, one.detail, 1) for one in found if one.device in ids]
             await enter_incidents(conn, noted)
 
@@ -146,6 +146,7 @@ class PostgresIngest:
             duplicates=sum(plan.duplicates.values()) + group.plain_duplicates,
             dead=len(dead),
             incidents=await self._enter_incidents(conn, group),
+            tenants=group.tenants,
         )
 
     async def _find_devices(self, conn: Connection, group: Group, items: Sequence[Item]) -> None:
@@ -155,8 +156,9 @@ class PostgresIngest:
         if len(found) < len(names["names"]):
             await conn.execute(_SQL["ensure_devices"], names)
             found = await fetch(conn, _SQL["device_ids"], names)
-        group.devices = {name: number for name, number, _ in found}
-        group.revoked = {name for name, _, revoked in found if revoked}
+        group.devices = {name: number for name, number, *_ in found}
+        group.tenants = {name: tenant_id for name, *_, tenant_id in found}
+        group.revoked = {name for name, _, revoked, _ in found if revoked}
 
     async def _refuse_revoked(self, conn: Connection, group: Group, items: Sequence[Item]) -> Sequence[Item]:
         """What is left without the items of revoked devices, which get no answer: they keep what they have.

@@ -36,6 +36,8 @@ class Group:
     """What is known of a group while it is written."""
 
     devices: dict[str, int] = field(default_factory=dict)
+    tenants: dict[str, int] = field(default_factory=dict)
+    """Of the devices, by their names."""
     revoked: set[str] = field(default_factory=set)
     """Devices that are let in no more."""
     devices_locked: bool = False

@@ -5,7 +5,7 @@
 INSERT INTO device (name) SELECT unnest(%(names)s::text[]) ON CONFLICT (name) DO NOTHING
 
 -- name: device_ids
-SELECT name, id, revoked_at IS NOT NULL FROM device WHERE name = ANY (%(names)s)
+SELECT name, id, revoked_at IS NOT NULL, tenant_id FROM device WHERE name = ANY (%(names)s)
 
 -- name: ensure_streams
 INSERT INTO stream (device_id, epoch, first_seq, contiguous_upto, max_seq)
