@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from wayside_server.api import streams
 from wayside_server.api.live import MAX_STREAMS
 from wayside_server.api.service import create_app
 from wayside_server.api.telemetry import MAX_EXPORTS
@@ -101,6 +102,25 @@ async def test_readers_that_stop_are_cut_and_make_room(pool: Pool, app: FastAPI,
                 refused += answer.status_code == 429
         assert answer.text.count("\n") == 60
     assert CUT._value.get() > before  # type: ignore[attr-defined]
+
+
+async def test_an_export_breaks_off_when_its_key_is_revoked(
+    pool: Pool, app: FastAPI, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "ALLOWED_S", 0.2)
+    await filled(pool, "boiler-7", FIRST_TENANT, 600_000)
+    key = await keys.create("test")
+    async with serve(app) as base, httpx.AsyncClient(base_url=base, timeout=30) as client:
+        headers = {"Authorization": f"Bearer {key}"}
+        async with client.stream("GET", "/api/v1/devices/boiler-7/telemetry/export", headers=headers) as answer:
+            assert answer.status_code == 200
+            pieces = answer.aiter_raw()
+            await anext(pieces)
+            await keys.revoke(key.split("_")[1])
+            await asyncio.sleep(0.3)
+            with pytest.raises(httpx.RemoteProtocolError):
+                async for _ in pieces:
+                    pass
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request
@@ -13,21 +13,20 @@ from fastapi.responses import StreamingResponse
 from wayside_server.api.answers import SampleAnswer
 from wayside_server.api.asker import Asker
 from wayside_server.api.schema import DeviceName, bytes_of, problems
-from wayside_server.api.streams import ClosingStream, Slots
+from wayside_server.api.streams import ClosingStream, Slots, while_allowed
 from wayside_server.api.telemetry import SeriesNames
 from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.cursor import CursorError, decode_cursor, encode_cursor
 from wayside_server.domain.live import Live
 from wayside_server.domain.moments import parse_moment, to_us
 from wayside_server.domain.reading import Device, Reading, TenantReading
-from wayside_server.errors import NotFoundError
+from wayside_server.errors import NotFoundError, UnauthorizedError
 
 HEARTBEAT_S = 2.0
-"""Proxies close what is silent for 30 seconds; and with each event it may be asked whether the reader may go on."""
+"""Proxies close what is silent for 30 seconds; and with each event it may be asked whether the reader may go on: a
+stream ends two to three seconds after its key was revoked."""
 BEATS_UNTIL_A_LOOK = 7
 """Should a notice of new samples be lost, they are found this many heartbeats later."""
-ALLOWED_S = 1.5
-"""With the heartbeat, a stream ends two to three seconds after its key was revoked."""
 MIN_INTERVAL_S = 0.2
 """A chart shows no more than five steps a second."""
 MAX_STREAMS = 200
@@ -76,28 +75,16 @@ def live_router(reading: Reading, live: Live) -> APIRouter:
             allowed = request.state.still_allowed
             async with (
                 aclosing(_events(live, own, known, marks)) as source,
-                aclosing(_while_allowed(source, allowed)) as shown,
+                aclosing(while_allowed(source, allowed)) as shown,
             ):
-                async for event in shown:
-                    yield event
+                with suppress(UnauthorizedError):
+                    async for event in shown:
+                        yield event
 
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return ClosingStream(events(), "text/event-stream", headers, streams.take(asker.tenant_id))
 
     return router
-
-
-async def _while_allowed(
-    source: AsyncGenerator[str, None], allowed: Callable[[], Awaitable[bool]]
-) -> AsyncGenerator[str, None]:
-    """The events of `source`, until whoever reads them may no more."""
-    asked = time.monotonic()
-    async for event in source:
-        if time.monotonic() - asked >= ALLOWED_S:
-            if not await allowed():
-                return
-            asked = time.monotonic()
-        yield event
 
 
 async def _events(live: Live, own: TenantReading, device: Device, marks: dict[int, int]) -> AsyncGenerator[str, None]:

@@ -6,6 +6,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wayside_server.api.problems import problem
+from wayside_server.errors import UnauthorizedError
 
 log = structlog.get_logger(__name__)
 
@@ -95,6 +96,10 @@ class Mishaps:
 
         try:
             await self._app(scope, receive, send_and_note)
+        except UnauthorizedError as error:
+            # Before an answer has begun, the routes tell it themselves.
+            log.warning("an answer was broken off", method=scope["method"], path=scope["path"], reason=str(error))
+            raise
         except Exception:
             number = secrets.token_hex(8)
             log.exception("a request failed", id=number, method=scope["method"], path=scope["path"])

@@ -1,16 +1,23 @@
 """Answers that are sent piece by piece."""
 
+import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Final, TypeAlias
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Final, TypeAlias, TypeVar
 
 from fastapi import HTTPException
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from wayside_server.errors import UnauthorizedError
+
 Pieces: TypeAlias = AsyncGenerator[str, None] | AsyncGenerator[bytes, None]
 
 RETRY_S: Final = 10
+ALLOWED_S: Final = 1.5
+"""How long an answer goes on before it is asked again whether its reader may have it."""
+Piece = TypeVar("Piece", str, bytes)
 
 
 class Slots:
@@ -69,3 +76,21 @@ class ClosingStream(StreamingResponse):
                 await self._pieces.aclose()
             finally:
                 self._ended()
+
+
+async def while_allowed(
+    pieces: AsyncGenerator[Piece, None], allowed: Callable[[], Awaitable[bool]]
+) -> AsyncGenerator[Piece, None]:
+    """`pieces`, for as long as their reader may have them: keys are revoked and sessions end meanwhile.
+
+    Raises:
+        UnauthorizedError: it may no more. What was sent of a document breaks off, so that nobody takes it for all.
+    """
+    asked_s = time.monotonic()
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if time.monotonic() - asked_s >= ALLOWED_S:
+                if not await allowed():
+                    raise UnauthorizedError("the key was revoked, or the session has ended")
+                asked_s = time.monotonic()
+            yield piece

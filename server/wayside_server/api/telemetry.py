@@ -12,7 +12,7 @@ from wayside_server.api.answers import History, HistoryAnswer
 from wayside_server.api.asker import Asker
 from wayside_server.api.paging import Cursor, Limit, next_link, read_place, stale_cursor
 from wayside_server.api.schema import DeviceName, bytes_of, problems
-from wayside_server.api.streams import ClosingStream, Slots
+from wayside_server.api.streams import ClosingStream, Slots, while_allowed
 from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.moments import from_us, parse_moment, parse_width, to_text, to_us
 from wayside_server.domain.reading import (
@@ -117,6 +117,7 @@ def telemetry_router(reading: Reading) -> APIRouter:
     )
     @requires(Permission.READ)
     async def export(
+        request: Request,
         asker: Asker,
         device: DeviceName,
         format: Format = Format.CSV,  # noqa: A002
@@ -146,7 +147,8 @@ def telemetry_router(reading: Reading) -> APIRouter:
             give_back()
             raise
         headers = {"Content-Disposition": f'attachment; filename="{device}.{format.value}"'}
-        return ClosingStream(_chained(first, pieces), _MEDIA_TYPES[format], headers, give_back)
+        rest = while_allowed(pieces, request.state.still_allowed)
+        return ClosingStream(_chained(first, rest), _MEDIA_TYPES[format], headers, give_back)
 
     return router
 
