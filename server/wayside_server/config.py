@@ -6,7 +6,7 @@ from wayside_server.domain.limits import DeviceLimits
 from wayside_server.domain.rates import RateLimits
 from wayside_server.errors import ConfigError
 from wayside_server.identity.home import Home, read_whole, write_whole
-from wayside_server.identity.oidc import OidcSettings
+from wayside_server.identity.oidc_settings import OidcSettings
 from wayside_shared.settings import from_toml, setting
 
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - devices and browsers come from elsewhere

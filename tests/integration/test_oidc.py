@@ -18,8 +18,8 @@ from wayside_server.errors import ConfigError
 from wayside_server.identity import oidc
 from wayside_server.identity.home import Home
 from wayside_server.identity.installation import install
-from wayside_server.identity.oidc import OidcSettings
 from wayside_server.identity.oidc_people import parse_grants, roles_of
+from wayside_server.identity.oidc_settings import OidcSettings
 from wayside_server.identity.sessions import Visitor
 from wayside_server.storage.database import Pool
 from wayside_server.storage.live import PostgresLive

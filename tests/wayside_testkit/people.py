@@ -14,7 +14,7 @@ from wayside_server.errors import ConfigError
 from wayside_server.identity.accounts import Applicant
 from wayside_server.identity.desk import Desk, open_desk
 from wayside_server.identity.home import Home
-from wayside_server.identity.oidc import OidcSettings
+from wayside_server.identity.oidc_settings import OidcSettings
 from wayside_server.identity.passphrases import Passphrases
 from wayside_server.identity.people import NewPerson, Person
 from wayside_server.identity.secret_box import ensure_box_key

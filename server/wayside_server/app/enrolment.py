@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 
 from fastapi import APIRouter
 
@@ -11,8 +10,6 @@ from wayside_server.api.enrolment import enrolment_router
 from wayside_server.api.enrolment_tokens import tokens_router
 from wayside_server.api.pending import pending_router
 from wayside_server.config import ServerSettings
-from wayside_server.identity.home import Home
-from wayside_server.identity.install_line import install_line, server_pin
 from wayside_server.identity.office import EnrolmentOffice
 
 
@@ -33,16 +30,6 @@ def enrolment_routers(
         pending_router(office),
         import_router(office, life),
     ]
-
-
-def line_for(home: Home, settings: ServerSettings) -> Callable[[str], str]:
-    """Makes of a token what to type on a device to install the agent and enrol it.
-
-    Raises:
-        ConfigError: the server's certificate is missing or broken.
-    """
-    pin = None if settings.api.public_url else server_pin(home)
-    return partial(install_line, settings.api.url, pin)
 
 
 def host_and_port(host: str, port: int) -> str:

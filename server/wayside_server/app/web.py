@@ -24,7 +24,7 @@ from wayside_server.api.tenants import tenants_router
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.client_names import ask_for_certificates
 from wayside_server.app.connections import BoundedServer, allow_files, bounded
-from wayside_server.app.enrolment import enrolment_routers, line_for
+from wayside_server.app.enrolment import enrolment_routers
 from wayside_server.app.list_age import ListAge
 from wayside_server.app.people import desk_on
 from wayside_server.app.site import site_of
@@ -45,6 +45,7 @@ from wayside_server.identity.audit import DampedTrail
 from wayside_server.identity.authority import Authority
 from wayside_server.identity.desk import Desk
 from wayside_server.identity.home import Home
+from wayside_server.identity.install_line import line_for
 from wayside_server.identity.installation import load_authority
 from wayside_server.identity.office import EnrolmentOffice, open_office
 from wayside_server.identity.publication import ListWatch
@@ -98,6 +99,7 @@ async def _serve_audited(
     revocations = Revocations(marks, trail, utc_now)
     watch, registry = ListWatch(home, utc_now), _every_role()
     registry.register(ListAge(watch, utc_now))
+    install = line_for(home, settings.api.url, own_ca=settings.api.public_url is None)
     # Who asks is established before it is known for which tenant, so identity has connections of its own.
     async with new_pool(storage.conninfo, max_size=MAX_EXPORTS + READERS, options=AS_APP) as answering:
         web = make_app(
@@ -105,9 +107,7 @@ async def _serve_audited(
             desk_on(home, settings, storage, trail),
             PostgresLive(storage.conninfo),
             [
-                *routers_of(
-                    office, settings, line_for(home, settings), storage.tenants(), audit, certificates, revocations
-                ),
+                *routers_of(office, settings, install, storage.tenants(), audit, certificates, revocations),
                 packages_router(Shelf(home), lambda: site_of(home, settings)),
             ],
             metrics_hosts=settings.api.metrics_from,

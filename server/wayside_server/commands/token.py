@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from wayside_server import app
-from wayside_server.app.enrolment import line_for
 from wayside_server.commands.storage import add_tenant, typist, with_storage
 from wayside_server.config import ServerSettings
 from wayside_server.identity.home import Home
+from wayside_server.identity.install_line import line_for
 from wayside_server.identity.tokens import MAX_LIFE, MAX_USES, TokenOrder, TokenRecord
 
 PAGE = 1_000
@@ -56,7 +56,8 @@ def _create(options: argparse.Namespace) -> None:
         token = await tokens.create(order, await typist(storage, options.tenant))
         print(token)
         # The token alone on standard output, so that scripts can take it.
-        print(f"on the board, type:\n{line_for(Home(options.home), settings)(str(token))}", file=sys.stderr)
+        line = line_for(Home(options.home), settings.api.url, own_ca=settings.api.public_url is None)
+        print(f"on the board, type:\n{line(str(token))}", file=sys.stderr)
 
     with_storage(options, create)
 

@@ -10,8 +10,8 @@ from wayside_server.domain.audit import AuditTrail
 from wayside_server.identity.accounts import Accounts
 from wayside_server.identity.home import Home
 from wayside_server.identity.keys import Keys, KeyStore
-from wayside_server.identity.oidc import OidcProvider, OidcSettings
 from wayside_server.identity.oidc_people import OidcPeople
+from wayside_server.identity.oidc_settings import OidcSettings
 from wayside_server.identity.own_factor import OwnFactor
 from wayside_server.identity.passphrases import Passphrases
 from wayside_server.identity.people import PeopleStore, SessionStore
@@ -103,6 +103,8 @@ def open_desk(
     factor = OwnFactor(stores.people, box, trail, now)
     provider = None
     if oidc is not None and oidc.issuer is not None:
+        from wayside_server.identity.oidc import OidcProvider  # most installations have no provider
+
         provider = OidcPeople(
             OidcProvider(oidc, home, f"{base}/sign-in/oidc/return", now),
             oidc,

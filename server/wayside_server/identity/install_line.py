@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import shlex
+from collections.abc import Callable
+from functools import partial
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -30,6 +32,20 @@ def install_line(url: str, pin: str | None, token: str | None) -> str:
     if token is not None:
         download = f"{{ echo WAYSIDE_TOKEN={shlex.quote(token)}; {download}; }}"
     return f"{download} | sudo sh"
+
+
+def line_for(home: Home, url: str, *, own_ca: bool) -> Callable[[str], str]:
+    """Makes of a token what to type on a device to install the agent and enrol it.
+
+    Args:
+        home: the installation.
+        url: where boards reach the server.
+        own_ca: whether it shows a certificate of the installation's own CA there.
+
+    Raises:
+        ConfigError: the server's certificate is missing or broken.
+    """
+    return partial(install_line, url, server_pin(home) if own_ca else None)
 
 
 def server_pin(home: Home) -> str:

@@ -22,7 +22,7 @@ from joserfc.jwk import KeySet, import_key
 
 from wayside_server.errors import ConfigError, TransientError, UnauthorizedError
 from wayside_server.identity.home import Home
-from wayside_shared.settings import setting
+from wayside_server.identity.oidc_settings import OidcSettings
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384")
 """Signatures with a public key only: `none` proves nothing, and HS256 would make the client's secret a signing key."""
@@ -35,38 +35,6 @@ KEYS_AGAIN_S = 30.0
 LEEWAY_S = 60
 """The provider's clock may be off by this (RFC 7519 section 4.1.4 allows a few minutes)."""
 MAX_ANSWER_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class OidcSettings:
-    """`[oidc]`."""
-
-    issuer: str | None = setting(
-        "Issuer of an OpenID Connect provider, as its tokens name it; none lets people in by passphrase only.",
-        None,
-        pattern=r"https://.+",
-        sample="https://login.example/realms/plant",
-    )
-    client_id: str = setting("As what the provider knows this installation.", "wayside")
-    secret_file: str | None = setting(
-        "File with the client's secret, mode 0600; none for a client that has none.",
-        None,
-        sample="/etc/wayside/oidc-secret",
-    )
-    ca_file: str | None = setting(
-        "PEM file of the authority that the provider's certificate is from; none takes the public ones.",
-        None,
-        sample="/etc/wayside/login-ca.pem",
-    )
-    label: str = setting("What the button on the sign-in page says.", "Sign in with single sign-on")
-    name_claim: str = setting("Claim that becomes the login name.", "preferred_username")
-    groups_claim: str = setting("Claim with the list of somebody's groups.", "groups")
-    scopes: list[str] = setting("What is asked for.", factory=lambda: ["openid", "profile", "email"])
-    grants: list[str] = setting(
-        "What members of a group may, as group=tenant:role; who is in none of them is refused.",
-        factory=list,
-        sample=["plant-operators=default:operator", "plant-admins=default:admin"],
-    )
 
 
 @dataclass(frozen=True, slots=True)

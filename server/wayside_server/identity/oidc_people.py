@@ -7,17 +7,20 @@ import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wayside_server.domain.access import Role, Session
 from wayside_server.domain.audit import Act, AuditTrail
 from wayside_server.errors import ConfigError, UnauthorizedError
-from wayside_server.identity.oidc import OidcProvider, OidcSettings
+from wayside_server.identity.oidc_settings import OidcSettings
 from wayside_server.identity.people import NAME_PATTERN, Method, NewPerson, PeopleStore, Person
 from wayside_server.identity.refusing import Refusals
 from wayside_server.identity.secret_box import SealBrokenError, SecretBox
 from wayside_server.identity.sessions import Sessions, Visitor
 from wayside_server.identity.standing import one_line
+
+if TYPE_CHECKING:
+    from wayside_server.identity.oidc import OidcProvider
 
 ON_THE_WAY = timedelta(minutes=10)
 """Time to sign in at the provider."""
@@ -46,7 +49,7 @@ class OidcPeople:
 
     def __init__(
         self,
-        provider: OidcProvider,
+        provider: "OidcProvider",
         settings: OidcSettings,
         box: SecretBox,
         people: PeopleStore,
