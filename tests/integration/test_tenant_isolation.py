@@ -44,11 +44,14 @@ async def _rows(conn: Connection, statement: str, values: Any = None) -> list[An
 
 
 async def _relations(conn: Connection, *, readable: bool) -> list[str]:
-    """Everything with rows in the schema that the role may read, or may not; all in the schemas of TimescaleDB too."""
+    """Everything with rows in the schema that the role may read, or may not. With TimescaleDB also what lies with its
+    chunks, but its own views: those have sizes and statistics of the whole, and the extension shows them to everybody.
+    """
     rows = await _rows(
         conn,
         "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname IN (current_schema, '_timescaledb_internal') AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+        " AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')"
         " AND (has_table_privilege(%s, c.oid, 'SELECT') OR has_any_column_privilege(%s, c.oid, 'SELECT')) = %s",
         [APP_ROLE, APP_ROLE, readable],
     )

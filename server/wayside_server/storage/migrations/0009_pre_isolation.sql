@@ -130,16 +130,3 @@ SELECT b.stream_id, b.seq, b.before, b.n, b.outcome, b.received_at
 FROM stream t JOIN ingest_batch b ON b.stream_id = t.id
 WHERE t.tenant_id = current_tenant();
 GRANT SELECT ON own_latest, own_ingest_batch, schema_migration TO wayside_app;
-
--- The role has no right to chunks either; that it cannot even name them needs the right to say so, which an owner who
--- is no superuser may lack.
-DO $$
-BEGIN
-    IF to_regnamespace('_timescaledb_internal') IS NOT NULL THEN
-        GRANT USAGE ON SCHEMA _timescaledb_internal TO CURRENT_USER;
-        REVOKE ALL ON SCHEMA _timescaledb_internal FROM PUBLIC;
-    END IF;
-EXCEPTION WHEN insufficient_privilege THEN
-    RAISE NOTICE 'schema _timescaledb_internal stays visible to all roles; a superuser may revoke it from PUBLIC';
-END
-$$;
