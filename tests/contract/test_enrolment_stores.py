@@ -39,6 +39,7 @@ from wayside_testkit.enrolment import (
 
 DAY = timedelta(days=1)
 BOILER = replace(ONE, name="boiler-7")
+AGAIN = replace(BOILER, replace=True)
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -107,7 +108,8 @@ async def test_a_token_belongs_to_its_tenant(site: EnrolmentSite) -> None:
     assert await site.store.group_of("boiler-7") == "cellar"
     with pytest.raises(ConfigError, match="choose another"):
         await site.token(BOILER)
-    assert await site.tokens.in_use(["boiler-7", "boiler-8"], OPERATOR) == {"boiler-7": False}
+    in_use = await site.tokens.in_use(["boiler-7", "boiler-8"], OPERATOR)
+    assert {name: why.final for name, why in in_use.items()} == {"boiler-7": True}
 
 
 async def test_a_token_takes_over_no_name_of_another_tenant(site: EnrolmentSite) -> None:
@@ -132,7 +134,7 @@ async def test_what_fails_on_the_way_uses_nothing(site: EnrolmentSite) -> None:
         async with site.store.enrolment() as transaction:
             found = await transaction.token(token)
             assert found is not None
-            device = await transaction.join_device("boiler-7", 1, None)
+            device = await transaction.join_device("boiler-7", 1, None, replace=False)
             assert device is not None
             await transaction.use_token(found.token_id, device, site.time)
             raise ZeroDivisionError
@@ -184,7 +186,7 @@ async def test_many_tokens_come_or_none(site: EnrolmentSite) -> None:
 async def test_a_board_is_replaced_under_its_name(site: EnrolmentSite) -> None:
     old = await site.enrol(replace(BOILER, group="cellar"))
     site.time += DAY
-    new = await site.enrol(BOILER)
+    new = await site.enrol(AGAIN)
     assert old.device == new.device
     assert await site.store.group_of("boiler-7") == "cellar"
     with pytest.raises(CertificateRefusedError) as refusal:
@@ -427,7 +429,7 @@ async def test_keys_that_count_no_more_do_not_wait(site: EnrolmentSite) -> None:
     assert refusal.value.why is WaitRefused.BAD_KEY
     site.revoked.serials.clear()
     site.time += DAY
-    await site.enrol(BOILER)
+    await site.enrol(AGAIN)
     with pytest.raises(WaitRefusedError):
         await site.ask(key)
 

@@ -69,8 +69,8 @@ async def test_the_server_makes_a_name_and_the_command_says_it(
 async def test_enrolling_again_keeps_what_people_wrote(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "edge.toml"
     file.write_text('# mine\n[uplink] # here\nwindow = 7 # few\nhost = "old"\n\n[[sensor]] # last\nkind = "host"\n')
-    for _ in range(2):
-        token = str(await site.token("boiler-7"))
+    for again in (False, True):
+        token = str(await site.token("boiler-7", replace=again))
         await asyncio.to_thread(enrol, site.url, token, file, tmp_path / "device")
     text = file.read_text()
     assert all(part in text for part in ("# mine", "# here", "window = 7 # few", "[[sensor]] # last"))

@@ -144,7 +144,8 @@ def test_a_reserved_name_gets_no_token(home: Home, database: str) -> None:
     made = server_command("token", "create", "--home", str(home.path), "--name", "boiler-7")
     assert made.stdout.startswith("wst1."), made.stderr
     line = install_line("https://127.0.0.1:8443", server_pin(home), made.stdout.strip())
-    assert made.stderr == f"on the board, type:\n{line}\n"
+    missing = "but the server has nothing to install yet; first run: wayside-server packages fetch"
+    assert made.stderr == f"on the board, type:\n{line}\n{missing}\n"
     assert server_command("api-key", "create", "reports", "--home", str(home.path)).stdout.startswith("wsk_")
     listed = server_command("api-key", "list", "--home", str(home.path)).stdout.split()
     assert listed[-1] == "reports"

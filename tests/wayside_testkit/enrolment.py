@@ -16,8 +16,17 @@ from wayside_server.domain.caller import Caller
 from wayside_server.identity.authority import Authority, PrivateKey, create_authority, new_key
 from wayside_server.identity.claims import Claims
 from wayside_server.identity.enrolment import Enrolments, EnrolmentTransaction
-from wayside_server.identity.issuing import Enrolled, Issue, Issuer, KnownCertificate, Origin, TenantFullError, key_der
-from wayside_server.identity.tokens import NewToken, StoredToken, TokenOrder, TokenRecord, Tokens
+from wayside_server.identity.issuing import (
+    Enrolled,
+    Issue,
+    Issuer,
+    KnownCertificate,
+    NameHeldError,
+    Origin,
+    TenantFullError,
+    key_der,
+)
+from wayside_server.identity.tokens import Holder, NewToken, StoredToken, TokenOrder, TokenRecord, Tokens
 from wayside_server.identity.waiting import (
     ClaimTransaction,
     Decision,
@@ -68,6 +77,7 @@ class _Device:
     number: int
     tenant_id: int
     group_id: int | None
+    revoked: bool = False
 
 
 @dataclass
@@ -124,6 +134,10 @@ class MemoryEnrolment:
         """A further tenant."""
         return self.tables.tenants.setdefault(name, len(self.tables.tenants) + 1)
 
+    async def revoke_device(self, name: str) -> None:
+        """Notes that a device was revoked."""
+        self.tables.devices[name].revoked = True
+
     async def remove_device(self, name: str) -> None:
         """Removes a device and its certificates."""
         number = self.tables.devices.pop(name).number
@@ -151,9 +165,9 @@ class MemoryEnrolment:
         told(len(made))
         return made
 
-    async def owners(self, names: Sequence[str]) -> dict[str, int]:
+    async def holders(self, names: Sequence[str]) -> dict[str, Holder]:
         found = self.tables.devices
-        return {name: found[name].tenant_id for name in names if name in found}
+        return {name: Holder(found[name].tenant_id, found[name].revoked) for name in names if name in found}
 
     async def list_tokens(self, tenant_id: int, *, before_id: int, limit: int) -> list[TokenRecord]:
         tokens = [t for t in self.tables.tokens.values() if t.tenant_id == tenant_id and t.number < before_id]
@@ -216,6 +230,11 @@ class ProbedEnrolment(PostgresEnrolment):
         """A further tenant."""
         return int(str((await self._ask("INSERT INTO tenant (name, title) VALUES (%s, 'x') RETURNING id", name))[0]))
 
+    async def revoke_device(self, name: str) -> None:
+        """Notes that a device was revoked."""
+        async with connection(self._probed) as conn:
+            await conn.execute("UPDATE device SET revoked_at = now() WHERE name = %s", [name])
+
     async def remove_device(self, name: str) -> None:
         """Removes a device and its certificates."""
         async with connection(self._probed) as conn:
@@ -268,17 +287,20 @@ class _Transaction:
             uses=token.uses,
             max_uses=new.max_uses,
             revoked=token.revoked_at is not None,
+            replaces=token.new.replaces,
         )
 
     async def use_token(self, token_id: int, device_id: int, now: datetime) -> None:
         (token,) = (t for t in self._tables.tokens.values() if t.number == token_id)
         token.uses += 1
 
-    async def join_device(self, name: str, tenant_id: int, group_id: int | None) -> int | None:
+    async def join_device(self, name: str, tenant_id: int, group_id: int | None, *, replace: bool) -> int | None:
         made = await self.new_device(name, tenant_id, group_id)
         device = self._tables.devices[name]
         if made is not None or device.tenant_id != tenant_id:
             return made
+        if device.revoked or not replace:
+            raise NameHeldError(revoked=device.revoked)
         device.group_id = device.group_id if group_id is None else group_id
         return device.number
 

@@ -43,6 +43,9 @@ class TokenRequest(BaseModel):
         default=None, description="how long it is good; null for `enrolment.token_hours`", gt=0, le=MAX_HOURS
     )
     label: str = Field(default="", description="what people call it", max_length=MAX_LABEL)
+    replace: bool = Field(
+        default=False, description="whether the name may be an enrolled device's, whose board is then locked out"
+    )
 
 
 class TokenAnswer(BaseModel):
@@ -106,7 +109,8 @@ def tokens_router(office: EnrolmentOffice, *, install_line: Callable[[str], str]
         life = default_life if order.hours is None else timedelta(hours=order.hours)
         with understood():
             token = await office.tokens.create(
-                TokenOrder(life, order.name, order.prefix, order.group, order.uses, order.label), caller(request)
+                TokenOrder(life, order.name, order.prefix, order.group, order.uses, order.label, order.replace),
+                caller(request),
             )
         expires_at = to_text(office.now() + life)
         return NewTokenAnswer(token=str(token), expires_at=expires_at, install=install_line(str(token)))

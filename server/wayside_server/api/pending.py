@@ -49,6 +49,9 @@ class ClaimRequest(BaseModel):
     name: str | None = Field(
         default=None, description="the device's name; the server makes one up when null", pattern=DEVICE_ID_PATTERN
     )
+    replace: bool = Field(
+        default=False, description="whether the name may be an enrolled device's, whose board is then locked out"
+    )
 
 
 class LetIn(BaseModel):
@@ -77,7 +80,8 @@ def pending_router(office: EnrolmentOffice) -> APIRouter:
     async def claim_device(request: Request, claim: ClaimRequest) -> LetIn:
         """Lets the device that shows the code into the tenant."""
         with understood():
-            return LetIn(device=await office.claim(claim.code, claim.group, claim.name, caller(request)))
+            wanted = claim.code, claim.group, claim.name
+            return LetIn(device=await office.claim(*wanted, caller(request), replace=claim.replace))
 
     @router.post("/{number}/approve", responses=problems({404: "Nothing of that number waits here."}))
     @requires(Permission.MANAGE)

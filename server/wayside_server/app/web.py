@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 import uvicorn
@@ -52,7 +53,7 @@ from wayside_server.identity.publication import ListWatch
 from wayside_server.identity.revocation import Revocations
 from wayside_server.identity.tenants import Tenants
 from wayside_server.packages.routes import packages_router
-from wayside_server.packages.shelf import Shelf
+from wayside_server.packages.shelf import FETCH, Shelf
 from wayside_server.storage.audit import PostgresAudit
 from wayside_server.storage.certificates import PostgresCertificates
 from wayside_server.storage.database import new_pool
@@ -99,7 +100,8 @@ async def _serve_audited(
     revocations = Revocations(marks, trail, utc_now)
     watch, registry = ListWatch(home, utc_now), _every_role()
     registry.register(ListAge(watch, utc_now))
-    install = line_for(home, settings.api.url, own_ca=settings.api.public_url is None)
+    shelf = Shelf(home)
+    install = partial(_install_line, shelf, line_for(home, settings.api.url, own_ca=settings.api.public_url is None))
     # Who asks is established before it is known for which tenant, so identity has connections of its own.
     async with new_pool(storage.conninfo, max_size=MAX_EXPORTS + READERS, options=AS_APP) as answering:
         web = make_app(
@@ -108,7 +110,7 @@ async def _serve_audited(
             PostgresLive(storage.conninfo),
             [
                 *routers_of(office, settings, install, storage.tenants(), audit, certificates, revocations),
-                packages_router(Shelf(home), lambda: site_of(home, settings)),
+                packages_router(shelf, lambda: site_of(home, settings)),
             ],
             metrics_hosts=settings.api.metrics_from,
             registry=registry,
@@ -117,6 +119,12 @@ async def _serve_audited(
         )
         web.state.warnings = lambda: [complaint for complaint in [watch.complaint()] if complaint is not None]
         await _serve(web, home, settings)
+
+
+def _install_line(shelf: Shelf, line: Callable[[str], str], token: str) -> str:
+    """What to type on a board; a comment before it says so when that would find nothing to install."""
+    missing = "" if shelf.manifest() else f"# first, on the server, which has nothing to install yet: {FETCH}\n"
+    return missing + line(token)
 
 
 def routers_of(

@@ -11,6 +11,7 @@ from wayside_server.config import ServerSettings
 from wayside_server.identity.home import Home
 from wayside_server.identity.install_line import line_for
 from wayside_server.identity.tokens import MAX_LIFE, MAX_USES, TokenOrder, TokenRecord
+from wayside_server.packages.shelf import FETCH, Shelf
 
 PAGE = 1_000
 _LAST = 1 << 31
@@ -23,6 +24,9 @@ def add_token(commands: Any, shared: argparse.ArgumentParser) -> None:
     names = create.add_mutually_exclusive_group()
     names.add_argument("--name", metavar="DEVICE", help="the device's name; made up when not given")
     names.add_argument("--prefix", metavar="TEXT", help="devices are named this and a number")
+    create.add_argument(
+        "--replace", action="store_true", help="the name may be an enrolled device's, whose board is then locked out"
+    )
     create.add_argument("--group", metavar="NAME", help="group of the devices, made when missing")
     create.add_argument("--uses", type=int, default=1, metavar="N", help=f"devices, up to {MAX_USES} (%(default)s)")
     create.add_argument("--hours", type=hours, metavar="H", help="how long it is good (enrolment.token_hours)")
@@ -50,7 +54,7 @@ def _create(options: argparse.Namespace) -> None:
     async def create(storage: app.Storage, settings: ServerSettings) -> None:
         order = TokenOrder(
             options.hours or timedelta(hours=settings.enrolment.token_hours),
-            *(options.name, options.prefix, options.group, options.uses, options.label or ""),
+            *(options.name, options.prefix, options.group, options.uses, options.label or "", options.replace),
         )
         tokens = storage.tokens(Home(options.home))
         token = await tokens.create(order, await typist(storage, options.tenant))
@@ -58,6 +62,8 @@ def _create(options: argparse.Namespace) -> None:
         # The token alone on standard output, so that scripts can take it.
         line = line_for(Home(options.home), settings.api.url, own_ca=settings.api.public_url is None)
         print(f"on the board, type:\n{line(str(token))}", file=sys.stderr)
+        if Shelf(Home(options.home)).manifest() is None:
+            print(f"but the server has nothing to install yet; first run: {FETCH}", file=sys.stderr)
 
     with_storage(options, create)
 

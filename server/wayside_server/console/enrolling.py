@@ -1,5 +1,6 @@
 """The page Enrol: tokens, and devices that wait to be let in."""
 
+import dataclasses
 import hmac
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -22,6 +23,8 @@ LIVES = {"1": "an hour", "24": "a day", "168": "a week", "720": "30 days"}
 
 Csrf = Annotated[str, Form(max_length=100)]
 Text = Annotated[str, Form(max_length=MAX_LABEL)]
+Ticked = Annotated[str, Form(max_length=3)]
+"""What a checkbox sends; nothing when it is not ticked."""
 Number = Annotated[int, Path(ge=0, le=LAST_TOKEN)]
 
 
@@ -98,10 +101,12 @@ def _add_tokens(router: APIRouter, desk: _Desk) -> None:
         name: Text = "",
         group: Text = "",
         label: Text = "",
+        replace: Ticked = "",
     ) -> Response:
         _check_form(request, csrf)
         try:
-            token = await desk.office.tokens.create(_order(name, group, label, uses, hours), _caller(request))
+            order = dataclasses.replace(_order(name, group, label, uses, hours), replace=bool(replace))
+            token = await desk.office.tokens.create(order, _caller(request))
         except ConfigError as error:
             return await desk.show(request, reason=str(error))
         # Shown in the answer to the form and never again, so it is in no address and no history.
@@ -116,9 +121,14 @@ def _add_tokens(router: APIRouter, desk: _Desk) -> None:
 def _add_waiting(router: APIRouter, desk: _Desk) -> None:
     @router.post("/enrol/claims")
     @requires(Permission.MANAGE)
-    async def claim(request: Request, csrf: Csrf, code: Text, group: Text = "", name: Text = "") -> Response:
+    async def claim(
+        request: Request, csrf: Csrf, code: Text, group: Text = "", name: Text = "", replace: Ticked = ""
+    ) -> Response:
         wanted = group.strip() or None, name.strip() or None
-        return await desk.attempt(request, csrf, lambda caller: desk.office.claim(code, *wanted, caller))
+        ticked = bool(replace)
+        return await desk.attempt(
+            request, csrf, lambda caller: desk.office.claim(code, *wanted, caller, replace=ticked)
+        )
 
     @router.post("/enrol/waiting/{number}/approve")
     @requires(Permission.MANAGE)

@@ -28,6 +28,13 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "enrolment_token_name": (
             "An enrolment with a token whose name another tenant's device has got since; make one with another name."
         ),
+        "enrolment_token_held": (
+            "An enrolment with a token whose name another board has got since. If that board is to be locked out, make "
+            "a token that replaces it."
+        ),
+        "enrolment_token_device_revoked": (
+            "An enrolment with a token that names a revoked device; restore the device, or make one with another name."
+        ),
         "certificate_request": "An enrolment or renewal with a certificate request that cannot be signed.",
         "certificate_key_shared": (
             "An enrolment or renewal with the key of another device: a copied card or image. Each board makes its own."

@@ -113,7 +113,7 @@ async def import_devices(
     in_use = await tokens.in_use([order.name for order in good.values() if order.name is not None], caller)
     for line, order in list(good.items()):
         if order.name is not None and order.name in in_use:
-            errors.append(RowError(line, _taken(order.name, mine=in_use[order.name])))
+            errors.append(RowError(line, in_use[order.name].reason))
             del good[line]
     errors.sort(key=lambda error: error.line)
     made = not plan.dry_run and bool(good) and (plan.partial or not errors)
@@ -138,12 +138,6 @@ def form_of(name: str) -> Form:
     if name.endswith((".jsonl", ".ndjson")):
         return Form.JSON_LINES
     raise ConfigError(f"{name}: the file must end in .csv or .jsonl")
-
-
-def _taken(name: str, *, mine: bool) -> str:
-    if mine:
-        return f"{name} is enrolled already; for another board under this name use wayside-server token create --name"
-    return f"device name {name!r} may not be used; choose another"
 
 
 def _rows(data: bytes, form: Form) -> Iterator[tuple[int, Mapping[str, object] | str]]:

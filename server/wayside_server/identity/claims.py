@@ -16,10 +16,10 @@ from wayside_server.domain.caller import Caller
 from wayside_server.errors import ConfigError, NotFoundError
 from wayside_server.identity.authority import PublicKey, read_request
 from wayside_server.identity.enrolment import RevocationList, fresh_device
-from wayside_server.identity.issuing import Enrolled, Issuer, KnownCertificate, Origin, key_der
+from wayside_server.identity.issuing import Enrolled, Issuer, KnownCertificate, NameHeldError, Origin, key_der
 from wayside_server.identity.issuing import key_sha256 as digest_of
 from wayside_server.identity.names import check_device_name, check_group_name
-from wayside_server.identity.tokens import name_taken
+from wayside_server.identity.tokens import name_held, name_taken
 from wayside_server.identity.waiting import (
     ClaimStore,
     ClaimTransaction,
@@ -113,7 +113,9 @@ class Claims:
             caller.tenant_id, self._now(), unclaimed=unclaimed, before_id=before_id, limit=limit
         )
 
-    async def claim(self, code: str, group: str | None, name: str | None, caller: Caller) -> str:
+    async def claim(
+        self, code: str, group: str | None, name: str | None, caller: Caller, *, replace: bool = False
+    ) -> str:
         """Lets the device that shows `code` into the caller's tenant; its name.
 
         Args:
@@ -121,6 +123,7 @@ class Claims:
             group: group of the device, made when missing; None for none.
             name: the device's name; None lets the server make one.
             caller: who claims.
+            replace: whether it may take the name of a device that is enrolled, and lock it out.
 
         Raises:
             ConfigError: code, group or name break their rules, or the name is not to be had.
@@ -139,7 +142,7 @@ class Claims:
                 raise NotFoundError("no device that waits shows this code; compare it with the one on the device")
             (entry,) = found
             group_id = None if group is None else await transaction.group(caller.tenant_id, group)
-            device_id, chosen = await _place(transaction, caller.tenant_id, group_id, name)
+            device_id, chosen = await _place(transaction, caller.tenant_id, group_id, name, replace=replace)
             await transaction.place(entry.entry_id, caller.tenant_id, group_id, device_id)
             await transaction.decide(entry.entry_id, Decision.APPROVED, caller, now, now + GIVE_LIFE)
             await self._trail.record(_act(caller, "enrolment.claim", f"device:{chosen}", entry, group=group))
@@ -278,11 +281,14 @@ def network_of(address: str) -> str:
 
 
 async def _place(
-    transaction: ClaimTransaction, tenant_id: int, group_id: int | None, name: str | None
+    transaction: ClaimTransaction, tenant_id: int, group_id: int | None, name: str | None, *, replace: bool
 ) -> tuple[int, str]:
     if name is None:
         return await fresh_device(transaction, tenant_id, group_id)
-    number = await transaction.join_device(name, tenant_id, group_id)
+    try:
+        number = await transaction.join_device(name, tenant_id, group_id, replace=replace)
+    except NameHeldError as error:
+        raise ConfigError(name_held(name, revoked=error.revoked)) from None
     if number is None:
         raise ConfigError(name_taken(name))
     return number, name

@@ -13,6 +13,7 @@ from wayside_server.identity.issuing import (
     Issuer,
     IssueTransaction,
     KnownCertificate,
+    NameHeldError,
     Origin,
     SharedKeyError,
     key_sha256,
@@ -172,7 +173,13 @@ class Enrolments:
 
 async def _device_for(transaction: IssueTransaction, token: StoredToken) -> tuple[int, str]:
     if token.device_name is not None:
-        number = await transaction.join_device(token.device_name, token.tenant_id, token.group_id)
+        try:
+            number = await transaction.join_device(
+                token.device_name, token.tenant_id, token.group_id, replace=token.replaces
+            )
+        except NameHeldError as error:
+            fault = TokenFault.DEVICE_REVOKED if error.revoked else TokenFault.HELD
+            raise TokenRefusedError(fault, token) from None
         if number is None:
             raise TokenRefusedError(TokenFault.NAME, token)
         return number, token.device_name

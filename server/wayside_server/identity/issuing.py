@@ -33,6 +33,18 @@ class SharedKeyError(CertificateRequestError):
         super().__init__("the key belongs to another device; make a new one on this device")
 
 
+class NameHeldError(WaysideError):
+    """A device of the tenant has the name.
+
+    Args:
+        revoked: it was revoked, so that a certificate would let no board in.
+    """
+
+    def __init__(self, *, revoked: bool) -> None:
+        self.revoked = revoked
+        super().__init__("the name is a device's")
+
+
 class TenantFullError(ConfigError):
     """The tenant may have no more devices."""
 
@@ -96,12 +108,13 @@ class Issue:
 class IssueTransaction(Protocol):
     """What happens within it happens as a whole, or not at all when its block raises."""
 
-    async def join_device(self, name: str, tenant_id: int, group_id: int | None) -> int | None:
+    async def join_device(self, name: str, tenant_id: int, group_id: int | None, *, replace: bool) -> int | None:
         """The number of the tenant's device `name`, made when missing; None when the name is not to be had.
 
         A group is set, none is left as it was.
 
         Raises:
+            NameHeldError: it is there, and was revoked or is not to be replaced.
             TenantFullError: it would have to be made, and may not.
         """
 

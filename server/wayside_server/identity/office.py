@@ -44,10 +44,12 @@ class EnrolmentOffice:
     desk: RefusalDesk
     now: Callable[[], datetime]
 
-    async def claim(self, code: str, group: str | None, name: str | None, caller: Caller) -> str:
+    async def claim(
+        self, code: str, group: str | None, name: str | None, caller: Caller, *, replace: bool = False
+    ) -> str:
         """As `Claims.claim`; a code that no device shows is noted."""
         try:
-            return await self.claims.claim(code, group, name, caller)
+            return await self.claims.claim(code, group, name, caller, replace=replace)
         except NotFoundError as error:
             subject, who = "code", (caller.address, caller.actor, caller.tenant_id)
             await self.desk.refuse(Refusal("claim_code", str(error), "enrolment.claim", subject, *who))

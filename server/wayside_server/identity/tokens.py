@@ -26,6 +26,8 @@ class TokenFault(Enum):
     EXPIRED = "the enrolment token has expired; make a new one with wayside-server token create"
     REVOKED = "the enrolment token was revoked; make a new one with wayside-server token create"
     NAME = "the enrolment token gives a name that may not be used any more; make one with another name"
+    HELD = "another board has the name that the enrolment token gives; make a token that says that it is replaced"
+    DEVICE_REVOKED = "the device that the enrolment token names was revoked; have it restored, or take another name"
 
 
 class TokenRefusedError(WaysideError):
@@ -49,6 +51,7 @@ class TokenOrder:
         group: group of the devices, which is made when missing; None for none.
         uses: how many devices, 1 to MAX_USES.
         label: what people call it.
+        replace: whether another board may take the name of a device that is enrolled, and lock it out.
     """
 
     life: timedelta
@@ -57,6 +60,20 @@ class TokenOrder:
     group: str | None = None
     uses: int = 1
     label: str = ""
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The device that has a name.
+
+    Args:
+        tenant_id: whose it is.
+        revoked: whether it was revoked.
+    """
+
+    tenant_id: int
+    revoked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +86,7 @@ class NewToken:
     group: str | None
     max_uses: int
     label: str
+    replaces: bool
     created_by: str
     created_at: datetime
     expires_at: datetime
@@ -88,6 +106,7 @@ class StoredToken:
         uses: how many devices it has made.
         max_uses: how many it may.
         revoked: whether it was ended.
+        replaces: whether the name may be an enrolled device's, whose board is then locked out.
     """
 
     token_id: int
@@ -99,6 +118,7 @@ class StoredToken:
     uses: int
     max_uses: int
     revoked: bool
+    replaces: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +158,8 @@ class TokenStore(Protocol):
         `told` learns how many are under way.
         """
 
-    async def owners(self, names: Sequence[str]) -> dict[str, int]:
-        """Those of `names` that devices have, and the number of the device's tenant."""
+    async def holders(self, names: Sequence[str]) -> dict[str, Holder]:
+        """Those of `names` that devices have, and the devices."""
 
     async def list_tokens(self, tenant_id: int, *, before_id: int, limit: int) -> list[TokenRecord]:
         """The tenant's tokens with numbers below `before_id`, the latest first."""
@@ -181,11 +201,10 @@ class Tokens:
         Raises:
             ConfigError: as `create`, for the first that cannot be met.
         """
-        names = [check_order(order).name for order in orders]
-        in_use = await self.in_use([name for name in names if name is not None], caller)
-        for name, mine in in_use.items():
-            if not mine:
-                raise ConfigError(name_taken(name))
+        wanted = {check_order(order).name: order.replace for order in orders}
+        for name, why in (await self.in_use([name for name in wanted if name is not None], caller)).items():
+            if why.final or not wanted[name]:
+                raise ConfigError(why.reason)
         tokens = [new_token(self._fingerprint) for _ in orders]
         if not orders:
             return []
@@ -196,10 +215,10 @@ class Tokens:
         await self._trail.record(_made(numbers, kept, caller))
         return tokens
 
-    async def in_use(self, names: Sequence[str], caller: Caller) -> dict[str, bool]:
-        """Those of `names` that devices have, and whether the device is of the caller's tenant."""
-        owners = await self._store.owners(names) if names else {}
-        return {name: owner == caller.tenant_id for name, owner in owners.items()}
+    async def in_use(self, names: Sequence[str], caller: Caller) -> dict[str, "InUse"]:
+        """Those of `names` that devices have, and what keeps the caller from giving them away."""
+        holders = await self._store.holders(names) if names else {}
+        return {name: in_use(name, holder, caller.tenant_id) for name, holder in holders.items()}
 
     async def listed(self, caller: Caller, *, before_id: int, limit: int) -> list[TokenRecord]:
         """The tenant's tokens with numbers below `before_id`, the latest first."""
@@ -242,9 +261,42 @@ def check_order(order: TokenOrder) -> TokenOrder:
     return order
 
 
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """Why a name is not simply given away.
+
+    Args:
+        reason: one line with the fix.
+        final: whether it does not help to ask for its replacement.
+    """
+
+    reason: str
+    final: bool
+
+
+def in_use(name: str, holder: Holder, tenant_id: int) -> InUse:
+    """What keeps a tenant from giving the name of `holder` to another board."""
+    if holder.tenant_id != tenant_id:
+        return InUse(name_taken(name), final=True)
+    return InUse(name_held(name, revoked=holder.revoked), final=holder.revoked)
+
+
 def name_taken(name: str) -> str:
     """What is said of a name that the tenant cannot have; not whose it is."""
     return f"device name {name!r} may not be used; choose another"
+
+
+def name_held(name: str, *, revoked: bool) -> str:
+    """What is said of a name that one of the tenant's devices has."""
+    if revoked:
+        return (
+            f"{name} was revoked, so no board can connect under this name; first wayside-server device restore {name},"
+            " or choose another name"
+        )
+    return (
+        f"{name} is enrolled already, and another board under this name locks it out; say that this is meant"
+        " (--replace, `replace` over the API), or choose another name"
+    )
 
 
 def usable(token: StoredToken | None, now: datetime) -> StoredToken:
@@ -281,6 +333,7 @@ def _kept(token: EnrolmentToken, order: TokenOrder, caller: Caller, now: datetim
         group=order.group,
         max_uses=order.uses,
         label=order.label,
+        replaces=order.replace,
         created_by=caller.actor,
         created_at=now,
         expires_at=now + order.life,

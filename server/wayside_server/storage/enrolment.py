@@ -12,8 +12,8 @@ from psycopg.rows import class_row, dict_row
 from wayside_server.domain.caller import Caller
 from wayside_server.identity.crl import issuer_of
 from wayside_server.identity.enrolment import EnrolmentTransaction
-from wayside_server.identity.issuing import Issue, KnownCertificate, TenantFullError
-from wayside_server.identity.tokens import NewToken, StoredToken, TokenRecord
+from wayside_server.identity.issuing import Issue, KnownCertificate, NameHeldError, TenantFullError
+from wayside_server.identity.tokens import Holder, NewToken, StoredToken, TokenRecord
 from wayside_server.identity.waiting import (
     ClaimTransaction,
     Decision,
@@ -64,11 +64,11 @@ class PostgresEnrolment:
                 told(len(numbers))
         return numbers
 
-    async def owners(self, names: Sequence[str]) -> dict[str, int]:
+    async def holders(self, names: Sequence[str]) -> dict[str, Holder]:
         """As `TokenStore`."""
         async with connection(self._pool) as conn:
-            rows = await (await conn.execute(_SQL["owners"], {"names": list(names)})).fetchall()
-        return {str(name): int(str(tenant_id)) for name, tenant_id in rows}
+            rows = await (await conn.execute(_SQL["holders"], {"names": list(names)})).fetchall()
+        return {str(name): Holder(int(str(tenant_id)), bool(revoked)) for name, tenant_id, revoked in rows}
 
     async def list_tokens(self, tenant_id: int, *, before_id: int, limit: int) -> list[TokenRecord]:
         """As `TokenStore`."""
@@ -128,10 +128,15 @@ class _Transaction:
     async def use_token(self, token_id: int, device_id: int, now: datetime) -> None:
         await self._conn.execute(_SQL["use_token"], {"token_id": token_id, "device_id": device_id, "now": now})
 
-    async def join_device(self, name: str, tenant_id: int, group_id: int | None) -> int | None:
+    async def join_device(self, name: str, tenant_id: int, group_id: int | None, *, replace: bool) -> int | None:
         made = await self.new_device(name, tenant_id, group_id)
+        if made is not None:
+            return made
         values = {"name": name, "tenant_id": tenant_id, "group_id": group_id}
-        return await _number(self._conn, "join_device", values) if made is None else made
+        row = await (await self._conn.execute(_SQL["join_device"], values)).fetchone()
+        if row is not None and (row[1] or not replace):
+            raise NameHeldError(revoked=bool(row[1]))
+        return None if row is None else _int(row)
 
     async def new_device(self, name: str, tenant_id: int, group_id: int | None) -> int | None:
         values = {"name": name, "tenant_id": tenant_id, "group_id": group_id}
@@ -275,6 +280,7 @@ def _token_row(tenant_id: int, token: NewToken) -> dict[str, object]:
         "group": token.group,
         "max_uses": token.max_uses,
         "label": token.label,
+        "replaces": token.replaces,
         "created_by": token.created_by,
         "created_at": token.created_at,
         "expires_at": token.expires_at,

@@ -14,13 +14,14 @@ SELECT id FROM device_group WHERE tenant_id = %(tenant_id)s AND name = %(name)s;
 
 -- name: add_token
 INSERT INTO enrolment_token
-    (digest, device_name, name_prefix, max_uses, label, created_by, created_at, expires_at, tenant_id, group_id)
-VALUES (%(digest)s, %(name)s, %(prefix)s, %(max_uses)s, %(label)s, %(created_by)s, %(created_at)s, %(expires_at)s,
-        %(tenant_id)s, (SELECT id FROM device_group WHERE tenant_id = %(tenant_id)s AND name = %(group)s))
+    (digest, device_name, name_prefix, max_uses, label, replaces, created_by, created_at, expires_at, tenant_id,
+     group_id)
+VALUES (%(digest)s, %(name)s, %(prefix)s, %(max_uses)s, %(label)s, %(replaces)s, %(created_by)s, %(created_at)s,
+        %(expires_at)s, %(tenant_id)s, (SELECT id FROM device_group WHERE tenant_id = %(tenant_id)s AND name = %(group)s))
 RETURNING id;
 
--- name: owners
-SELECT name, tenant_id FROM device WHERE name = ANY(%(names)s);
+-- name: holders
+SELECT name, tenant_id, revoked_at IS NOT NULL FROM device WHERE name = ANY(%(names)s);
 
 -- name: list_tokens
 SELECT t.id AS token_id, t.device_name AS name, t.name_prefix AS prefix, g.name AS "group",
@@ -37,7 +38,7 @@ WHERE id = %(token_id)s AND tenant_id = %(tenant_id)s;
 -- A server of the release before says that a token was used by used_at alone.
 -- name: lock_token
 SELECT id AS token_id, tenant_id, group_id, device_name, name_prefix, expires_at,
-       greatest(uses, (used_at IS NOT NULL)::integer) AS uses, max_uses, revoked_at IS NOT NULL AS revoked
+       greatest(uses, (used_at IS NOT NULL)::integer) AS uses, max_uses, revoked_at IS NOT NULL AS revoked, replaces
 FROM enrolment_token WHERE digest = %(digest)s FOR UPDATE;
 
 -- name: use_token
@@ -51,7 +52,7 @@ ON CONFLICT (name) DO NOTHING RETURNING id;
 
 -- name: join_device
 UPDATE device SET group_id = coalesce(%(group_id)s, group_id)
-WHERE name = %(name)s AND tenant_id = %(tenant_id)s RETURNING id;
+WHERE name = %(name)s AND tenant_id = %(tenant_id)s RETURNING id, revoked_at IS NOT NULL;
 
 -- name: last_number
 SELECT coalesce(max(substring(name FROM length(%(prefix)s) + 1)::integer), 0) FROM device
