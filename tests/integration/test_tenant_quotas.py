@@ -6,19 +6,26 @@ from dataclasses import replace
 import psycopg
 import pytest
 
+from wayside_server.domain.access import Permission, Principal
 from wayside_server.domain.limits import TENANT_FULL, TOO_MANY_SERIES, DeviceLimits
 from wayside_server.domain.tenants import Quota, Usage
+from wayside_server.identity.crl import Reason
 from wayside_server.identity.issuing import TenantFullError
+from wayside_server.identity.revocation import Revocations
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.enrolment import PostgresEnrolment
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.quotas import may_keep_devices
+from wayside_server.storage.revocation import PostgresRevocations
 from wayside_server.storage.tenants import PostgresTenants
 from wayside_shared.plain import JSON_TYPE
 from wayside_shared.rejects import RejectCode
+from wayside_testkit.audit import MemoryTrail
 from wayside_testkit.batches import Device, column, received
 from wayside_testkit.enrolment import HERE, ONE, EnrolmentSite, certificate_request
 from wayside_testkit.telemetry import add_device, add_tenant, reading_of
+
+ENGINEER = Principal("person:ada", "Ada", 1, frozenset([Permission.MANAGE]))
 
 
 @pytest.fixture
@@ -127,8 +134,23 @@ async def test_a_tenant_at_its_quota_of_devices_enrols_known_ones_and_no_more(po
         await conn.execute("UPDATE tenant SET max_devices = 1 WHERE id = 1")
     with pytest.raises(TenantFullError):
         await site.enrolments.enrol(token, certificate_request(), HERE)
-    again = await site.token(replace(ONE, name=first.device))
+    again = await site.token(replace(ONE, name=first.device, replace=True))
     assert (await site.enrolments.enrol(again, certificate_request(), HERE)).device == first.device
     async with connection(pool) as conn:
         await conn.execute("UPDATE tenant SET max_devices = 2 WHERE id = 1")
     await site.enrolments.enrol(token, certificate_request(), HERE)
+
+
+async def test_a_revoked_device_makes_room_for_another_and_comes_back_only_into_room(pool: Pool, database: str) -> None:
+    site = EnrolmentSite(PostgresEnrolment(pool))
+    token = await site.token(replace(ONE, uses=5))
+    first = await site.enrolments.enrol(token, certificate_request(), HERE)
+    async with connection(pool) as conn:
+        await conn.execute("UPDATE tenant SET max_devices = 1 WHERE id = 1")
+    revocations = Revocations(PostgresRevocations(pool, database), MemoryTrail(), site.now)
+    await revocations.revoke(first.device, ENGINEER, Reason.UNSPECIFIED)
+    second = await site.enrolments.enrol(token, certificate_request(), HERE)
+    with pytest.raises(TenantFullError):
+        await revocations.restore(first.device, ENGINEER)
+    await revocations.revoke(second.device, ENGINEER, Reason.UNSPECIFIED)
+    await revocations.restore(first.device, ENGINEER)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from wayside_server.api.answers import TIME
+from wayside_server.api.bodies import understood
 from wayside_server.api.paging import Cursor, Limit, next_link, read_place, stale_cursor
 from wayside_server.api.schema import DeviceName
 from wayside_server.domain.access import Permission, Principal, requires
@@ -97,7 +98,8 @@ def certificates_router(certificates: Certificates, revocations: Revocations) ->
     @requires(Permission.MANAGE)
     async def restore_device(request: Request, device: DeviceName) -> RevocationAnswer:
         """Lets a device in again; unless it was revoked for the time being (`hold`), it must be enrolled anew."""
-        marked = await revocations.restore(device, request.state.principal, _address(request))
+        with understood():
+            marked = await revocations.restore(device, request.state.principal, _address(request))
         return RevocationAnswer(device=device, certificates=marked.certificates, released=marked.released)
 
     return router

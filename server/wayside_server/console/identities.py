@@ -12,6 +12,7 @@ from wayside_server.domain.access import SESSION_COOKIE, Permission, Principal, 
 from wayside_server.domain.certificates import Certificate, Certificates
 from wayside_server.domain.cursor import CursorError, decode_cursor, encode_cursor
 from wayside_server.domain.moments import from_us, to_us
+from wayside_server.errors import ConfigError
 from wayside_server.identity.crl import Reason
 from wayside_server.identity.revocation import Revocations
 
@@ -88,7 +89,10 @@ def _add_changes(router: APIRouter, certificates: Certificates, revocations: Rev
     @requires(Permission.MANAGE)
     async def restore(request: Request, name: str, csrf: Csrf) -> Response:
         _check_form(request, csrf)
-        await revocations.restore(name, _principal(request), _address(request))
+        try:
+            await revocations.restore(name, _principal(request), _address(request))
+        except ConfigError as error:
+            return page(request, "refused.html", status=422, reason=str(error))
         return RedirectResponse(f"/devices/{name}", 303)
 
 

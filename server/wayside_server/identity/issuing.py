@@ -49,7 +49,9 @@ class TenantFullError(ConfigError):
     """The tenant may have no more devices."""
 
     def __init__(self) -> None:
-        super().__init__("the tenant may have no more devices; remove some, or let the administrator raise its quota")
+        super().__init__(
+            "the tenant may have no more devices; revoke those that are gone, or let the administrator raise its quota"
+        )
 
 
 class TooManyCertificatesError(WaysideError):

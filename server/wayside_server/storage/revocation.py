@@ -12,9 +12,11 @@ from psycopg.rows import dict_row
 from wayside_server.domain.watching import LIST_STALE, REVOKED_CONNECTS
 from wayside_server.errors import StorageError
 from wayside_server.identity.crl import Reason, Revoked
+from wayside_server.identity.issuing import TenantFullError
 from wayside_server.identity.revocation import Mark, Marked, PublishingTransaction
 from wayside_server.storage.database import Connection, Pool, connection, translated
 from wayside_server.storage.incidents import enter_incidents
+from wayside_server.storage.quotas import may_keep_devices
 from wayside_server.storage.statements import load_statements
 
 _SQL = load_statements("revocation")
@@ -121,6 +123,8 @@ class PostgresRevocations:
             count = await (await conn.execute(_SQL["count_revoked"], values)).fetchone()
             assert count is not None, "an aggregate has a row"
             marked = Marked(int(str(row[1])), int(str(count[0])), released)
+            if what == "restore" and not await may_keep_devices(conn, marked.tenant_id):
+                raise TenantFullError
             await record(marked)
             await conn.execute(_SQL["notify"])
         return marked

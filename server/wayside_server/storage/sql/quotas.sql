@@ -5,7 +5,7 @@
 SELECT max_devices, closed_at IS NOT NULL AS closed FROM tenant WHERE id = %(tenant_id)s FOR NO KEY UPDATE;
 
 -- name: count_devices
-SELECT count(*) FROM device WHERE tenant_id = %(tenant_id)s;
+SELECT count(*) FROM device WHERE tenant_id = %(tenant_id)s AND revoked_at IS NULL;
 
 -- name: lock_series_quotas
 SELECT id, name, max_series FROM tenant

@@ -2,7 +2,7 @@
 
 -- name: list
 SELECT t.id, t.name, t.title, t.created_at, t.closed_at, t.max_devices, t.max_series, t.max_samples,
-       (SELECT count(*) FROM device d WHERE d.tenant_id = t.id) AS devices,
+       (SELECT count(*) FROM device d WHERE d.tenant_id = t.id AND d.revoked_at IS NULL) AS devices,
        (SELECT count(*) FROM device d JOIN series s ON s.device_id = d.id WHERE d.tenant_id = t.id) AS series,
        (SELECT coalesce(sum(d.plain_stored), 0) FROM device d WHERE d.tenant_id = t.id)::bigint
        + (SELECT coalesce(sum(s.stored), 0) FROM device d JOIN stream s ON s.device_id = d.id
