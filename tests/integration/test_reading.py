@@ -116,6 +116,16 @@ async def test_devices_are_listed_in_order_and_searched(pool: Pool, reading: Pos
     assert await reading.devices(after="", search="%", limit=9) == []
 
 
+async def test_a_device_tells_its_group(pool: Pool, reading: PostgresTenantReading) -> None:
+    for name in ("boiler-7", "boiler-8"):
+        await add_device(pool, name)
+    async with pool.connection() as conn:
+        await conn.execute("INSERT INTO device_group (tenant_id, name) VALUES (1, 'cellar')")
+        await conn.execute("UPDATE device SET group_id = (SELECT max(id) FROM device_group) WHERE name = 'boiler-7'")
+    assert [device.group for device in await reading.devices(limit=10)] == ["cellar", None]
+    assert (await reading.device("boiler-7")).group == "cellar"
+
+
 async def test_the_account_is_read_from_the_ledger_and_rows_are_counted(
     pool: Pool, reading: PostgresTenantReading
 ) -> None:

@@ -37,6 +37,7 @@ class DeviceAnswer(BaseModel):
     last_seen: str | None = Field(description=TIME)
     created_at: str = Field(description=TIME)
     agent: str | None = Field(description="software and version that the device reported")
+    group: str | None = Field(description="that it was enrolled into")
 
     @classmethod
     def of(cls, device: Device) -> "DeviceAnswer":
@@ -50,6 +51,7 @@ class DeviceAnswer(BaseModel):
             last_seen=seen,
             created_at=to_text(device.created_at),
             agent=device.agent,
+            group=device.group,
         )
 
 

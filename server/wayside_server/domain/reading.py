@@ -38,6 +38,7 @@ class Device:
     created_at: datetime
     agent: str | None
     clock_state: int | None
+    group: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@
 -- Only the agent's session has a will by which the broker tells that it ended.
 SELECT id, name, CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN quiet THEN 'quiet' ELSE state END AS state,
        CASE WHEN revoked_at IS NOT NULL THEN revoked_at WHEN quiet THEN last_seen ELSE state_since END AS state_since,
-       last_seen, created_at, agent, clock_state
+       last_seen, created_at, agent, clock_state,
+       (SELECT g.name FROM device_group g WHERE g.id = device.group_id) AS "group"
 FROM device
 CROSS JOIN LATERAL (SELECT state = 'online' AND agent IS NULL AND last_seen < now() - %(quiet_after)s AS quiet) AS heard
 WHERE name > %(after)s AND position(%(search)s IN name) > 0
@@ -16,7 +17,8 @@ LIMIT %(limit)s;
 -- name: device
 SELECT id, name, CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN quiet THEN 'quiet' ELSE state END AS state,
        CASE WHEN revoked_at IS NOT NULL THEN revoked_at WHEN quiet THEN last_seen ELSE state_since END AS state_since,
-       last_seen, created_at, agent, clock_state
+       last_seen, created_at, agent, clock_state,
+       (SELECT g.name FROM device_group g WHERE g.id = device.group_id) AS "group"
 FROM device
 CROSS JOIN LATERAL (SELECT state = 'online' AND agent IS NULL AND last_seen < now() - %(quiet_after)s AS quiet) AS heard
 WHERE name = %(name)s;
