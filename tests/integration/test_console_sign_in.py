@@ -236,9 +236,9 @@ async def test_a_browser_is_shown_a_page_when_something_fails(browser: httpx.Asy
     await office.claim()
     await sign_in(browser, "ada")
     for path, status, reason in (
-        ("/foo", 404, "there is nothing at /foo"),
-        ("/incidents?before=x", 422, "before: Input should be a valid integer"),
-        ("/devices/kiln-9/now", 404, "there is no device"),
+        ("/foo", 404, "There is nothing at /foo."),
+        ("/incidents?before=x", 422, "Before: Input should be a valid integer"),
+        ("/devices/kiln-9/now", 404, "There is no device"),
     ):
         answer = await browser.get(path)
         assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")

@@ -96,8 +96,11 @@ async def test_an_engineer_lets_devices_in(
         assert code not in await page.content()
 
         await page.get_by_label("Code").fill("AAAA-BBBB-CCCC")
+        await page.get_by_label("Group of the device", exact=True).fill("attic")
         await page.get_by_role("button", name="Let it in").click()
         await expect(page.get_by_role("alert")).to_contain_text("no device that waits shows this code")
+        await expect(page.get_by_label("Code")).to_have_value("AAAA-BBBB-CCCC")
+        await expect(page.get_by_label("Group of the device", exact=True)).to_have_value("attic")
         await page.get_by_label("Code").fill(f"{code[:4]}-{code[4:8]}-{code[8:]}".lower())
         await page.get_by_label("Name of the device").fill("boiler-7")
         await page.get_by_label("Group of the device", exact=True).fill("cellar")
@@ -107,7 +110,8 @@ async def test_an_engineer_lets_devices_in(
 
         await page.get_by_role("row", name="kiln-2 its certificate has ended").get_by_text("Renew").click()
         await expect(page.get_by_role("status")).to_contain_text("kiln-2 is let in")
-        await page.get_by_role("row", name="new device").get_by_text("Refuse").click()
+        await page.get_by_role("row", name="new device").get_by_role("button", name="Refuse").click()
+        await page.get_by_role("button", name="Refuse it").click()
         await expect(page.get_by_text("No device waits")).to_be_visible()
 
         await page.get_by_label("How many devices").fill("20")
@@ -121,7 +125,12 @@ async def test_an_engineer_lets_devices_in(
         await page.screenshot(path=tmp_path / "phone.png", full_page=True)
         await page.goto(f"{console}/enrol")
         assert shown not in await page.content(), "it is shown once"
-        await page.get_by_role("row", name="pump-…").get_by_text("Revoke").click()
+        await page.get_by_role("row", name="pump-…").get_by_role("button", name="Revoke").click()
+        await page.get_by_role("button", name="Leave it as it is").click()
+        await expect(page.get_by_role("row", name="pump-…")).to_contain_text("good")
+        await page.get_by_role("row", name="pump-…").get_by_role("button", name="Revoke").click()
+        await page.screenshot(path=tmp_path / "question.png")
+        await page.get_by_role("button", name="Revoke it").click()
         await expect(page.get_by_role("row", name="pump-…")).to_contain_text("revoked")
         await browser.close()
     assert complaints == []

@@ -13,8 +13,11 @@ from wayside_server.console.view import (
     hex_lines,
     kind_text,
     lasting,
-    prefix_text,
     quality_text,
+    section_of,
+    sentence,
+    sign_text,
+    stopped,
     unit_text,
     value_text,
 )
@@ -80,8 +83,37 @@ def test_values_fit_a_tile() -> None:
     assert [value_text(value) for value in (21.25, 3, True, None, "open")] == ["21.25", "3", "yes", "—", "open"]
     large = (76_158_910_000, -2.5e6, 999_999, "open", True)
     assert [value_text(value) for value in large] == ["76.159", "-2.5", "999999", "open", "yes"]
-    assert [prefix_text(value) for value in large] == ["G", "M", "", "", ""]
+    assert [sign_text(value, "By") for value in large] == ["GB", "MB", "B", "B", "B"]
     assert len(value_text("x" * 500)) == 60
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (7_775_900.0, "s", "90 d"),
+        (-7_775_900, "s", "-90 d"),
+        (119.5, "s", "119.5 s"),
+        (5_400, "s", "90 min"),
+        (2e9, "s", "23148.1 d"),
+        (3_000_000, "min", "2083.3 d"),
+        (36, "h", "36 h"),
+        (0.5, "d", "12 h"),
+    ],
+)
+def test_no_time_is_told_by_the_million(value: float, unit: str, text: str) -> None:
+    assert f"{value_text(value, unit)} {sign_text(value, unit)}" == text
+
+
+def test_a_message_ends_once() -> None:
+    assert [stopped(text) for text in ("it is gone", "is it?", "Done.")] == ["it is gone.", "is it?", "Done."]
+    assert sentence("there is nothing at /foo") == "There is nothing at /foo."
+
+
+@pytest.mark.parametrize(
+    ("path", "section"), [("/", "/"), ("/devices/boiler-7/log", "/"), ("/enrol/tokens", "/enrol"), ("/audit", "/audit")]
+)
+def test_a_path_belongs_to_a_page_of_the_navigation(path: str, section: str) -> None:
+    assert section_of(path) == section
 
 
 def test_units_are_shown_by_the_signs_that_people_know() -> None:

@@ -15,7 +15,7 @@ from starlette.types import Scope
 from wayside_server.api.schema import query_parameters
 from wayside_server.domain.access import SESSION_COOKIE, Access, DeviceAccess, Permission, Principal, required
 from wayside_server.domain.rates import Rates, Share
-from wayside_server.errors import UnauthorizedError
+from wayside_server.errors import StorageError, UnauthorizedError
 
 LIMITED = Counter("wayside_api_limited", "Requests refused because too many came, by whose they were.", ["share"])
 
@@ -88,6 +88,26 @@ async def refuse_unknown_parameters(request: Request) -> None:
         takes = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
         fix = f"did you mean {near[0]}?" if near else takes
         raise HTTPException(422, f"{name[:63]}: this route has no such parameter; {fix}")
+
+
+def make_recognise(access: Access, rates: Rates) -> Callable[[Request], Awaitable[Principal | None]]:
+    """Tells whose session a request comes with that no route takes, so no gate either; None for everybody else.
+
+    Args:
+        access: establishes who asks.
+        rates: how often each may ask; who asks too often is not looked up.
+    """
+
+    async def recognise(request: Request) -> Principal | None:
+        if not _by_session(request):
+            return None
+        try:
+            await _admit(rates, Share.ADDRESS, request.client.host if request.client else "")
+            return await _establish(access, request, active=False)
+        except (UnauthorizedError, StorageError, HTTPException):
+            return None
+
+    return recognise
 
 
 def undeclared_routes(routers: Iterable[APIRouter]) -> list[str]:

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from wayside_server.api.schema import MEDIA_TYPE
-from wayside_server.domain.access import DeviceRefusedError
+from wayside_server.domain.access import DeviceRefusedError, Principal
 from wayside_server.errors import NotFoundError, StorageError, ThrottledError, UnauthorizedError
 
 RETRY_AFTER_S = 5
@@ -28,11 +28,23 @@ def problem(status: int, detail: str, *, instance: str | None = None, **headers:
 
 ErrorPage: TypeAlias = Callable[[Request, int, str], Response]
 """Makes the page for a person from the request, the status and the sentence."""
+Recognise: TypeAlias = Callable[[Request], Awaitable[Principal | None]]
 
 
-def install_problems(app: FastAPI, error_page: ErrorPage | None = None) -> None:
-    """Makes every error of `app` such an answer; outside the API a browser gets `error_page` in its place."""
+async def _nobody(_request: Request) -> Principal | None:
+    return None
+
+
+def install_problems(app: FastAPI, error_page: ErrorPage | None = None, recognise: Recognise = _nobody) -> None:
+    """Makes every error of `app` such an answer.
+
+    Args:
+        app: whose.
+        error_page: what a browser gets in its place outside the API.
+        recognise: who asks for what is no route, so that the page is theirs.
+    """
     app.state.error_page = error_page
+    app.state.recognise = recognise
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(NotFoundError, _handler(404))
@@ -44,7 +56,7 @@ def install_problems(app: FastAPI, error_page: ErrorPage | None = None) -> None:
 
 def _handler(status: int, *, retry_after: bool = False) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def answer(request: Request, error: Exception) -> Response:
-        return _answer(request, status, str(error), {"Retry-After": str(RETRY_AFTER_S)} if retry_after else {})
+        return await _answer(request, status, str(error), {"Retry-After": str(RETRY_AFTER_S)} if retry_after else {})
 
     return answer
 
@@ -54,13 +66,14 @@ async def _http(request: Request, error: Exception) -> Response:
     detail, headers = str(error.detail), dict(error.headers or {})
     if detail == HTTPStatus(error.status_code).phrase:
         detail = _fix(request, error.status_code, headers) or detail
-    return _answer(request, error.status_code, detail, headers)
+    return await _answer(request, error.status_code, detail, headers)
 
 
 def _fix(request: Request, status: int, headers: Mapping[str, str]) -> str | None:
     """What to do where the framework says no more than the status."""
     if status == 404:
-        return f"there is nothing at {request.url.path[:100]}; the API is below /api/v1, and /docs describes it"
+        nothing = f"there is nothing at {request.url.path[:100]}"
+        return nothing if _gets_page(request) else f"{nothing}; the API is below /api/v1, and /docs describes it"
     if status == 405:
         return f"{request.method[:20]} does not go with this path; use {headers.get('Allow') or 'GET'}"
     return None
@@ -69,12 +82,12 @@ def _fix(request: Request, status: int, headers: Mapping[str, str]) -> str | Non
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     parts = [f"{'.'.join(str(part) for part in item['loc'][1:])}: {item['msg']}" for item in error.errors()]
-    return _answer(request, 422, "; ".join(parts)[:1000], {})
+    return await _answer(request, 422, "; ".join(parts)[:1000], {})
 
 
 async def _throttled(request: Request, error: Exception) -> Response:
     assert isinstance(error, ThrottledError)
-    return _answer(request, 429, str(error), {"Retry-After": str(error.retry_after_s)})
+    return await _answer(request, 429, str(error), {"Retry-After": str(error.retry_after_s)})
 
 
 async def _unauthorized(request: Request, error: Exception) -> Response:
@@ -88,13 +101,21 @@ async def _unauthorized(request: Request, error: Exception) -> Response:
     return problem(401, str(error), **{"WWW-Authenticate": 'Bearer realm="wayside"'})
 
 
-def _answer(request: Request, status: int, detail: str, headers: Mapping[str, str]) -> Response:
-    error_page: ErrorPage | None = request.app.state.error_page
-    if error_page is None or not _shows_pages(request) or request.url.path.startswith("/api/"):
+async def _answer(request: Request, status: int, detail: str, headers: Mapping[str, str]) -> Response:
+    if not _gets_page(request):
         return problem(status, detail, **headers)
+    if not hasattr(request.state, "principal"):
+        # No route, no gate: nobody has asked who that is.
+        request.state.principal = await request.app.state.recognise(request)
+    error_page: ErrorPage = request.app.state.error_page
     page = error_page(request, status, detail)
     page.headers.update(headers)
     return page
+
+
+def _gets_page(request: Request) -> bool:
+    pages = request.app.state.error_page is not None and _shows_pages(request)
+    return pages and not request.url.path.startswith("/api/")
 
 
 def _is_browser(request: Request) -> bool:

@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from wayside_server.api.devices import devices_router
-from wayside_server.api.gate import make_gate, refuse_unknown_parameters, undeclared_routes
+from wayside_server.api.gate import make_gate, make_recognise, refuse_unknown_parameters, undeclared_routes
 from wayside_server.api.health import health_router
 from wayside_server.api.limits import limits_router
 from wayside_server.api.live import live_router
@@ -99,7 +99,7 @@ def create_app(
     )
     if static is not None:
         app.mount("/static", StaticFiles(directory=static, check_dir=False))
-    install_problems(app, error_page)
+    install_problems(app, error_page, make_recognise(access, rates))
     # The last one is the outermost.
     for around in (Mishaps, HeadAsGet, SecurityHeaders):
         app.add_middleware(around)

@@ -2,9 +2,10 @@
 
 import dataclasses
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, HTTPException, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -13,6 +14,7 @@ from wayside_server.console.render import csrf_token, page
 from wayside_server.domain.access import SESSION_COOKIE, Permission, requires
 from wayside_server.domain.caller import Caller, caller_of
 from wayside_server.errors import ConfigError, NotFoundError
+from wayside_server.identity.claims import GIVE_LIFE
 from wayside_server.identity.office import EnrolmentOffice
 from wayside_server.identity.tokens import MAX_LABEL, TokenOrder
 
@@ -20,6 +22,11 @@ TOKENS = 50
 WAITING = 100
 LAST_TOKEN = (1 << 31) - 1
 LIVES = {"1": "an hour", "24": "a day", "168": "a week", "720": "30 days"}
+IMPORT = "import_devices_of_file_api_v1_devices_import_post"
+"""The operation that takes a file of devices, as the page API has it in its address."""
+NO_CLAIM: Mapping[str, str] = MappingProxyType({"code": "", "name": "", "group": ""})
+NO_ORDER: Mapping[str, str] = MappingProxyType({"uses": "1", "name": "", "group": "", "label": "", "hours": "24"})
+"""What the two forms hold at first."""
 
 Csrf = Annotated[str, Form(max_length=100)]
 Text = Annotated[str, Form(max_length=MAX_LABEL)]
@@ -49,9 +56,8 @@ class _Desk:
         self.office = office
         self.install_line = install_line
 
-    async def show(
-        self, request: Request, *, before: int = LAST_TOKEN, reason: str = "", said: str = "", made: str = ""
-    ) -> Response:
+    async def show(self, request: Request, *, before: int = LAST_TOKEN, made: str = "", **values: Any) -> Response:
+        """The page; `values` are `reason`, `said`, and what was typed into `claim` or `order`."""
         office, caller = self.office, _caller(request)
         tokens = await office.tokens.listed(caller, before_id=before, limit=TOKENS + 1)
         waiting = await office.claims.listed(caller, limit=WAITING + 1)
@@ -59,25 +65,33 @@ class _Desk:
         return page(
             request,
             "enrol.html",
-            status=422 if reason else 200,
+            status=422 if values.get("reason") else 200,
             tokens=[(token, token.state(now)) for token in tokens[:TOKENS]],
             more=tokens[TOKENS - 1].token_id if len(tokens) > TOKENS else None,
             waiting=waiting[:WAITING],
             more_wait=len(waiting) > WAITING,
+            lists_new=await office.claims.lists_unclaimed(caller),
+            refused_days=GIVE_LIFE.days,
             lives=LIVES,
-            reason=reason,
-            said=said,
+            import_id=IMPORT,
             made=made,
             install=self.install_line(made),
+            **{"reason": "", "said": "", "claim": NO_CLAIM, "order": NO_ORDER, **values},
         )
 
-    async def attempt(self, request: Request, csrf: str, act: Callable[[Caller], Awaitable[str | None]]) -> Response:
-        """What a form asks for; `act` gives the name of a device that is let in."""
+    async def attempt(
+        self,
+        request: Request,
+        csrf: str,
+        act: Callable[[Caller], Awaitable[str | None]],
+        claim: Mapping[str, str] = NO_CLAIM,
+    ) -> Response:
+        """What a form asks for; `act` gives the name of a device that is let in, `claim` stays in its form."""
         _check_form(request, csrf)
         try:
             did = await act(_caller(request))
         except (ConfigError, NotFoundError) as error:
-            return await self.show(request, reason=str(error))
+            return await self.show(request, reason=str(error), claim=claim)
         return RedirectResponse(f"/enrol?did={did}" if did else "/enrol", 303)
 
 
@@ -105,10 +119,11 @@ def _add_tokens(router: APIRouter, desk: _Desk) -> None:
     ) -> Response:
         _check_form(request, csrf)
         try:
-            order = dataclasses.replace(_order(name, group, label, uses, hours), replace=bool(replace))
-            token = await desk.office.tokens.create(order, _caller(request))
+            wanted = dataclasses.replace(_order(name, group, label, uses, hours), replace=bool(replace))
+            token = await desk.office.tokens.create(wanted, _caller(request))
         except ConfigError as error:
-            return await desk.show(request, reason=str(error))
+            order = {"uses": uses, "name": name, "group": group, "label": label, "hours": str(hours)}
+            return await desk.show(request, reason=str(error), order=order)
         # Shown in the answer to the form and never again, so it is in no address and no history.
         return await desk.show(request, made=str(token))
 
@@ -125,9 +140,9 @@ def _add_waiting(router: APIRouter, desk: _Desk) -> None:
         request: Request, csrf: Csrf, code: Text, group: Text = "", name: Text = "", replace: Ticked = ""
     ) -> Response:
         wanted = group.strip() or None, name.strip() or None
-        ticked = bool(replace)
+        typed, ticked = {"code": code, "name": name, "group": group}, bool(replace)
         return await desk.attempt(
-            request, csrf, lambda caller: desk.office.claim(code, *wanted, caller, replace=ticked)
+            request, csrf, lambda caller: desk.office.claim(code, *wanted, caller, replace=ticked), claim=typed
         )
 
     @router.post("/enrol/waiting/{number}/approve")

@@ -1,6 +1,8 @@
 """The page Keys: the API keys of the tenant."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, HTTPException, Request, Response
@@ -11,6 +13,18 @@ from wayside_server.domain.access import SCOPES, Permission, requires
 from wayside_server.errors import ConfigError
 from wayside_server.identity.desk import Desk
 from wayside_server.identity.keys import KEY_LIFE, MAX_KEY_LIFE, scopes_of
+
+MEANINGS: Mapping[Permission, str] = MappingProxyType(
+    {
+        Permission.READ: "devices, telemetry, incidents, refusals and certificates",
+        Permission.OPERATE: "act on devices; no route asks for it yet",
+        Permission.MANAGE: "make enrolment tokens, let devices in, revoke and restore them",
+        Permission.ADMINISTER: "the audit log, and making and revoking keys",
+        Permission.METRICS: "the server's own figures at /metrics",
+        Permission.INSTALL: "make tenants, and see those of the whole installation",
+    }
+)
+"""What each scope opens."""
 
 
 def add_keys(router: APIRouter, desk: Desk) -> None:
@@ -25,10 +39,10 @@ def add_keys(router: APIRouter, desk: Desk) -> None:
             "keys.html",
             status=status,
             keys=await desk.keys.list(principal.tenant_id),
-            scopes=[scope.value for scope in SCOPES if scope in principal.permissions],
+            scopes=[(scope.value, MEANINGS[scope]) for scope in SCOPES if scope in principal.permissions],
             days=KEY_LIFE.days,
             most_days=MAX_KEY_LIFE.days,
-            **{"reason": None, "made": None, **values},
+            **{"reason": None, "made": None, "label": "", "chosen": [Permission.READ.value], **values},
         )
 
     @router.get("/keys")
@@ -52,7 +66,7 @@ def add_keys(router: APIRouter, desk: Desk) -> None:
                 principal_of(request), label, timedelta(days=days), scopes, visitor_of(request).address
             )
         except ConfigError as error:
-            return await shown(request, 422, reason=str(error))
+            return await shown(request, 422, reason=str(error), label=label, chosen=scope)
         return await shown(request, 201, made=made)
 
     @router.post("/keys/{prefix}/revoke")

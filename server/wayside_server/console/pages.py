@@ -75,7 +75,9 @@ def _add_pages(router: APIRouter, reading: Reading) -> None:
     async def show_device_table(
         request: Request, search: Annotated[str, Query(max_length=63)] = "", after: Annotated[str, Query()] = ""
     ) -> Response:
-        return page(request, "device_table.html", **await device_list(request, search, after))
+        # htmx wants the part that it replaces; who follows a link wants a page.
+        template = "device_table.html" if "hx-request" in request.headers else "devices.html"
+        return page(request, template, **await device_list(request, search, after))
 
     @router.get("/devices/{name}")
     @requires(Permission.READ)

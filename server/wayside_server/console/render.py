@@ -17,9 +17,11 @@ from wayside_server.console.view import (
     hex_lines,
     kind_text,
     lasting,
-    prefix_text,
     quality_text,
-    unit_text,
+    section_of,
+    sentence,
+    sign_text,
+    stopped,
     utc_text,
     value_text,
 )
@@ -27,6 +29,23 @@ from wayside_server.domain.access import SESSION_COOKIE, Principal
 from wayside_server.domain.refusals import MEANINGS
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_NAVIGATION = (
+    (
+        ("/", "Devices", "read"),
+        ("/enrol", "Enrol", "manage"),
+        ("/certificates", "Certificates", "read"),
+        ("/incidents", "Incidents", "read"),
+        ("/refused", "Refused", "read"),
+    ),
+    (
+        ("/people", "People", "administer"),
+        ("/keys", "Keys", "administer"),
+        ("/audit", "Audit", "administer"),
+        ("/usage", "Usage", "read"),
+    ),
+    (("/docs", "API", "read"),),
+)
+"""Path, name and permission of each page: what is about devices, what is about the tenant, and what is for programs."""
 
 
 def csrf_token(session: str) -> str:
@@ -38,8 +57,9 @@ def _make_environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
     environment.filters["grouped"] = lambda number: f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     environment.filters["value_text"] = value_text
-    environment.filters["prefix_text"] = prefix_text
-    environment.filters["unit_text"] = unit_text
+    environment.filters["sign_text"] = sign_text
+    environment.filters["stopped"] = stopped
+    environment.filters["sentence"] = sentence
     environment.filters["utc_text"] = utc_text
     environment.globals["unit_signs"] = UNIT_SIGNS
     environment.globals["bar"] = bar
@@ -48,6 +68,7 @@ def _make_environment() -> Environment:
     environment.filters["quality_text"] = quality_text
     environment.tests["of_agent"] = lambda name: name.startswith("agent.")
     environment.globals["refusal_meanings"] = MEANINGS
+    environment.globals["groups"] = _NAVIGATION
     return environment
 
 
@@ -74,6 +95,8 @@ def page(
         # No route, no gate: nobody has asked who that is.
         principal=getattr(request.state, "principal", None),
         may=_may(request),
+        path=request.url.path,
+        section=section_of(request.url.path),
         csrf=csrf_token(session),
         now=now,
         # What is wrong with the installation as a whole, sentences without their full stop; the application knows.

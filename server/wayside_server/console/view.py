@@ -13,6 +13,9 @@ _MIN_WIDTH = 0.6
 _MAX_TEXT = 60
 _HEX_BYTES = 8
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
+_SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
+"""Units of time, which nobody reads by the million."""
 
 UNIT_SIGNS = {
     "1": "",
@@ -96,7 +99,7 @@ def lasting(moment: datetime, now: datetime) -> str:
 
 def _span(moment: datetime, now: datetime) -> str:
     seconds = (now - moment).total_seconds()
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+    for size, unit in _SPANS:
         if seconds >= 2 * size:
             return f"{int(seconds // size)} {unit}"
     return f"{int(seconds)} s"
@@ -107,26 +110,37 @@ def quality_text(code: int) -> str:
     return QUALITY_WORDS.get(code) or label_of(code)
 
 
-def value_text(value: JsonValue) -> str:
-    """A latest value, short enough for a table; `prefix_text` belongs before its unit."""
+def value_text(value: JsonValue, unit: str = "") -> str:
+    """A latest value in `unit`, short enough for a table; `sign_text` belongs behind it."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "—"}[value]
     if isinstance(value, float | int):
-        size, prefix = _scale(value)
-        return f"{value / size:.5g}" if prefix else f"{value:.7g}"
+        size, _ = _scale(value, unit)
+        if size == 1:
+            return f"{value:.7g}"
+        return f"{round(value / size, 1):.7g}" if unit in _SECONDS else f"{value / size:.5g}"
     text = str(value)
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
 
 
-def prefix_text(value: JsonValue) -> str:
-    """The sign of a thousand's power that `value_text` leaves to the unit, as in 70.8 GB; mostly empty."""
+def sign_text(value: JsonValue, unit: str) -> str:
+    """The sign of `unit` behind `value_text`, with the thousand's power that it leaves to it, as in 70.8 GB.
+
+    A long time is told in minutes, hours or days.
+    """
     if isinstance(value, bool) or not isinstance(value, float | int):
-        return ""
-    return _scale(value)[1]
+        return unit_text(unit)
+    return _scale(value, unit)[1]
 
 
-def _scale(value: float) -> tuple[float, str]:
-    return next(((size, prefix) for size, prefix in _PREFIXES if abs(value) >= size), (1.0, ""))
+def _scale(value: float, unit: str) -> tuple[float, str]:
+    """By what to divide a value in `unit`, and the sign of what it is in then."""
+    if unit in _SECONDS:
+        seconds = abs(value) * _SECONDS[unit]
+        longer = ((size / _SECONDS[unit], sign) for size, sign in _SPANS if seconds >= 2 * size)
+        return next(longer, (1.0, unit))
+    sizes = ((size, prefix + unit_text(unit)) for size, prefix in _PREFIXES if abs(value) >= size)
+    return next(sizes, (1.0, unit_text(unit)))
 
 
 def hex_lines(head: bytes) -> Sequence[str]:
@@ -143,6 +157,22 @@ def kind_text(kind: str) -> str:
     """A kind of refusal as a heading: 'API key', 'Broker: no certificate'."""
     text = kind.replace("_", " ").replace("api key", "API key")
     return text[:1].upper() + text[1:]
+
+
+def stopped(sentence: str) -> str:
+    """`sentence` with its full stop, unless a sign ends it already."""
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
+
+
+def sentence(text: str) -> str:
+    """A message as a sentence of its own: with a capital, and ended."""
+    return stopped(text[:1].upper() + text[1:])
+
+
+def section_of(path: str) -> str:
+    """The page of the navigation that `path` belongs to: `/enrol` for `/enrol/tokens`, the first page for a device."""
+    first = f"/{path.split('/')[1]}"
+    return "/" if first == "/devices" else first
 
 
 def unit_text(unit: str) -> str:

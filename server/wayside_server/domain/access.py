@@ -89,6 +89,7 @@ class Principal:
         tenant_id: within which tenant it acts; None when within none.
         permissions: what it may.
         held: what it must do before it may more, as a sentence without its full stop; None for nothing.
+        tenant: what people call that tenant; None when it is in none, or is a program.
     """
 
     actor: str
@@ -96,6 +97,7 @@ class Principal:
     tenant_id: int | None
     permissions: frozenset[Permission]
     held: str | None = None
+    tenant: str | None = None
 
     def may(self, permission: str) -> bool:
         """Whether it has the permission of this scope; for templates."""

@@ -71,8 +71,9 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
             "`uplink.device` is not the name in its certificate, or a curious client."
         ),
         "broker: name connected twice": (
-            "A second connection with the certificate of a connected device, which is thrown out: a cloned card, or "
-            "an agent that came back before its old connection was given up."
+            "A second connection under the name of a connected device, which throws the first one out: a cloned card, "
+            "an agent that came back before its old connection was given up, or the server itself, which ends the "
+            "session of a device so when it is revoked."
         ),
     }
 )

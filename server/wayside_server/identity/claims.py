@@ -108,10 +108,14 @@ class Claims:
 
         What nobody has claimed belongs to no tenant: it is shown where there is one only, and to who installs.
         """
-        unclaimed = caller.installs or await self._store.sole_tenant()
+        unclaimed = await self.lists_unclaimed(caller)
         return await self._store.waiting(
             caller.tenant_id, self._now(), unclaimed=unclaimed, before_id=before_id, limit=limit
         )
+
+    async def lists_unclaimed(self, caller: Caller) -> bool:
+        """Whether `listed` shows the caller what nobody has claimed."""
+        return caller.installs or await self._store.sole_tenant()
 
     async def claim(
         self, code: str, group: str | None, name: str | None, caller: Caller, *, replace: bool = False
@@ -182,7 +186,7 @@ class Claims:
         if entry is not None and entry.decision is Decision.WAITING and entry.expires_at > now:
             if entry.tenant_id == caller.tenant_id:
                 return entry
-            if entry.tenant_id is None and (caller.installs or await self._store.sole_tenant()):
+            if entry.tenant_id is None and await self.lists_unclaimed(caller):
                 return entry
         raise NotFoundError(f"nothing with the number {entry_id} waits here; reload the list")
 

@@ -26,7 +26,8 @@ def principal_of(session: OpenSession) -> Principal:
         if session.is_administrator:
             may |= {Permission.INSTALL, Permission.METRICS}
     tenant_id = session.tenant_id if role is not None else None
-    return Principal(f"person:{session.name}", session.display_name, tenant_id, frozenset(may), held)
+    tenant = None if tenant_id is None else session.tenant
+    return Principal(f"person:{session.name}", session.display_name, tenant_id, frozenset(may), held, tenant)
 
 
 def digest_of(token: str) -> bytes:

@@ -7,6 +7,8 @@
   const MAX_FIRST = 6; // series shown before anything is chosen
   const POINTS = 600; // a series and a chart: more than it has pixels for
   const RAW_SECONDS = 900; // up to here samples are shown as they are
+  const SECONDS = { s: 1, min: 60, h: 3600, d: 86400 }; // units of time, whose figures bring their sign along
+  const SPANS = [[86400, "d"], [3600, "h"], [60, "min"]];
   const GAP_STEPS = 3.5; // a pause of this many usual steps is drawn as a gap
 
   // Rows of uPlot: smallest step in seconds, label, then what is added on a new year, month, day, hour, minute, second.
@@ -34,8 +36,12 @@
   const signOf = (unit) => signs[unit] ?? unit;
 
   // As value_text in view.py: a byte count must fit beside its axis.
-  function short(value) {
+  function short(value, unit) {
     if (value == null) return "–";
+    if (unit in SECONDS) {
+      const span = SPANS.find(([size]) => Math.abs(value) * SECONDS[unit] >= 2 * size);
+      return span ? `${+((value * SECONDS[unit]) / span[0]).toPrecision(5)} ${span[1]}` : `${+value.toPrecision(7)} ${unit}`;
+    }
     const size = [1e12, 1e9, 1e6].find((step) => Math.abs(value) >= step);
     if (!size) return `${+value.toPrecision(7)}`;
     return `${+(value / size).toPrecision(5)} ${{ 1e12: "T", 1e9: "G", 1e6: "M" }[size]}`;
@@ -121,7 +127,7 @@
       height: 220,
       cursor: { points: { size: 6 } },
       scales: { x: { range: () => [Date.now() / 1000 - seconds, Date.now() / 1000] } },
-      axes: [{ ...axis, values: CLOCK, space: tickSpace }, { ...axis, size: valuesSize, label: signOf(unit) || null, labelSize: 20, values: (_, steps) => steps.map(short) }],
+      axes: [{ ...axis, values: CLOCK, space: tickSpace }, { ...axis, size: valuesSize, label: unit in SECONDS ? null : signOf(unit) || null, labelSize: 20, values: (_, steps) => steps.map((step) => short(step, unit)) }],
       series: [
         { value: (_, time) => (time == null ? "–" : new Date(time * 1000).toLocaleTimeString("en-GB")) },
         ...shown.map((line) => ({
@@ -130,7 +136,7 @@
           width: 1.6,
           spanGaps: false,
           points: { show: false, filter: alone, size: 5, fill: line.color },
-          value: (_, value) => short(value),
+          value: (_, value) => short(value, unit),
         })),
       ],
     };
@@ -198,6 +204,15 @@
       });
       holder.append(chip);
     }
+    offerAll();
+  }
+
+  // More series than fit into five rows are a button away.
+  function offerAll() {
+    const holder = part("series");
+    const button = part("more");
+    button.hidden = !holder.classList.contains("all") && holder.scrollHeight <= holder.clientHeight + 1;
+    button.textContent = holder.classList.contains("all") ? "Show fewer" : `Show all ${lines.size} series`;
   }
 
   async function getJson(url) {
@@ -272,7 +287,12 @@
       load();
     });
   }
+  part("more").addEventListener("click", () => {
+    part("series").classList.toggle("all");
+    offerAll();
+  });
   new ResizeObserver(() => {
+    offerAll();
     for (const chart of charts.values()) chart.setSize({ width: part("plots").clientWidth, height: 220 });
   }).observe(part("plots"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
