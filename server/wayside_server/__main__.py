@@ -31,23 +31,28 @@ from wayside_server.identity.keys import KEY_LIFE, KeyRecord, scopes_of
 from wayside_server.identity.sessions import LINK_LIFE
 from wayside_server.identity.setup_code import ensure_setup_code
 from wayside_server.supervise import until_stopped
-from wayside_shared.commands import with_version
+from wayside_shared.commands import while_read, with_version
 from wayside_shared.errors import EXIT_CONFIG
 
 EXIT_TRANSIENT = 75
 """EX_TEMPFAIL of sysexits.h: trying again may help."""
 
 
-def main() -> None:
-    """Runs the command line; ends with 0, with 78 when a person must act, with 75 when trying again may help."""
+def main() -> int:
+    """Runs the command line; returns 0, 78 when a person must act, 75 when trying again may help."""
+    return while_read(_run)
+
+
+def _run() -> int:
     options = parser().parse_args()
     _configure_log()
     try:
         options.command(options)
     except (ConfigError, NotFoundError) as error:
-        _stop(error, EXIT_CONFIG)
+        return _failed(error, EXIT_CONFIG)
     except TransientError as error:
-        _stop(error, EXIT_TRANSIENT)
+        return _failed(error, EXIT_TRANSIENT)
+    return 0
 
 
 def _init(options: argparse.Namespace) -> None:
@@ -256,10 +261,10 @@ def _configure_log() -> None:
     )
 
 
-def _stop(error: Exception, code: int) -> None:
+def _failed(error: Exception, code: int) -> int:
     print(f"wayside-server: {error}", file=sys.stderr)
-    sys.exit(code)
+    return code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

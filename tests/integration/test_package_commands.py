@@ -13,6 +13,7 @@ from wayside_server import config
 from wayside_server.identity.home import Home
 from wayside_server.identity.install_line import server_pin
 from wayside_server.identity.installation import install
+from wayside_server.packages.own_wheel import make_wheel
 from wayside_server.packages.shelf import Shelf, sha256_of
 from wayside_testkit.packages import fill
 
@@ -97,3 +98,16 @@ def test_the_pin_is_that_of_the_key_and_outlives_the_certificate(home: Path) -> 
     certificate.unlink()
     install(Home(home), ["server.example"], datetime.now(UTC))
     assert server_pin(Home(home)) == f"sha256//{text}"
+
+
+def test_a_home_may_be_named_from_the_working_directory(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = Shelf(Home(Path("home"))).files
+    files.mkdir(parents=True)
+    # It is built in another working directory.
+    assert make_wheel(files).parent == home / "packages" / "files"
+    begin = [sys.executable, "-m", "wayside_server", "init", "--home", "srv", "--host", "server.example"]
+    ended = subprocess.run(begin, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert f"wayside-server run --home {tmp_path}/srv\n" in ended.stdout
