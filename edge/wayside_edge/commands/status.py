@@ -85,6 +85,8 @@ def _rest(told: dict[str, Any]) -> Iterator[str]:
     yield f"link       {state} for {lasting(link['for_s'])}{trouble}"
     again = max(link["sessions"] - 1, 0)
     yield f"delivered  {link['delivered']:,} batches, {link['refused']:,} refused, {again} reconnections"
+    if link.get("refused_samples"):
+        yield f"REFUSED    {link['refused_samples']:,} samples by the server, for good; the latest: {link['refusal']}"
     if link.get("rejected"):
         tries = f"{link['rejections']} times in a row"
         yield f"REJECTED   the broker has refused this device {tries}; see: wayside-edge doctor"
@@ -107,7 +109,9 @@ def _renewal(identity: dict[str, Any]) -> str:
     if identity["trouble"]:
         again = _moment(identity["renews_s"])
         return f"; RENEWAL FAILS since {_moment(identity['trouble_since_s'])}: {identity['trouble']}; again {again}"
-    return "; a new one is being proved" if identity["proving"] else f"; renewed {_moment(identity['renews_s'])}"
+    return (
+        "; a new one is being proved" if identity["proving"] else f"; will renew about {_moment(identity['renews_s'])}"
+    )
 
 
 def _moment(at_s: float) -> str:
