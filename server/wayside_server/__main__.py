@@ -17,6 +17,7 @@ from wayside_server.app import person_command
 from wayside_server.app.people import base_of, claim_link, desk_on
 from wayside_server.commands.audit import add_audit
 from wayside_server.commands.device_import import add_device_import
+from wayside_server.commands.init import add_init
 from wayside_server.commands.packages import add_packages
 from wayside_server.commands.revocation import add_revocation
 from wayside_server.commands.storage import with_storage
@@ -25,7 +26,6 @@ from wayside_server.commands.token import add_token
 from wayside_server.config import ServerSettings
 from wayside_server.domain.access import DEFAULT_SCOPES, SCOPES
 from wayside_server.errors import ConfigError, NotFoundError, TransientError
-from wayside_server.identity import installation
 from wayside_server.identity.home import DEFAULT_HOME, Home
 from wayside_server.identity.keys import KEY_LIFE, KeyRecord, scopes_of
 from wayside_server.identity.sessions import LINK_LIFE
@@ -53,25 +53,6 @@ def _run() -> int:
     except TransientError as error:
         return _failed(error, EXIT_TRANSIENT)
     return 0
-
-
-def _init(options: argparse.Namespace) -> None:
-    home = Home(options.home)
-    public = options.host[0] if options.host else installation.default_hosts()[0]
-    installation.install(home, options.host, app.utc_now())
-    config.ensure(
-        home,
-        public_host=public,
-        listen=options.listen,
-        broker_port=options.broker_port,
-        api_port=options.api_port,
-    )
-    settings = config.load(home)
-    installation.write_broker_files(home, settings.broker.listen, settings.broker.port)
-    print(f"installation ready in {home.path}")
-    print(f"start the broker:  mosquitto -c {home.broker_config}")
-    print(f"start the server:  wayside-server run --home {home.path}")
-    print(f"set-up code for the first account (wayside-server setup-code shows it again):  {ensure_setup_code(home)}")
 
 
 def _create_key(options: argparse.Namespace) -> None:
@@ -166,19 +147,7 @@ def parser() -> argparse.ArgumentParser:
     whole = with_version(argparse.ArgumentParser(prog="wayside-server", description="The server of Wayside."))
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
-    init = commands.add_parser("init", parents=[shared], help="make CA, certificates, broker configuration, settings")
-    init.add_argument(
-        "--host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="name or address of this server; may be repeated (those of this machine)",
-    )
-    init.add_argument("--listen", metavar="ADDRESS", help=f"listen on this address only ({config.ANY_ADDRESS})")
-    init.add_argument("--broker-port", type=int, metavar="N", help="the broker's TLS port (8883)")
-    init.add_argument("--api-port", type=int, metavar="N", help="the API's TLS port (8443)")
-    init.set_defaults(command=_init)
-
+    add_init(commands, shared)
     _add_identity(commands, shared)
     add_audit(commands, shared)
     add_packages(commands, shared)
