@@ -5,7 +5,6 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Coroutine
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import uvloop
 from wayside_server import app, config
 from wayside_server.app import person_command
 from wayside_server.app.people import base_of, claim_link, desk_on
+from wayside_server.commands.api_key import add_api_key
 from wayside_server.commands.audit import add_audit
 from wayside_server.commands.device_import import add_device_import
 from wayside_server.commands.init import add_init
@@ -24,16 +24,15 @@ from wayside_server.commands.storage import with_storage
 from wayside_server.commands.tenants import add_tenants
 from wayside_server.commands.token import add_token
 from wayside_server.config import ServerSettings
-from wayside_server.domain.access import DEFAULT_SCOPES, SCOPES
 from wayside_server.errors import ConfigError, NotFoundError, TransientError
 from wayside_server.identity.home import DEFAULT_HOME, Home
-from wayside_server.identity.keys import KEY_LIFE, KeyRecord, scopes_of
 from wayside_server.identity.sessions import LINK_LIFE
 from wayside_server.identity.setup_code import ensure_setup_code
 from wayside_server.supervise import until_stopped
 from wayside_shared.commands import while_read, with_version
 from wayside_shared.errors import EXIT_CONFIG
 
+EXIT_INTERRUPTED = 130
 EXIT_TRANSIENT = 75
 """EX_TEMPFAIL of sysexits.h: trying again may help."""
 
@@ -52,45 +51,9 @@ def _run() -> int:
         return _failed(error, EXIT_CONFIG)
     except TransientError as error:
         return _failed(error, EXIT_TRANSIENT)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     return 0
-
-
-def _create_key(options: argparse.Namespace) -> None:
-    async def create(storage: app.Storage, settings: ServerSettings) -> None:
-        desk = desk_on(Home(options.home), settings, storage)
-        tenant_id = await desk.accounts.tenant_id(options.tenant)
-        scopes = scopes_of(options.scope) if options.scope else DEFAULT_SCOPES
-        life = timedelta(days=options.days)
-        print(await desk.keys.create(options.label, life, scopes=scopes, tenant_id=tenant_id))
-
-    with_storage(options, create)
-
-
-def _list_keys(options: argparse.Namespace) -> None:
-    async def show(storage: app.Storage, settings: ServerSettings) -> None:
-        for key in await desk_on(Home(options.home), settings, storage).keys.list():
-            used = f"{key.last_used:%Y-%m-%d %H:%M}" if key.last_used else "never used"
-            may = ",".join(sorted(key.scopes))
-            state = _state(key)
-            print(f"{key.prefix}  {state:8}{key.created_at:%Y-%m-%d %H:%M}  {used:16}  {may}  {key.label}")
-
-    with_storage(options, show)
-
-
-def _revoke_key(options: argparse.Namespace) -> None:
-    async def revoke(storage: app.Storage, settings: ServerSettings) -> None:
-        await desk_on(Home(options.home), settings, storage).keys.revoke(options.key)
-
-    with_storage(options, revoke)
-
-
-def _state(key: KeyRecord) -> str:
-    now = app.utc_now()
-    if key.revoked_at:
-        return "revoked"
-    if key.expires_at is not None and key.expires_at <= now:
-        return "expired"
-    return "good" if key.valid_at(now) else "idle"
 
 
 def _setup_code(options: argparse.Namespace) -> None:
@@ -162,23 +125,7 @@ def _add_identity(commands: Any, shared: argparse.ArgumentParser) -> None:
     devices = commands.add_parser("device", help="devices").add_subparsers(required=True)
     add_device_import(devices, shared)
     add_revocation(commands, devices, shared)
-    keys = commands.add_parser("api-key", help="API keys").add_subparsers(required=True)
-    create = keys.add_parser("create", parents=[shared], help="print a new key; it is shown once")
-    create.add_argument("label", metavar="LABEL", help="what it is for")
-    create.add_argument("--days", type=_positive, metavar="D", default=KEY_LIFE.days, help="how long (%(default)s)")
-    create.add_argument("--tenant", metavar="NAME", default="default", help="within which tenant (%(default)s)")
-    create.add_argument(
-        "--scope",
-        action="append",
-        metavar="SCOPE",
-        help=f"what it may: {', '.join(one.value for one in SCOPES)}; may be repeated (read and metrics)",
-    )
-    create.set_defaults(command=_create_key)
-    keys.add_parser("list", parents=[shared], help="all keys, by their prefix").set_defaults(command=_list_keys)
-    revoke = keys.add_parser("revoke", parents=[shared], help="end a key, and those that it made")
-    revoke.add_argument("key", metavar="PREFIX", help="the key's prefix")
-    revoke.set_defaults(command=_revoke_key)
-
+    add_api_key(commands, shared)
     add_tenants(commands, shared)
     link = commands.add_parser("login-link", parents=[shared], help="print a one-time link into the console")
     whose = link.add_mutually_exclusive_group()
@@ -207,13 +154,6 @@ def _add_roles(commands: Any, shared: argparse.ArgumentParser) -> None:
     api.set_defaults(command=_role(lambda home, settings, _: app.run_api(home, settings)))
     jobs = commands.add_parser("jobs", parents=[shared], help="periodic work")
     jobs.set_defaults(command=_role(lambda home, settings, _: app.run_jobs(home, settings)))
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 100_000:
-        raise argparse.ArgumentTypeError("must be more than 0 and at most 100000")
-    return value
 
 
 def _configure_log() -> None:

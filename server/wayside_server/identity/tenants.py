@@ -109,7 +109,7 @@ class Tenants:
         Raises:
             NotFoundError: there is no such tenant.
         """
-        tenant = await self._find(name)
+        tenant = await self.find(name)
         detail = {"devices": quota.devices, "series": quota.series, "samples": quota.samples}
         await self._audit.record(Act(actor, "tenant.limit", f"tenant:{name}", tenant.id, address, detail=detail))
         await self._store.limit(tenant.id, quota)
@@ -130,7 +130,7 @@ class Tenants:
             ConfigError: it is the first one, or its devices could still send.
             TransientError: devices went on sending, or the database is away; what is gone stays gone.
         """
-        tenant = await self._find(name)
+        tenant = await self.find(name)
         if tenant.id == FIRST_TENANT:
             raise ConfigError(f"{name!r} is the first tenant, which every installation needs; it cannot be deleted")
         if not force:
@@ -155,7 +155,12 @@ class Tenants:
             Act(actor, "tenant.deleted", f"tenant:{name}", tenant.id, address, detail={"rows": sum(rows.values())})
         )
 
-    async def _find(self, name: str) -> Tenant:
+    async def find(self, name: str) -> Tenant:
+        """The tenant called `name`.
+
+        Raises:
+            NotFoundError: there is none.
+        """
         tenant = await self._store.find(name)
         if tenant is None:
             raise NotFoundError(f"there is no tenant {name[:63]!r}; see wayside-server tenant list")
