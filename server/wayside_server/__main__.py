@@ -4,12 +4,13 @@ import argparse
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import structlog
 import uvloop
+from structlog.typing import Processor
 
 from wayside_server import app, config
 from wayside_server.app import person_command
@@ -44,7 +45,8 @@ def main() -> int:
 
 def _run() -> int:
     options = parser().parse_args()
-    _configure_log()
+    # Roles run for days and write a log; other commands print what they have to say.
+    _configure_log(role="supervised" in options)
     try:
         options.command(options)
     except (ConfigError, NotFoundError) as error:
@@ -156,18 +158,25 @@ def _add_roles(commands: Any, shared: argparse.ArgumentParser) -> None:
     jobs.set_defaults(command=_role(lambda home, settings, _: app.run_jobs(home, settings)))
 
 
-def _configure_log() -> None:
+def _configure_log(*, role: bool) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    lines: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+    ]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        processors=lines if role else [_as_a_command],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO if role else logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _as_a_command(_logger: object, _level: str, told: MutableMapping[str, Any]) -> str:
+    """A warning in the manner in which the command says what is wrong."""
+    facts = ", ".join(str(value) for name, value in told.items() if name not in ("event", "exc_info"))
+    return f"wayside-server: {told['event']}{f': {facts}' if facts else ''}"
 
 
 def _failed(error: Exception, code: int) -> int:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from wayside_server.domain.access import FIRST_TENANT
 from wayside_server.domain.audit import Act, AuditTrail, Outcome
-from wayside_server.domain.tenants import NAME_PATTERN, Quota, Tenant
+from wayside_server.domain.tenants import NAME_PATTERN, NAME_RULE, Quota, Tenant
 from wayside_server.errors import ConfigError, NotFoundError, WaysideError
 
 MAX_TITLE = 200
@@ -90,7 +90,7 @@ class Tenants:
             ConfigError: the name breaks the rules, or the title is too long.
         """
         if re.fullmatch(NAME_PATTERN, name) is None:
-            raise ConfigError(f"tenant name {name[:80]!r} does not match {NAME_PATTERN}")
+            raise ConfigError(f"tenant name {name[:80]!r}: {NAME_RULE}")
         if not 0 < len(title) <= MAX_TITLE or not title.isprintable():
             raise ConfigError(f"a tenant's title has 1 to {MAX_TITLE} printable signs")
         made = await self._store.add(name, title, quota)

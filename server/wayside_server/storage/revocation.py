@@ -120,7 +120,7 @@ class PostgresRevocations:
                 await conn.execute(_SQL["release_serials"], values)
             count = await (await conn.execute(_SQL["count_revoked"], values)).fetchone()
             assert count is not None, "an aggregate has a row"
-            marked = Marked(int(str(row[1])), int(str(count[0])), released)
+            marked = Marked(int(str(row[1])), int(str(count[0])), released, revoked=what == "revoke" or bool(row[2]))
             await record(marked)
             await conn.execute(_SQL["notify"])
         return marked
