@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from wayside_edge import config
 from wayside_edge.commands import arguments
 from wayside_edge.errors import ConfigError, WaysideError
-from wayside_shared.commands import with_version
+from wayside_shared.commands import while_read, with_version
 from wayside_shared.errors import EXIT_CONFIG
 
 DEFAULT_CONFIG = Path("/etc/wayside/edge.toml")
@@ -20,6 +19,10 @@ DEFAULT_IDENTITY = Path("/var/lib/wayside/identity")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 for a failure, 78 for a wrong configuration."""
+    return while_read(lambda: _run_command(arguments))
+
+
+def _run_command(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
     try:
         return _COMMANDS[options.command](options)
@@ -31,10 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; nothing may be written to it at the exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
 
 
 def _sample_config(options: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from wayside_firmware.demo.run import Outcome, demonstrate
 from wayside_firmware.demo.screen import Screen
 from wayside_firmware.models.options import add_model
 from wayside_firmware.modules.arguments import add_module
-from wayside_shared.commands import with_version
+from wayside_shared.commands import while_read, with_version
 from wayside_shared.errors import EXIT_CONFIG, ConfigError, WaysideError
 from wayside_shared.runtimes import MODULES, missing_text
 
@@ -26,12 +26,12 @@ EXIT_INTERRUPTED = 130
 
 def main() -> int:
     """The command wayside-fw; returns its exit status."""
-    return _run("wayside-fw", firmware_parser())
+    return while_read(lambda: _run("wayside-fw", firmware_parser()))
 
 
 def wayside() -> int:
     """The command wayside; returns its exit status."""
-    return _run("wayside", demo_parser())
+    return while_read(lambda: _run("wayside", demo_parser()))
 
 
 def firmware_parser() -> argparse.ArgumentParser:
@@ -90,10 +90,6 @@ def _run(name: str, parser: argparse.ArgumentParser) -> int:
             raise
         print(f"{name}: {missing_text(error.name or '')}", file=sys.stderr)
         return EXIT_CONFIG
-    except BrokenPipeError:
-        # Whoever read the output has read enough; the interpreter must not try to flush the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _board(options: argparse.Namespace) -> int:

@@ -140,22 +140,31 @@ def load(home: Home) -> ServerSettings:
     return from_toml(ServerSettings, text, str(home.settings_file))
 
 
+def refuse_others(home: Home, *, listen: str | None, broker_port: int | None, api_port: int | None) -> None:
+    """Refuses arguments of `init` that an installation's settings contradict.
+
+    Raises:
+        ConfigError: `server.toml` says something else, or is broken.
+    """
+    if not home.settings_file.exists():
+        return
+    settings = load(home)
+    found = (settings.broker.listen, settings.broker.port, settings.api.port)
+    for name, given, kept in zip(
+        ("--listen", "--broker-port", "--api-port"), (listen, broker_port, api_port), found, strict=True
+    ):
+        if given not in (None, kept):
+            raise ConfigError(f"{name} {given}: {home.settings_file} has {kept}; change it there, then run init again")
+
+
 def ensure(home: Home, *, public_host: str, listen: str | None, broker_port: int | None, api_port: int | None) -> None:
     """Writes `server.toml` when there is none.
 
     Raises:
         ConfigError: there is one and it says something else than the arguments.
     """
+    refuse_others(home, listen=listen, broker_port=broker_port, api_port=api_port)
     if home.settings_file.exists():
-        settings = load(home)
-        found = (settings.broker.listen, settings.broker.port, settings.api.port)
-        for name, given, kept in zip(
-            ("--listen", "--broker-port", "--api-port"), (listen, broker_port, api_port), found, strict=True
-        ):
-            if given not in (None, kept):
-                raise ConfigError(
-                    f"{name} {given}: {home.settings_file} has {kept}; change it there, then run init again"
-                )
         return
     defaults = ServerSettings()
     text = f"""# Settings of wayside-server. What is not here has its default: docs/reference/server-settings.md

@@ -6,6 +6,8 @@ from wayside_shared.errors import RejectedError
 from wayside_shared.rejects import RejectCode
 
 DEVICE_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{2,62}$"
+DEVICE_ID_RULE = "a name has 3 to 63 of a-z, 0-9 and -, and begins with a letter or digit"
+"""`DEVICE_ID_PATTERN` for people."""
 SERIES_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
 EPOCH_BYTES = 16
 BOOT_ID_BYTES = 16

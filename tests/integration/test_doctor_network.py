@@ -4,10 +4,14 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from wayside_edge.__main__ import main
 from wayside_edge.commands.doctor import network
 from wayside_edge.commands.doctor.finding import Finding, Level
 from wayside_edge.hal.clock import ClockSettings, SystemClock
 from wayside_edge.uplink.settings import UplinkSettings
+from wayside_shared.enrolment import new_token
 from wayside_testkit.broker import Broker, running_broker
 from wayside_testkit.credentials import Credentials, CredentialsFactory
 
@@ -42,6 +46,19 @@ def test_a_device_of_another_authority(broker: Broker, tmp_path: Path, credentia
     last = examined(uplink(stranger, broker.port))[-1]
     assert last.level is Level.PROBLEM
     assert "refuses this device over TLS" in last.what
+
+
+def test_a_device_whose_certificate_is_good_no_longer(broker: Broker, credentials: CredentialsFactory) -> None:
+    ended = credentials.device("boiler-8", days=1, now=datetime.now(UTC) - timedelta(days=3))
+    last = examined(uplink(ended, broker.port))[-1]
+    assert last.what.endswith("refuses this device over TLS: this device's certificate has ended")
+    assert "renew it on the page Enrol" in last.fix
+    revoked = credentials.device("boiler-7")
+    credentials.revoke(revoked)
+    broker.restart()
+    last = examined(uplink(revoked, broker.port))[-1]
+    assert last.what.endswith("refuses this device over TLS: this device's certificate was revoked")
+    assert last.fix == "it was revoked; ask who runs the server"
 
 
 def test_a_broker_of_another_authority(broker: Broker, tmp_path: Path) -> None:
@@ -83,3 +100,14 @@ def test_a_device_that_is_not_enrolled(broker: Broker, credentials: CredentialsF
     first, *_, last = examined(uplink(who, broker.port))
     assert (first.area, first.level, first.fix) == ("enrolment", Level.PROBLEM, network.ENROL)
     assert "TLS was not tried" in last.what
+
+
+def test_enrolling_at_the_brokers_port(
+    broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str], credentials: CredentialsFactory
+) -> None:
+    token = str(new_token(credentials.authority.fingerprint))
+    words = ["enroll", f"https://127.0.0.1:{broker.port}", token, "--dir", str(tmp_path / "identity")]
+    assert main([*words, "--config", str(tmp_path / "edge.toml")]) == 1
+    said = capsys.readouterr().err
+    assert "is that the server's own HTTPS port, 8443 unless somebody chose another, rather than the broker's?" in said
+    assert "_ssl.c" not in said

@@ -62,12 +62,12 @@ async def test_ten_thousand_rows_take_seconds(home: Home, tmp_path: Path, capsys
     file, out = tmp_path / "boards.csv", tmp_path / "boards.tokens.csv"
     file.write_text("name,group\n" + "".join(f"board-{n},hall-{n % 7}\n" for n in range(10_000)))
     await run(home, "device", "import", str(file), "--dry-run")
-    assert capsys.readouterr().out == "nothing was made; 10000 tokens would be\n"
+    assert capsys.readouterr().out == "nothing was made; 10,000 tokens would be\n"
     assert not out.exists()
     begun = time.process_time()
     await run(home, "device", "import", str(file))
     assert time.process_time() - begun < 10
-    assert capsys.readouterr().out == f"10000 tokens in {out}\n"
+    assert capsys.readouterr().out == f"10,000 tokens in {out}\n"
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert (len(rows), len({row["token"] for row in rows}), rows[0]["name"]) == (10_000, 10_000, "board-0")
@@ -75,14 +75,32 @@ async def test_ten_thousand_rows_take_seconds(home: Home, tmp_path: Path, capsys
         await run(home, "device", "import", str(file))
 
 
+async def test_a_file_without_a_good_row(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "boards.csv"
+    file.write_text("name,expires\nboard-1,2020-01-01\nboard-2,-1h\nboard-3\n")
+    with pytest.raises(ConfigError) as refused:
+        await run(home, "device", "import", str(file), "--partial")
+    assert str(refused.value) == "nothing was made: 3 rows are wrong; mend what is said above"
+    assert capsys.readouterr().err.splitlines() == [
+        "line 2: expires: 2020-01-01 is in the past; give a time to come",
+        "line 3: expires: -1h is in the past; give a time to come",
+        "line 4: it has 1 cell where the first line has 2",
+    ]
+    file.write_text("name\nboard-1\n")
+    await run(home, "device", "import", str(file))
+    assert capsys.readouterr().out == f"1 token in {tmp_path / 'boards.tokens.csv'}\n"
+
+
 async def test_wrong_rows_are_told_by_their_lines(
     home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, out = tmp_path / "boards.jsonl", tmp_path / "made.jsonl"
     file.write_text('{"name": "board-1"}\n{"name": "board/2"}\n')
-    with pytest.raises(ConfigError, match="nothing was made: 1 rows are wrong"):
+    with pytest.raises(
+        ConfigError, match="nothing was made: 1 row is wrong; mend what is said above, or add --partial for the others"
+    ):
         await run(home, "device", "import", str(file), "--out", str(out))
-    assert capsys.readouterr().err.startswith("line 2: device name 'board/2' does not match")
+    assert capsys.readouterr().err.startswith("line 2: device name 'board/2': a name has 3 to 63 of a-z")
     assert not out.exists()
     await run(home, "device", "import", str(file), "--out", str(out), "--partial", "--hours", "48")
     assert [json.loads(line)["name"] for line in out.read_text().splitlines()] == ["board-1"]

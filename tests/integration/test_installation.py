@@ -147,9 +147,10 @@ def test_a_reserved_name_gets_no_token(home: Home, database: str) -> None:
     missing = "but the server has nothing to install yet; first run: wayside-server packages fetch"
     assert made.stderr == f"on the board, type:\n{line}\n{missing}\n"
     assert server_command("api-key", "create", "reports", "--home", str(home.path)).stdout.startswith("wsk_")
-    listed = server_command("api-key", "list", "--home", str(home.path)).stdout.split()
+    listed = server_command("api-key", "list", "--home", str(home.path)).stdout.splitlines()[-1].split()
     assert listed[-1] == "reports"
-    assert server_command("api-key", "revoke", listed[0], "--home", str(home.path)).returncode == 0
+    revoked = server_command("api-key", "revoke", listed[0], "--home", str(home.path))
+    assert (revoked.returncode, revoked.stdout) == (0, "the key is revoked, and those that it made\n")
 
 
 def test_accounts_are_made_and_mended_on_the_machine_itself(home: Home, database: str) -> None:
@@ -167,13 +168,9 @@ def test_accounts_are_made_and_mended_on_the_machine_itself(home: Home, database
     assert (claimed.returncode, "there is an account already" in claimed.stderr) == (78, True)
     assert "/login/" in server_command("login-link", *at).stdout
     assert "/login/" in server_command("person", "reset", "ada", *at).stdout
-    assert server_command("person", "disable", "ada", *at).returncode == 0
-    assert "ada" in (listed := server_command("person", "list", *at).stdout)
-    assert "disabled" in listed
-    assert server_command("login-link", *at).returncode == 78
     made = server_command("api-key", "create", "robot", *at, "--scope", "manage", "--days", "1")
     assert made.stdout.startswith("wsk_"), made.stderr
-    assert "manage  robot" in server_command("api-key", "list", *at).stdout
+    assert server_command("api-key", "list", *at).stdout.endswith("  robot\n")
     for wrong in (("--scope", "everything"), ("--tenant", "nowhere")):
         refused = server_command("api-key", "create", "robot", *at, *wrong)
         assert (refused.returncode, "Traceback" in refused.stderr) == (78, False)

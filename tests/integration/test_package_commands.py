@@ -13,6 +13,7 @@ from wayside_server import config
 from wayside_server.identity.home import Home
 from wayside_server.identity.install_line import server_pin
 from wayside_server.identity.installation import install
+from wayside_server.packages.own_wheel import make_wheel
 from wayside_server.packages.shelf import Shelf, sha256_of
 from wayside_testkit.packages import fill
 
@@ -68,6 +69,29 @@ def test_a_bundle_holds_all_and_its_hashes(home: Path, tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr.count("\n")) == (78, 1)
 
 
+def test_the_same_content_makes_the_same_bundle(home: Path, tmp_path: Path) -> None:
+    fill(home)
+    first, second = tmp_path / "bundle.tar.gz", tmp_path / "other.tgz"
+    assert packages(home, "export", str(first)).stderr == ""
+    content = first.read_bytes()
+    # gzip has a place for the second in which it was written.
+    assert content[4:8] == bytes(4)
+    for path in (Home(home).path / "packages").rglob("*"):
+        os.utime(path, (1, 1))
+    assert packages(home, "export", str(second)).returncode == 0
+    assert second.read_bytes() == content
+    again = packages(home, "export", str(first))
+    assert again.stderr == "it takes the place of the bundle.tar.gz that was there\n"
+    assert first.read_bytes() == content
+    for name in ("x.zip", "x", "x.tar.xz"):
+        ended = packages(home, "export", str(tmp_path / name))
+        assert (ended.returncode, ended.stderr) == (
+            78,
+            f"wayside-server: {tmp_path / name} is to be a .tar.gz; name it x.tar.gz\n",
+        )
+        assert not (tmp_path / name).exists()
+
+
 def test_an_index_out_of_reach_is_no_lack_of_packages(home: Path) -> None:
     nowhere = {"PIP_INDEX_URL": "https://127.0.0.1:1/simple", "PIP_RETRIES": "1", "PIP_CONFIG_FILE": os.devnull}
     ended = packages(home, "fetch", **nowhere, PIP_FIND_LINKS="", PIP_EXTRA_INDEX_URL="")
@@ -97,3 +121,16 @@ def test_the_pin_is_that_of_the_key_and_outlives_the_certificate(home: Path) -> 
     certificate.unlink()
     install(Home(home), ["server.example"], datetime.now(UTC))
     assert server_pin(Home(home)) == f"sha256//{text}"
+
+
+def test_a_home_may_be_named_from_the_working_directory(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = Shelf(Home(Path("home"))).files
+    files.mkdir(parents=True)
+    # It is built in another working directory.
+    assert make_wheel(files).parent == home / "packages" / "files"
+    begin = [sys.executable, "-m", "wayside_server", "init", "--home", "srv", "--host", "server.example"]
+    ended = subprocess.run(begin, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert f"wayside-server run --home {tmp_path}/srv\n" in ended.stdout

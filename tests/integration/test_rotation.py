@@ -159,7 +159,7 @@ async def test_the_agent_renews_and_says_so(
         assert agent.troubles == []
         status = ["status", "--config", str(tmp_path / "edge.toml")]
         assert await asyncio.to_thread(main, status) == 0
-    assert re.search(r"^certificate ends .*; renewed 20\d\d-\d\d-\d\d ", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^certificate ends .*; will renew about 20\d\d-\d\d-\d\d ", capsys.readouterr().out, re.MULTILINE)
 
 
 async def test_an_agent_that_ended_before_the_proof_goes_on_with_it_row_11(

@@ -1,9 +1,11 @@
 """Tenants as administrators meet them: at the terminal, and over the API."""
 
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -14,6 +16,7 @@ from bench.server_side import Installation
 from wayside_server.api.service import create_app
 from wayside_server.api.tenants import tenants_router
 from wayside_server.domain.access import Permission, Principal, Session
+from wayside_server.domain.tenants import NAME_RULE
 from wayside_server.errors import UnauthorizedError
 from wayside_server.identity.tenants import Tenants
 from wayside_server.storage.database import Pool
@@ -40,7 +43,9 @@ def _type(home: Path, *words: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_a_tenant_at_the_terminal(home: Path, database: str) -> None:
-    assert _type(home, "create", "north", "--title", "North plant", "--max-devices", "20").returncode == 0
+    made = _type(home, "create", "north", "--title", "North plant", "--max-devices", "20")
+    told_of = "tenant north is made: up to 20 devices, series without limit, samples without limit\n"
+    assert (made.returncode, made.stdout) == (0, told_of)
     listed = _type(home, "list").stdout.splitlines()
     assert listed == [
         "default  Default  devices 0, series 0, samples 0",
@@ -51,15 +56,47 @@ def test_a_tenant_at_the_terminal(home: Path, database: str) -> None:
         78,
         "wayside-server: there is a tenant 'north' already; choose another name\n",
     )
-    assert _type(home, "limit", "north", "--max-series", "5").returncode == 0
-    assert "north  North plant  devices 0, series 0 of 5, samples 0" in _type(home, "list").stdout
-    gone = _type(home, "delete", "north")
-    assert gone.stdout == "tenant north is deleted, 1 rows; none is left\n"
-    assert "tenant: 1 rows" in gone.stderr
-    assert _type(home, "delete", "north").returncode == 78
+    limited = _type(home, "limit", "north", "--max-series", "5000")
+    told_of = "tenant north may have devices without limit, up to 5,000 series, samples without limit\n"
+    assert (limited.returncode, limited.stdout) == (0, told_of)
+    assert "north  North plant  devices 0, series 0 of 5,000, samples 0" in _type(home, "list").stdout
+    kept = _type(home, "delete", "north")
+    assert (kept.returncode, kept.stderr) == (
+        78,
+        "wayside-server: nobody can be asked here; add --yes to delete tenant north without a question\n",
+    )
+    assert "north" in _type(home, "list").stdout
+    gone = _type(home, "delete", "north", "--yes")
+    assert (gone.stdout, gone.stderr) == ("tenant north is deleted, 1 row; none is left\n", "")
+    assert "there is no tenant 'north'" in _type(home, "delete", "north").stderr
     with psycopg.connect(database) as conn:
         told = conn.execute("SELECT action FROM audit_entry WHERE subject = 'tenant:north' ORDER BY id").fetchall()
     assert [action for (action,) in told] == ["tenant.create", "tenant.limit", "tenant.delete", "tenant.deleted"]
+
+
+def test_a_tenant_is_deleted_by_who_types_its_name(home: Path) -> None:
+    _type(home, "create", "north", "--title", "North plant")
+    said = _at_a_terminal(home, b"south\n", "delete", "north")
+    assert "This deletes tenant north (North plant) for good, with its keys, tokens and all it has: 0 devices" in said
+    assert "that is not its name; nothing was deleted" in said
+    said = _at_a_terminal(home, b"north\n", "delete", "north")
+    assert "\rtenant: 1 rows\x1b[K" in said
+    assert "tenant north is deleted, 1 row; none is left" in said
+
+
+def _at_a_terminal(home: Path, keys: bytes, *words: str) -> str:
+    """What a terminal shows of a command whose question is answered with `keys`."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "wayside_server", "tenant", *words, "--home", str(home)]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        os.write(ours, keys)
+        shown = b""
+        with suppress(OSError):  # EIO: what Linux says when the other end is closed
+            while part := os.read(ours, 4096):
+                shown += part
+    os.close(ours)
+    return shown.decode()
 
 
 class Installer:
@@ -122,6 +159,8 @@ async def test_a_tenant_over_the_api(client: httpx.AsyncClient, trail: MemoryTra
         answer = await client.post("/api/v1/tenants", json={**wanted, "name": "south", **bad})
         assert answer.status_code == 422, bad
         assert answer.headers["content-type"] == "application/problem+json"
+        if bad == {"name": "N"}:
+            assert answer.json()["detail"] == f"name: {NAME_RULE}"
     # Within no tenant there is nothing of one.
     assert (await client.get("/api/v1/usage")).status_code == 404
     assert (await client.get("/api/v1/devices")).json()["devices"] == []

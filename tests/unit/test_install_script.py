@@ -1,5 +1,6 @@
 """The script that installs boards, and the line that people are shown."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -69,6 +70,18 @@ def test_it_explains_itself_and_refuses_what_it_does_not_know() -> None:
         ended = shell(text, *options)
         assert ended.returncode == 1
         assert message in ended.stderr
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/etc/debian_version").exists(), reason="the script is for root on Debian"
+)
+def test_where_nothing_is_installed_there_is_nothing_to_upgrade(tmp_path: Path) -> None:
+    text = installer(SITE).replace("OPT=/opt/wayside\n", f"OPT={tmp_path}\n")
+    for options in (["--upgrade", "--dry-run"], ["--upgrade"]):
+        ended = shell(text, *options)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr.startswith("wayside: there is nothing to upgrade: Wayside is not installed here; run the")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_server_says_so_on_the_board() -> None:

@@ -152,6 +152,9 @@ def test_nothing_else_is_added(tmp_path: Path, name: str, version: str) -> None:
     shelf = fill(tmp_path)
     with pytest.raises(ConfigError, match="only a wheel of"):
         add(shelf, make_wheel(tmp_path, name, version))
+    with pytest.raises(ConfigError, match="there is no such file"):
+        add(shelf, tmp_path / "spidev.zip")
+    (tmp_path / "spidev.zip").write_bytes(b"")
     with pytest.raises(ConfigError, match="not a wheel by its name"):
         add(shelf, tmp_path / "spidev.zip")
 

@@ -66,7 +66,10 @@ def _alone(outbox: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError as error:
-        raise TransientError(f"the agent runs with {outbox}; type: sudo systemctl stop wayside-edge") from error
+        raise TransientError(
+            f"the agent runs with {outbox}; end it first: sudo systemctl stop wayside-edge, or where systemd did not"
+            " start it, kill the process that wayside-edge status names"
+        ) from error
     finally:
         os.close(handle)
 

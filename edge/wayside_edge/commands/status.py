@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any, Final
@@ -13,6 +13,7 @@ from wayside_edge import config
 from wayside_edge.commands.running import NotRunningError, ask
 from wayside_edge.config import AgentSettings, UnenrolledSettings
 from wayside_edge.errors import ConfigError
+from wayside_shared.tables import columns
 from wayside_shared.text import printable
 
 WATCH_S: Final = 2.0
@@ -85,6 +86,8 @@ def _rest(told: dict[str, Any]) -> Iterator[str]:
     yield f"link       {state} for {lasting(link['for_s'])}{trouble}"
     again = max(link["sessions"] - 1, 0)
     yield f"delivered  {link['delivered']:,} batches, {link['refused']:,} refused, {again} reconnections"
+    if link.get("refused_samples"):
+        yield f"REFUSED    {link['refused_samples']:,} samples by the server, for good; the latest: {link['refusal']}"
     if link.get("rejected"):
         tries = f"{link['rejections']} times in a row"
         yield f"REJECTED   the broker has refused this device {tries}; see: wayside-edge doctor"
@@ -107,7 +110,9 @@ def _renewal(identity: dict[str, Any]) -> str:
     if identity["trouble"]:
         again = _moment(identity["renews_s"])
         return f"; RENEWAL FAILS since {_moment(identity['trouble_since_s'])}: {identity['trouble']}; again {again}"
-    return "; a new one is being proved" if identity["proving"] else f"; renewed {_moment(identity['renews_s'])}"
+    return (
+        "; a new one is being proved" if identity["proving"] else f"; will renew about {_moment(identity['renews_s'])}"
+    )
 
 
 def _moment(at_s: float) -> str:
@@ -160,14 +165,6 @@ def _value(reading: dict[str, Any]) -> str:
 
 def _by_reason(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} ({reason})" for reason, count in counts.items()) or "none"
-
-
-def columns(rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    """`rows` one below the other, their cells in columns; the last one is as wide as it is."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]) - 1)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        yield "  ".join([*cells, row[-1]]).rstrip()
 
 
 def lasting(seconds: float) -> str:

@@ -43,6 +43,8 @@ _EXPIRED = 10
 _HOST_MISMATCH = 62
 _IP_MISMATCH = 64
 """X509_V_ERR codes of OpenSSL's x509_vfy.h."""
+_NO_HTTPS = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "WRONG_VERSION_NUMBER")
+"""Endings of OpenSSL's reasons where something else than the server answers."""
 
 
 class RefusedError(ConfigError):
@@ -193,7 +195,7 @@ class EstClient:
         except ssl.SSLCertVerificationError as error:
             raise ConfigError(self._certificate_fault(error)) from error
         except (OSError, HTTPException) as error:
-            raise TransientError(f"cannot reach {self.name}: {str(error) or type(error).__name__}") from error
+            raise TransientError(f"cannot reach {self.name}: {_reach_fault(error)}") from error
         finally:
             connection.close()
         if len(content) > MAX_ANSWER_BYTES:
@@ -210,6 +212,18 @@ class EstClient:
                 f"the server's certificate is not for {self.host!r}: on it, run wayside-server init --host {self.host}"
             )
         return f"the server's certificate does not come from a CA that this device trusts: {error.verify_message}"
+
+
+def _reach_fault(error: Exception) -> str:
+    if isinstance(error, ssl.SSLEOFError) or (
+        isinstance(error, ssl.SSLError) and str(error.reason).endswith(_NO_HTTPS)
+    ):
+        # So does a broker, which wants a certificate of the device first.
+        return (
+            f"TLS failed ({error.reason or 'it hung up'}); is that the server's own HTTPS port, 8443 unless somebody"
+            " chose another, rather than the broker's?"
+        )
+    return str(error) or type(error).__name__
 
 
 def blind() -> ssl.SSLContext:

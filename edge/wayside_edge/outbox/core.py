@@ -213,6 +213,7 @@ def settle(rows: Rows, ack: Ack) -> Settled:
         rows.note_upto(epoch, ack.upto)
     delivered = rows.settle(epoch, ack.confirmed())
     refused: list[Reject] = []
+    refused_samples = 0
     requeued: list[tuple[int, int]] = []
     for reject in ack.rejects:
         head = _pending_head(rows, epoch, reject.seq)
@@ -221,11 +222,12 @@ def settle(rows: Rows, ack: Ack) -> Settled:
         if reject.code is not RejectCode.SEQ_REUSE:
             rows.quarantine(reject.seq, reject.code.value)
             refused.append(reject)
+            refused_samples += head.n
             continue
         if rows.current().epoch == epoch:
             rows.begin_epoch()
         requeued.append((reject.seq, _requeue(rows, head)))
-    return Settled(delivered, refused, requeued, behind)
+    return Settled(delivered, refused, refused_samples, requeued, behind)
 
 
 def rewind(rows: Rows, hello: ServerHello) -> Sequence[int]:

@@ -104,12 +104,14 @@ class Settled:
     Args:
         delivered: numbers now delivered.
         refused: numbers set aside, with the server's reason.
+        refused_samples: samples in those.
         requeued: numbers given up for new ones of the current epoch, because the server holds other content there.
         behind: the watermark it carries lies below one acknowledged before.
     """
 
     delivered: Sequence[int]
     refused: Sequence[Reject]
+    refused_samples: int
     requeued: Sequence[tuple[int, int]]
     behind: bool
 

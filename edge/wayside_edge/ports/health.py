@@ -110,6 +110,8 @@ class LinkState:
         sessions: sessions that came about.
         delivered: batches that the server confirmed.
         refused: batches that the server refused for good.
+        refused_samples: samples in those.
+        refusal: why the server refused the latest of them; empty when it refused none.
         trouble: why the last session ended or did not come about; empty when none did.
         rejections: how often in a row the broker ended a session of this device before it came about.
     """
@@ -119,6 +121,8 @@ class LinkState:
     sessions: int = 0
     delivered: int = 0
     refused: int = 0
+    refused_samples: int = 0
+    refusal: str = ""
     trouble: str = ""
     rejections: int = 0
 

@@ -21,7 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from wayside_edge.errors import DeviceRefusedError, TransientError
 from wayside_edge.ports import Incoming, Outgoing
 from wayside_edge.uplink.settings import UplinkSettings
-from wayside_edge.uplink.trust import Present, client_context, present_files, refuse_outdated
+from wayside_edge.uplink.trust import Present, client_context, present_files, refusal_of, refuse_outdated
 from wayside_shared.session import STATE_CONTENT_TYPE
 from wayside_shared.topics import Channel, topic
 
@@ -119,7 +119,8 @@ class MqttConnection:
         except ssl.SSLError as error:
             hint = "; it must speak TLS 1.3" if "VERSION" in str(error.reason) else ""
             if "CERTIFICATE" in str(error.reason) or "UNKNOWN_CA" in str(error.reason):
-                raise DeviceRefusedError(f"broker {where} refuses this device's certificate: {error.reason}") from error
+                said = refusal_of(error.reason) or f"{error.reason}"
+                raise DeviceRefusedError(f"broker {where} refuses this device's certificate: {said}") from error
             raise TransientError(f"broker {where}: TLS failed: {error.reason or error}{hint}") from error
         except OSError as error:
             raise TransientError(f"broker {where} cannot be reached: {error.strerror or error}") from error

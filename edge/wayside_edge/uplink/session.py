@@ -26,6 +26,7 @@ from wayside_edge.ports import (
 from wayside_edge.uplink import sender as core
 from wayside_edge.uplink.condition import LinkCondition
 from wayside_edge.uplink.pauses import RECONNECT_BASE_S, pause_s
+from wayside_edge.uplink.refusals import Refusals, reason
 from wayside_edge.uplink.settings import UplinkSettings
 from wayside_shared import session, topics
 from wayside_shared.batch import CONTENT_TYPE, Envelope, encode_message
@@ -85,6 +86,7 @@ class Uplink:
         self._holding = holding
         self._alive = alive
         self._outbox_said = ""
+        self._refusals = Refusals()
         self._asked_ns = 0
         self._giving_way_ns: int | None = None
         self._spare = spare
@@ -333,11 +335,12 @@ class Uplink:
     async def _settle(self, connection: Connection, ack: session.Ack) -> Sequence[core.Event]:
         settled = await self._outbox.settle(ack)
         log.debug("the server confirms %d batches", len(settled.delivered))
-        for reject in settled.refused:
-            log.error("the server refuses batch %d for good: %s (%s)", reject.seq, reject.code.meaning, reject.detail)
+        self._refusals.note(settled.refused, self._clock.boottime_ns())
         self._note_link(
             delivered=self._state.delivered + len(settled.delivered),
             refused=self._state.refused + len(settled.refused),
+            refused_samples=self._state.refused_samples + settled.refused_samples,
+            refusal=reason(settled.refused[-1]) if settled.refused else self._state.refusal,
         )
         if settled.requeued:
             log.warning("%d batches get new numbers: theirs hold other content", len(settled.requeued))

@@ -11,6 +11,17 @@ NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL's x509_vfy.h, which the ssl module passes on but does not name."""
 
 
+_ALERTS = {
+    "CERTIFICATE_REVOKED": "this device's certificate was revoked",
+    "CERTIFICATE_EXPIRED": "this device's certificate has ended",
+}
+
+
+def refusal_of(reason: str | None) -> str | None:
+    """What a broker's TLS alert says of this device, in words; None for all that need no words of their own."""
+    return next((words for alert, words in _ALERTS.items() if reason and reason.endswith(alert)), None)
+
+
 def present_files(context: ssl.SSLContext, settings: UplinkSettings) -> None:
     """Make `context` show the certificate of `settings`, with the key in its file.
 

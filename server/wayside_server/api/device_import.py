@@ -23,6 +23,7 @@ from wayside_server.identity.bulk import (
 )
 from wayside_server.identity.office import EnrolmentOffice
 from wayside_server.identity.tokens import MAX_LIFE
+from wayside_shared.tables import plural
 
 DryRun = Annotated[bool, Query(description="make nothing, and say what would be")]
 Partial = Annotated[bool, Query(description="make the tokens of the good rows even when others are wrong")]
@@ -123,6 +124,7 @@ def _answer(done: Imported) -> ImportAnswer:
 
 def _nothing_made(answer: ImportAnswer) -> Response:
     first = answer.errors[0]
-    detail = f"nothing was made: {answer.wrong} rows are wrong, the first in line {first.line}: {first.message}"
+    wrong = f"{plural(answer.wrong, 'row')} {'is' if answer.wrong == 1 else 'are'} wrong"
+    detail = f"nothing was made: {wrong}, the first in line {first.line}: {first.message}"
     body = {"type": "about:blank", "title": "Unprocessable Content", "status": 422, "detail": detail}
     return JSONResponse(body | {"errors": [e.model_dump() for e in answer.errors]}, 422, media_type=MEDIA_TYPE)

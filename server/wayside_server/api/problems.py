@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
@@ -12,8 +12,12 @@ from starlette.exceptions import HTTPException
 
 from wayside_server.api.schema import MEDIA_TYPE
 from wayside_server.domain.access import DeviceRefusedError, Principal
+from wayside_server.domain.tenants import NAME_PATTERN, NAME_RULE
 from wayside_server.errors import NotFoundError, StorageError, ThrottledError, UnauthorizedError
+from wayside_server.identity.names import GROUP_PATTERN, GROUP_RULE
+from wayside_shared.identifiers import DEVICE_ID_PATTERN, DEVICE_ID_RULE
 
+_RULES: Final = {DEVICE_ID_PATTERN: DEVICE_ID_RULE, GROUP_PATTERN: GROUP_RULE, NAME_PATTERN: NAME_RULE}
 RETRY_AFTER_S = 5
 SIGN_IN = "/sign-in"
 
@@ -81,8 +85,14 @@ def _fix(request: Request, status: int, headers: Mapping[str, str]) -> str | Non
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    parts = [f"{'.'.join(str(part) for part in item['loc'][1:])}: {item['msg']}" for item in error.errors()]
+    parts = [f"{'.'.join(str(part) for part in item['loc'][1:])}: {_in_words(item)}" for item in error.errors()]
     return await _answer(request, 422, "; ".join(parts)[:1000], {})
+
+
+def _in_words(item: Mapping[str, Any]) -> str:
+    """What is wrong with a part of a request; rules for names as people read them."""
+    pattern = item.get("ctx", {}).get("pattern")
+    return _RULES.get(pattern) or str(item["msg"])
 
 
 async def _throttled(request: Request, error: Exception) -> Response:

@@ -203,13 +203,12 @@ async def run_all(home: Home, settings: ServerSettings) -> None:
         await asyncio.to_thread(_empty, home.metrics)
         roles = [["ingest", "--instance", str(n)] for n in range(1, settings.ingest.sessions + 1)]
         commands = [
-            ["wayside_server", *role, "--home", str(home.path.absolute()), "--supervised"]
-            for role in (*roles, ["api"], ["jobs"])
+            ["wayside_server", *role, "--home", str(home.path), "--supervised"] for role in (*roles, ["api"], ["jobs"])
         ]
         async with all_or_none() as group:
             if server is not None:
                 group.create_task(_keep_postgres(server))
-            group.create_task(keep_running(commands, {MULTIPROCESS_DIR: str(home.metrics.absolute())}))
+            group.create_task(keep_running(commands, {MULTIPROCESS_DIR: str(home.metrics)}))
     finally:
         if server is not None:
             await asyncio.to_thread(server.stop)

@@ -28,6 +28,7 @@ from wayside_server.identity.bulk import (
     import_devices,
 )
 from wayside_server.identity.home import Home
+from wayside_shared.tables import plural
 
 BAR = 40
 _COLUMNS = ("name", "group", "expires", "token")
@@ -64,7 +65,7 @@ def _import(options: argparse.Namespace) -> None:
             _show_progress(done, max(total, done))
 
         if options.dry_run:
-            _tell(await import_devices(tokens, data, plan, caller, app.utc_now()), None)
+            _tell(await import_devices(tokens, data, plan, caller, app.utc_now()), None, partial=options.partial)
             return
         handle = _open_new(out)
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
@@ -78,7 +79,7 @@ def _import(options: argparse.Namespace) -> None:
                 raise
         if not done.made:
             out.unlink()
-        _tell(done, out)
+        _tell(done, out, partial=options.partial)
 
     with_storage(options, load)
 
@@ -104,7 +105,7 @@ def _written(rows: Sequence[ImportedRow], form: Form) -> str:
     return text.getvalue()
 
 
-def _tell(done: Imported, out: Path | None) -> None:
+def _tell(done: Imported, out: Path | None, *, partial: bool) -> None:
     """What became of the rows; the command fails when nothing was made and rows are wrong.
 
     Raises:
@@ -115,12 +116,18 @@ def _tell(done: Imported, out: Path | None) -> None:
     if done.wrong > len(done.errors):
         print(f"and {done.wrong - len(done.errors)} more", file=sys.stderr)
     if done.made:
-        left_out = f"; {done.wrong} rows are wrong" if done.wrong else ""
-        print(f"{len(done.rows)} tokens in {out}{left_out}")
+        left_out = f"; {_wrong(done.wrong)}" if done.wrong else ""
+        print(f"{plural(len(done.rows), 'token')} in {out}{left_out}")
     elif done.wrong:
-        raise ConfigError(f"nothing was made: {done.wrong} rows are wrong; mend them, or add --partial")
+        # Without a good row there is no part to take.
+        rest = ", or add --partial for the others" if done.rows and not partial else ""
+        raise ConfigError(f"nothing was made: {_wrong(done.wrong)}; mend what is said above{rest}")
     else:
-        print(f"nothing was made; {len(done.rows)} tokens would be")
+        print(f"nothing was made; {plural(len(done.rows), 'token')} would be")
+
+
+def _wrong(count: int) -> str:
+    return f"{plural(count, 'row')} {'is' if count == 1 else 'are'} wrong"
 
 
 def _show_progress(done: int, total: int) -> None:

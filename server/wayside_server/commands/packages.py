@@ -83,8 +83,11 @@ def _verify(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     home = Home(options.home)
+    replaces = options.file.exists()
     digest = export(Shelf(home), site_of(home, config.load(home)), options.file, _progress)
     print(f"{digest}  {options.file}")
+    if replaces:
+        print(f"it takes the place of the {options.file.name} that was there", file=sys.stderr)
 
 
 def _shelf(options: argparse.Namespace) -> Shelf:

@@ -10,6 +10,7 @@ from wayside_server.commands.storage import with_storage
 from wayside_server.config import ServerSettings
 from wayside_server.identity.crl import Reason
 from wayside_server.identity.home import Home
+from wayside_shared.tables import plural
 
 
 def add_revocation(commands: Any, devices: Any, shared: argparse.ArgumentParser) -> None:
@@ -51,7 +52,8 @@ def _revoke(options: argparse.Namespace) -> None:
     async def revoke(storage: app.Storage, settings: ServerSettings) -> None:
         work = identities.Identities(Home(options.home), settings, storage)
         marked = await work.revoke(options.name, reason)
-        print(f"{options.name} is revoked, with {marked.certificates} certificates; nothing that it sends is stored")
+        certificates = plural(marked.certificates, "certificate")
+        print(f"{options.name} is revoked, with {certificates}; nothing that it sends is stored")
         print(await work.enforce())
 
     with_storage(options, revoke)
@@ -61,11 +63,14 @@ def _restore(options: argparse.Namespace) -> None:
     async def restore(storage: app.Storage, settings: ServerSettings) -> None:
         work = identities.Identities(Home(options.home), settings, storage)
         marked = await work.restore(options.name)
-        print(f"{options.name} is restored; what it sends is stored again")
+        if marked.revoked:
+            print(f"{options.name} is restored; what it sends is stored again")
+        else:
+            print(f"{options.name} was not revoked; what it sends is stored, as before")
         if marked.released:
-            print(f"{marked.released} certificates that were on hold are good again")
+            print(f"good again after they were on hold: {plural(marked.released, 'certificate')}")
         if marked.certificates:
-            print(f"{marked.certificates} certificates stay revoked: enrol it anew with")
+            print(f"still revoked: {plural(marked.certificates, 'certificate')}; enrol it anew with")
             print(f"  wayside-server token create --name {options.name}")
         print(await work.enforce())
 

@@ -8,7 +8,9 @@ from typing import Any
 from wayside_server import app
 from wayside_server.commands.storage import with_storage
 from wayside_server.config import ServerSettings
-from wayside_server.domain.tenants import MOST, Quota, shares
+from wayside_server.domain.tenants import MOST, Quota, Tenant, shares
+from wayside_server.errors import ConfigError
+from wayside_shared.tables import plural
 
 
 def add_tenants(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -30,20 +32,25 @@ def add_tenants(commands: Any, shared: argparse.ArgumentParser) -> None:
     delete = tenants.add_parser("delete", parents=[shared], help="delete one with all it has, for good")
     delete.add_argument("name", metavar="NAME", help="the tenant's")
     delete.add_argument("--force", action="store_true", help="even if its devices could still send")
+    delete.add_argument("--yes", action="store_true", help="do not ask")
     delete.set_defaults(command=_delete_tenant)
 
 
 def _create_tenant(options: argparse.Namespace) -> None:
     async def create(storage: app.Storage, _: ServerSettings) -> None:
         title = options.title or options.name
-        await storage.tenants().create(options.name, title, _quota(options), actor=_actor())
+        quota = _quota(options)
+        await storage.tenants().create(options.name, title, quota, actor=_actor())
+        print(f"tenant {options.name} is made: {_told(quota)}")
 
     with_storage(options, create)
 
 
 def _limit_tenant(options: argparse.Namespace) -> None:
     async def limit(storage: app.Storage, _: ServerSettings) -> None:
-        await storage.tenants().limit(options.name, _quota(options), actor=_actor())
+        quota = _quota(options)
+        await storage.tenants().limit(options.name, quota, actor=_actor())
+        print(f"tenant {options.name} may have {_told(quota)}")
 
     with_storage(options, limit)
 
@@ -61,16 +68,58 @@ def _list_tenants(options: argparse.Namespace) -> None:
 
 
 def _delete_tenant(options: argparse.Namespace) -> None:
+    if not options.yes:
+        _ask(options)
+
     async def delete(storage: app.Storage, _: ServerSettings) -> None:
         rows: dict[str, int] = {}
         steps = storage.tenants().delete(options.name, actor=_actor(), force=options.force)
         async for step in steps:
             rows[step.table] = step.rows
-            print(f"\r{step.table}: {step.rows:,} rows", end="\x1b[K", file=sys.stderr, flush=True)
-        print(file=sys.stderr)
-        print(f"tenant {options.name} is deleted, {sum(rows.values()):,} rows; none is left")
+            _show_progress(f"{step.table}: {step.rows:,} rows")
+        _show_progress("")
+        print(f"tenant {options.name} is deleted, {plural(sum(rows.values()), 'row')}; none is left")
 
     with_storage(options, delete)
+
+
+def _ask(options: argparse.Namespace) -> None:
+    """Lets whoever types it type the tenant's name.
+
+    Raises:
+        ConfigError: nobody can be asked, or it is another name.
+        NotFoundError: there is no such tenant.
+    """
+    found: list[Tenant] = []
+
+    async def find(storage: app.Storage, _: ServerSettings) -> None:
+        found.append(await storage.tenants().find(options.name))
+
+    with_storage(options, find)
+    (tenant,) = found
+    if not sys.stdin.isatty():
+        raise ConfigError(f"nobody can be asked here; add --yes to delete tenant {tenant.name} without a question")
+    had = ", ".join(f"{count:,} {what}" for what, count, _ in shares(tenant))
+    print(f"This deletes tenant {tenant.name} ({tenant.title}) for good, with its keys, tokens and all it has: {had}.")
+    if _typed(f"Type {tenant.name} to go on: ") != tenant.name:
+        raise ConfigError("that is not its name; nothing was deleted")
+
+
+def _typed(question: str) -> str:
+    try:
+        return input(question).strip()
+    except EOFError:
+        return ""
+
+
+def _show_progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{text}", end="\x1b[K", file=sys.stderr, flush=True)
+
+
+def _told(quota: Quota) -> str:
+    limits = (("devices", quota.devices), ("series", quota.series), ("samples", quota.samples))
+    return ", ".join(f"{what} without limit" if most is None else f"up to {most:,} {what}" for what, most in limits)
 
 
 def _quota(options: argparse.Namespace) -> Quota:

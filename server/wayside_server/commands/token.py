@@ -95,5 +95,6 @@ def _revoke(options: argparse.Namespace) -> None:
     async def revoke(storage: app.Storage, _: ServerSettings) -> None:
         tokens = storage.tokens(Home(options.home))
         await tokens.revoke(options.number, await typist(storage, options.tenant))
+        print(f"token {options.number} is revoked; devices that it let in stay")
 
     with_storage(options, revoke)

@@ -6,6 +6,8 @@ from datetime import datetime
 MOST = 1 << 53
 """No quota is larger: JSON readers take greater integers for floats."""
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{1,62}$"
+NAME_RULE = "a name has 2 to 63 of a-z, 0-9 and -, and begins with a letter or digit"
+"""`NAME_PATTERN` for people."""
 
 
 @dataclass(frozen=True, slots=True)

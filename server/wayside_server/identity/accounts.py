@@ -179,16 +179,23 @@ class Accounts:
 
         Raises:
             NotFoundError: there is no such account.
+            ConfigError: it is that of the last administrator of the installation.
         """
-        await self._set_disabled(await self.person(name), disabled, "command line", None, None)
+        person = await self.person(name)
+        if disabled:
+            await self._keep_an_administrator(person)
+        await self._set_disabled(person, disabled, "command line", None, None)
 
     async def set_administrator(self, name: str, *, granted: bool) -> None:
         """Makes somebody an administrator of the installation, or no longer, for who may do anything on this machine.
 
         Raises:
             NotFoundError: there is no such account.
+            ConfigError: they are the last one.
         """
         person = await self.person(name)
+        if not granted:
+            await self._keep_an_administrator(person)
         await self._record("command line", "person.administrator", person.actor, None, None, {"granted": granted})
         await self._people.set_administrator(person.person_id, granted=granted)
 
@@ -309,6 +316,14 @@ class Accounts:
         detail = {"wanted": wanted}
         await self._record(by.actor, "second_factor.require", f"tenant:{tenant_id}", tenant_id, visitor, detail)
         await self._people.require_second_factor(tenant_id, wanted=wanted)
+
+    async def _keep_an_administrator(self, without: Person) -> None:
+        able = [one.name for one in await self._people.people() if one.is_administrator and one.disabled_at is None]
+        if able == [without.name]:
+            raise ConfigError(
+                f"{without.name} is the last administrator of the installation whose account is enabled; make somebody"
+                " else one first: wayside-server person promote NAME"
+            )
 
     async def _set_disabled(
         self, person: Person, disabled: bool, actor: str, tenant_id: int | None, visitor: Visitor | None

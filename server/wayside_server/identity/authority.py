@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from wayside_server.errors import WaysideError
-from wayside_shared.identifiers import DEVICE_ID_PATTERN, is_device_id
+from wayside_shared.identifiers import DEVICE_ID_RULE, is_device_id
 
 AUTHORITY_LIFE = timedelta(days=3653)
 """Ten years. The intermediate lives as long as the root: renewing it alone would need every device to fetch it."""
@@ -158,7 +158,7 @@ class Authority:
 
     def _issue_client(self, name: str, key: PublicKey, *, now: datetime, days: int) -> x509.Certificate:
         if not is_device_id(name):
-            raise ValueError(f"device name {name!r} does not match {DEVICE_ID_PATTERN}")
+            raise ValueError(f"device name {name!r}: {DEVICE_ID_RULE}")
         return self._sign(self._leaf(name, key, now=now, days=days, use=ExtendedKeyUsageOID.CLIENT_AUTH))
 
     def _leaf(

@@ -12,6 +12,7 @@ from wayside_server.domain.caller import Caller
 from wayside_server.domain.moments import from_us, parse_moment, to_us
 from wayside_server.errors import ConfigError
 from wayside_server.identity.tokens import TokenOrder, Tokens, check_order
+from wayside_shared.tables import plural
 
 MAX_ROWS = 10_000
 MAX_IMPORT_BYTES = 2 * 1024 * 1024
@@ -168,7 +169,7 @@ def _csv_rows(text: str) -> Iterator[tuple[int, Mapping[str, object] | str]]:
             if not row:
                 continue
             if len(row) != len(names):
-                yield reader.line_num, f"it has {len(row)} cells where the first line has {len(names)}"
+                yield reader.line_num, f"it has {plural(len(row), 'cell')} where the first line has {len(names)}"
             else:
                 yield reader.line_num, dict(zip(names, row, strict=True))
     except csv.Error as error:
@@ -223,4 +224,6 @@ def _order(row: Mapping[str, object], life: timedelta, now: datetime) -> TokenOr
         expires = from_us(parse_moment(texts["expires"], to_us(now)))
     except ValueError as error:
         raise ConfigError(f"expires: {error}") from error
+    if expires <= now:
+        raise ConfigError(f"expires: {texts['expires'][:40]} is in the past; give a time to come")
     return replace(order, life=expires - now)

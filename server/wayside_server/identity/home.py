@@ -11,9 +11,16 @@ DEFAULT_HOME = Path("/var/lib/wayside-server")
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Paths below the installation's folder; nothing is read or made here."""
+    """Paths below the installation's folder; nothing is read or made here.
+
+    Args:
+        path: the folder; it is kept as an absolute one, since what the server starts has another working directory.
+    """
 
     path: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", self.path.absolute())
 
     @property
     def settings_file(self) -> Path:

@@ -115,12 +115,12 @@ def write_broker_files(home: Home, host: str, port: int) -> None:
     plan = BrokerPlan(
         host=host,
         port=port,
-        ca_file=home.ca_file.absolute(),
-        cert_file=home.certificate("broker").absolute(),
-        key_file=home.key("broker").absolute(),
-        crl_file=home.revocation_list.absolute(),
-        pid_file=home.broker_pid.absolute(),
-        acl_file=home.broker_acl.absolute(),
+        ca_file=home.ca_file,
+        cert_file=home.certificate("broker"),
+        key_file=home.key("broker"),
+        crl_file=home.revocation_list,
+        pid_file=home.broker_pid,
+        acl_file=home.broker_acl,
         user=getpass.getuser(),
     )
     write_whole(home.broker_acl, render_acl().encode(), mode=0o600)

@@ -283,7 +283,8 @@ class Keys:
     ) -> UnauthorizedError:
         known = "" if prefix is None else f" (prefix {prefix!r})"
         await self._store.count_refusal(kind, message + known, self._now(), tenant_id)
-        return UnauthorizedError(f"the {message}")
+        # Which of these it is is not told.
+        return UnauthorizedError(f"the {message}: it is unknown, revoked or expired; make another on the page Keys")
 
 
 def scopes_of(names: Sequence[str]) -> set[Permission]:

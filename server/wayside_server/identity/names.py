@@ -5,11 +5,13 @@ import secrets
 
 from wayside_server.errors import ConfigError
 from wayside_server.identity.authority import RESERVED_PREFIX
-from wayside_shared.identifiers import DEVICE_ID_PATTERN, is_device_id
+from wayside_shared.identifiers import DEVICE_ID_RULE, is_device_id
 
 GROUP_PATTERN = r"^[a-z0-9][a-z0-9-]{1,62}$"
+GROUP_RULE = "a name has 2 to 63 of a-z, 0-9 and -, and begins with a letter or digit"
 PREFIX_PATTERN = r"^[a-z0-9][a-z0-9-]{0,56}-$"
 """Room for six digits behind it."""
+PREFIX_RULE = "it has up to 57 of a-z, 0-9 and -, and begins with a letter or digit"
 
 _GROUP = re.compile(GROUP_PATTERN.removesuffix("$") + r"\Z")
 _PREFIX = re.compile(PREFIX_PATTERN.removesuffix("$") + r"\Z")
@@ -25,7 +27,7 @@ def check_device_name(name: str) -> str:
         ConfigError: it breaks the rules for device names, or is one of the server's own.
     """
     if not is_device_id(name):
-        raise ConfigError(f"device name {name[:80]!r} does not match {DEVICE_ID_PATTERN}")
+        raise ConfigError(f"device name {name[:80]!r}: {DEVICE_ID_RULE}")
     _refuse_reserved(name)
     return name
 
@@ -38,7 +40,7 @@ def check_prefix(prefix: str) -> str:
     """
     whole = prefix if prefix.endswith("-") else f"{prefix}-"
     if _PREFIX.match(whole) is None:
-        raise ConfigError(f"prefix {prefix[:80]!r} does not match {PREFIX_PATTERN}")
+        raise ConfigError(f"prefix {prefix[:80]!r}: {PREFIX_RULE}")
     _refuse_reserved(whole)
     return whole
 
@@ -50,7 +52,7 @@ def check_group_name(name: str) -> str:
         ConfigError: it breaks the rules for names of groups.
     """
     if _GROUP.match(name) is None:
-        raise ConfigError(f"group {name[:80]!r} does not match {GROUP_PATTERN}")
+        raise ConfigError(f"group {name[:80]!r}: {GROUP_RULE}")
     return name
 
 

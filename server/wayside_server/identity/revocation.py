@@ -52,11 +52,13 @@ class Marked:
         tenant_id: whose device it is.
         certificates: how many of its unexpired certificates are now revoked.
         released: how many of them a restoration has taken off the list.
+        revoked: whether the device was revoked before it was restored.
     """
 
     tenant_id: int
     certificates: int
     released: int = 0
+    revoked: bool = True
 
 
 class PublishingTransaction(Protocol):

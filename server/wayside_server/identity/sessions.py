@@ -5,7 +5,7 @@ Of tokens and links only the SHA-256 is kept: they are 256 random bits.
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -239,11 +239,11 @@ class Sessions:
         Raises:
             NotFoundError: there is no such account.
         """
-        able = [person for person in await self._people.people() if person.disabled_at is None]
-        wanted = [person for person in able if (person.name == name if name else person.is_administrator)]
+        everybody = await self._people.people()
+        wanted = [one for one in everybody if (one.name == name if name else one.is_administrator)]
+        wanted = [one for one in wanted if one.disabled_at is None]
         if not wanted:
-            whom = f"the account {name!r}" if name else "an administrator of the installation"
-            raise NotFoundError(f"there is not {whom} that is enabled; see wayside-server person list")
+            raise NotFoundError(_nobody(everybody, name))
         person = min(wanted, key=lambda one: one.person_id)
         await self._trail.record(Act("command line", "link.create", person.actor, None))
         token = secrets.token_urlsafe(SECRET_BYTES)
@@ -366,3 +366,18 @@ class Sessions:
 def _told(name: str | None, visitor: Visitor) -> str:
     who = "somebody" if name is None else repr(name[:63])
     return f"{who} from {visitor.address or 'this machine'}"
+
+
+def _nobody(everybody: Sequence[Person], name: str | None) -> str:
+    """Why nobody can come in by a link, and the fix."""
+    if not everybody:
+        return "nobody has an account yet; wayside-server setup-code prints what makes the first one"
+    if name is None:
+        return (
+            "no account that is enabled administers the installation; let one do so with wayside-server person promote"
+            " NAME (wayside-server person list has their names), or make one with wayside-server login-link"
+            " --new-administrator NAME"
+        )
+    if any(one.name == name for one in everybody):
+        return f"the account {name!r} is disabled; type wayside-server person enable {name}"
+    return f"there is no account {name[:63]!r}; see wayside-server person list"

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from wayside_server.domain.access import FIRST_TENANT
 from wayside_server.domain.audit import Act, AuditTrail, Outcome
-from wayside_server.domain.tenants import NAME_PATTERN, Quota, Tenant
+from wayside_server.domain.tenants import NAME_PATTERN, NAME_RULE, Quota, Tenant
 from wayside_server.errors import ConfigError, NotFoundError, WaysideError
 
 MAX_TITLE = 200
@@ -90,7 +90,7 @@ class Tenants:
             ConfigError: the name breaks the rules, or the title is too long.
         """
         if re.fullmatch(NAME_PATTERN, name) is None:
-            raise ConfigError(f"tenant name {name[:80]!r} does not match {NAME_PATTERN}")
+            raise ConfigError(f"tenant name {name[:80]!r}: {NAME_RULE}")
         if not 0 < len(title) <= MAX_TITLE or not title.isprintable():
             raise ConfigError(f"a tenant's title has 1 to {MAX_TITLE} printable signs")
         made = await self._store.add(name, title, quota)
@@ -109,7 +109,7 @@ class Tenants:
         Raises:
             NotFoundError: there is no such tenant.
         """
-        tenant = await self._find(name)
+        tenant = await self.find(name)
         detail = {"devices": quota.devices, "series": quota.series, "samples": quota.samples}
         await self._audit.record(Act(actor, "tenant.limit", f"tenant:{name}", tenant.id, address, detail=detail))
         await self._store.limit(tenant.id, quota)
@@ -130,7 +130,7 @@ class Tenants:
             ConfigError: it is the first one, or its devices could still send.
             TransientError: devices went on sending, or the database is away; what is gone stays gone.
         """
-        tenant = await self._find(name)
+        tenant = await self.find(name)
         if tenant.id == FIRST_TENANT:
             raise ConfigError(f"{name!r} is the first tenant, which every installation needs; it cannot be deleted")
         if not force:
@@ -155,7 +155,12 @@ class Tenants:
             Act(actor, "tenant.deleted", f"tenant:{name}", tenant.id, address, detail={"rows": sum(rows.values())})
         )
 
-    async def _find(self, name: str) -> Tenant:
+    async def find(self, name: str) -> Tenant:
+        """The tenant called `name`.
+
+        Raises:
+            NotFoundError: there is none.
+        """
         tenant = await self._store.find(name)
         if tenant is None:
             raise NotFoundError(f"there is no tenant {name[:63]!r}; see wayside-server tenant list")

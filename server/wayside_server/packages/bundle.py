@@ -1,14 +1,20 @@
 """One file with all that a board needs, for sites whose boards do not reach the server's files."""
 
+import gzip
 import io
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from wayside_server.errors import ConfigError
 from wayside_server.identity.home import write_whole
 from wayside_server.packages.fetch import Progress
 from wayside_server.packages.installer import Site, installer
 from wayside_server.packages.shelf import Manifest, Shelf, sha256_of
+
+ENDINGS = (".tar.gz", ".tgz")
 
 _README = """Wayside {version}: all that a board needs, for a site without a network.
 Kinds of board: {targets}
@@ -26,22 +32,26 @@ later: put --no-enrol behind the line, and run it again without once there is a 
 def export(shelf: Shelf, site: Site, into: Path, progress: Progress) -> str:
     """Writes the packages and the installer to `into`, a .tar.gz; returns its SHA-256.
 
+    The same content makes the same archive, whenever and by whomever it is written.
+
     Raises:
-        ConfigError: there are no packages, one is damaged, or `into` cannot be written.
+        ConfigError: there are no packages, one is damaged, `into` has another ending or cannot be written.
     """
+    if not into.name.endswith(ENDINGS):
+        raise ConfigError(f"{into} is to be a .tar.gz; name it {into.stem.removesuffix('.tar')}.tar.gz")
     manifest = shelf.filled()
     stem = f"wayside-{manifest.version}-bundle"
     texts = _texts(shelf, manifest, site)
     sums = "".join(f"{file.sha256}  files/{file.name}\n" for file in manifest.files)
     unfinished = into.with_name(f".{into.name}.new")
     try:
-        with tarfile.open(unfinished, "w:gz") as archive:
-            for name, text in {**texts, "SHA256SUMS": sums}.items():
+        with unfinished.open("wb") as file, _packed(file) as archive:
+            for name, text in sorted({**texts, "SHA256SUMS": sums}.items()):
                 _put(archive, f"{stem}/{name}", text.encode())
-            for number, file in enumerate(manifest.files):
-                progress(number, len(manifest.files), file.name)
-                content = (shelf.files / file.name).read_bytes()
-                _put(archive, f"{stem}/files/{file.name}", content)
+            for number, package in enumerate(sorted(manifest.files, key=lambda one: one.name)):
+                progress(number, len(manifest.files), package.name)
+                content = (shelf.files / package.name).read_bytes()
+                _put(archive, f"{stem}/files/{package.name}", content)
         digest = sha256_of(unfinished)
         unfinished.replace(into)
     except OSError as error:
@@ -60,8 +70,19 @@ def _texts(shelf: Shelf, manifest: Manifest, site: Site) -> dict[str, str]:
         raise ConfigError(f"{error.filename}: {error.strerror}; run wayside-server packages fetch again") from error
 
 
+@contextmanager
+def _packed(file: BinaryIO) -> Iterator[tarfile.TarFile]:
+    # gzip would else put the time and the name of the unfinished file into its head.
+    with (
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        yield archive
+
+
 def _put(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     entry = tarfile.TarInfo(name)
     entry.size = len(content)
     entry.mode = 0o644
+    # Owner and time of an entry are 0 unless they are set.
     archive.addfile(entry, io.BytesIO(content))

@@ -60,10 +60,12 @@ def add(shelf: Shelf, wheel: Path) -> Manifest:
     """
     manifest = shelf.filled()
     try:
-        name, version, _, _ = parse_wheel_filename(wheel.name)
         content = wheel.read_bytes()
+        name, version, _, _ = parse_wheel_filename(wheel.name)
     except InvalidWheelFilename as error:
         raise ConfigError(f"{wheel} is not a wheel by its name; build it with: pip wheel --no-deps …") from error
+    except FileNotFoundError as error:
+        raise ConfigError(f"{wheel}: there is no such file; build one with: pip wheel --no-deps …") from error
     except OSError as error:
         raise ConfigError(f"cannot read {wheel}: {error.strerror}") from error
     known = {pin.project: pin.version for pin in locked("edge") if pin.project in OPTIONAL}

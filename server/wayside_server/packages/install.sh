@@ -252,6 +252,12 @@ refuse_foreign() {
         stop "$OPT is a virtual environment that was made by hand; move it away (mv $OPT $OPT.old), then run this again"
 }
 
+need_present() {
+    refuse_foreign
+    [ -n "$(present)" ] ||
+        stop "there is nothing to upgrade: Wayside is not installed here; run the same without --upgrade to install it"
+}
+
 pip_in() {
     pip_where=$1
     shift
@@ -616,6 +622,7 @@ main() {
         install) install_agent ;;
         upgrade)
             hand_over "$@"
+            need_present
             install_agent
             ;;
         uninstall) uninstall ;;

@@ -122,8 +122,8 @@ class PostgresRevocations:
                 await conn.execute(_SQL["release_serials"], values)
             count = await (await conn.execute(_SQL["count_revoked"], values)).fetchone()
             assert count is not None, "an aggregate has a row"
-            marked = Marked(int(str(row[1])), int(str(count[0])), released)
-            if what == "restore" and not await may_keep_devices(conn, marked.tenant_id):
+            marked = Marked(int(str(row[1])), int(str(count[0])), released, revoked=what == "revoke" or bool(row[2]))
+            if what == "restore" and marked.revoked and not await may_keep_devices(conn, marked.tenant_id):
                 raise TenantFullError
             await record(marked)
             await conn.execute(_SQL["notify"])

@@ -17,7 +17,7 @@ from wayside_edge.identity.settings import TokenSettings
 from wayside_edge.ports import Clock
 from wayside_edge.uplink import credentials
 from wayside_edge.uplink.settings import UplinkSettings
-from wayside_edge.uplink.trust import Present, client_context, present_files
+from wayside_edge.uplink.trust import Present, client_context, present_files, refusal_of
 from wayside_shared.clock import NS_PER_S
 
 ENROL: Final = credentials.ENROL
@@ -81,8 +81,8 @@ def _tls(
         fix = f"on the server: wayside-server init --host {settings.host}; or correct uplink.host or uplink.ca_file"
         yield problem("broker", f"{where}: its certificate is not to be trusted: {error.verify_message}", fix)
     except ssl.SSLError as error:
-        fix = f"see the broker's log; if it does not know this device's certificate: {ENROL}"
-        yield problem("broker", f"{where} refuses this device over TLS: {error.reason or error}", fix)
+        said = refusal_of(error.reason) or error.reason or str(error)
+        yield problem("broker", f"{where} refuses this device over TLS: {said}", _way_back(error.reason or ""))
     except OSError as error:
         yield problem(
             "broker", f"{where} ended the connection: {error}", "see whether uplink.port is that of MQTT over TLS"
@@ -92,6 +92,17 @@ def _tls(
         yield _until(
             "broker", f"{where} takes this device; its own certificate", ends, now, "on the server: wayside-server init"
         )
+
+
+def _way_back(reason: str) -> str:
+    """What helps against a broker's TLS alert."""
+    if reason.endswith("CERTIFICATE_REVOKED"):
+        return "it was revoked; ask who runs the server"
+    if reason.endswith("CERTIFICATE_EXPIRED"):
+        return (
+            f"ask who runs the server to renew it on the page Enrol while the agent runs; or with a new token: {ENROL}"
+        )
+    return f"see the broker's log; if it does not know this device's certificate: {ENROL}"
 
 
 def _presenting(token: TokenSettings | None) -> Present:

@@ -17,9 +17,13 @@ UPDATE certificate SET revoked_at = coalesce(revoked_at, %(now)s), revoked_reaso
 WHERE device_id = %(device_id)s AND not_after > %(now)s
 
 -- name: restore_device
-UPDATE device SET revoked_at = NULL, revoked_reason = NULL, revoked_by = NULL, session_ended_at = NULL
-WHERE name = %(device)s AND (%(tenant_id)s::integer IS NULL OR tenant_id = %(tenant_id)s)
-RETURNING id, tenant_id
+WITH before AS (
+    SELECT id, revoked_at IS NOT NULL AS revoked FROM device
+    WHERE name = %(device)s AND (%(tenant_id)s::integer IS NULL OR tenant_id = %(tenant_id)s) FOR UPDATE
+)
+UPDATE device d SET revoked_at = NULL, revoked_reason = NULL, revoked_by = NULL, session_ended_at = NULL
+FROM before WHERE d.id = before.id
+RETURNING d.id, d.tenant_id, before.revoked
 
 -- name: release_certificates
 UPDATE certificate SET revoked_at = NULL, revoked_reason = NULL, revoked_by = NULL
