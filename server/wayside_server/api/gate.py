@@ -4,20 +4,17 @@ import difflib
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
-from math import ceil
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.routing import APIRoute
-from prometheus_client import Counter
 from starlette.types import Scope
 
+from wayside_server.api.admission import admit
 from wayside_server.api.schema import query_parameters
 from wayside_server.domain.access import SESSION_COOKIE, Access, DeviceAccess, Permission, Principal, required
 from wayside_server.domain.rates import Rates, Share
 from wayside_server.errors import UnauthorizedError
-
-LIMITED = Counter("wayside_api_limited", "Requests refused because too many came, by whose they were.", ["share"])
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -31,7 +28,7 @@ def make_gate(
     Args:
         access: establishes who asks.
         metrics_hosts: addresses that may read the metrics without a key.
-        rates: how often each may ask.
+        rates: how often each may ask; `Admission` has counted the address before.
         devices: establishes devices; None lets none in.
     """
 
@@ -44,7 +41,6 @@ def make_gate(
     async def let_in(request: Request) -> None:
         permission = required(request.scope["route"].endpoint)
         request.state.principal = None
-        await _admit(rates, Share.ADDRESS, request.client.host if request.client else "")
         if permission is None:
             raise HTTPException(403, "this route declares no permission, so nobody may use it; report it as a bug")
         _refuse_foreign_pages(request)
@@ -60,20 +56,11 @@ def make_gate(
         if permission not in principal.permissions:
             missing = f"this needs the permission '{permission.value}', which {principal.label} has not"
             raise HTTPException(403, principal.held or missing)
-        await _admit(rates, Share.KEY, principal.actor)
+        admit(rates, Share.KEY, principal.actor)
         if principal.tenant_id is not None:
-            await _admit(rates, Share.TENANT, str(principal.tenant_id))
+            admit(rates, Share.TENANT, str(principal.tenant_id))
 
     return gate
-
-
-async def _admit(rates: Rates, share: Share, name: str) -> None:
-    wait_s = rates.take(share, name)
-    if wait_s > 0:
-        LIMITED.labels(share.value).inc()
-        again_s = ceil(wait_s)
-        detail = f"too many requests of this {share.value}; try again in {again_s} s, and see GET /api/v1/limits"
-        raise HTTPException(429, detail, {"Retry-After": str(again_s)})
 
 
 async def refuse_unknown_parameters(request: Request) -> None:

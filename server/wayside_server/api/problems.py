@@ -44,7 +44,7 @@ def install_problems(app: FastAPI, error_page: ErrorPage | None = None) -> None:
 
 def _handler(status: int, *, retry_after: bool = False) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def answer(request: Request, error: Exception) -> Response:
-        return _answer(request, status, str(error), {"Retry-After": str(RETRY_AFTER_S)} if retry_after else {})
+        return answer_with(request, status, str(error), {"Retry-After": str(RETRY_AFTER_S)} if retry_after else {})
 
     return answer
 
@@ -54,7 +54,7 @@ async def _http(request: Request, error: Exception) -> Response:
     detail, headers = str(error.detail), dict(error.headers or {})
     if detail == HTTPStatus(error.status_code).phrase:
         detail = _fix(request, error.status_code, headers) or detail
-    return _answer(request, error.status_code, detail, headers)
+    return answer_with(request, error.status_code, detail, headers)
 
 
 def _fix(request: Request, status: int, headers: Mapping[str, str]) -> str | None:
@@ -69,12 +69,12 @@ def _fix(request: Request, status: int, headers: Mapping[str, str]) -> str | Non
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     parts = [f"{'.'.join(str(part) for part in item['loc'][1:])}: {item['msg']}" for item in error.errors()]
-    return _answer(request, 422, "; ".join(parts)[:1000], {})
+    return answer_with(request, 422, "; ".join(parts)[:1000], {})
 
 
 async def _throttled(request: Request, error: Exception) -> Response:
     assert isinstance(error, ThrottledError)
-    return _answer(request, 429, str(error), {"Retry-After": str(error.retry_after_s)})
+    return answer_with(request, 429, str(error), {"Retry-After": str(error.retry_after_s)})
 
 
 async def _unauthorized(request: Request, error: Exception) -> Response:
@@ -88,7 +88,8 @@ async def _unauthorized(request: Request, error: Exception) -> Response:
     return problem(401, str(error), **{"WWW-Authenticate": 'Bearer realm="wayside"'})
 
 
-def _answer(request: Request, status: int, detail: str, headers: Mapping[str, str]) -> Response:
+def answer_with(request: Request, status: int, detail: str, headers: Mapping[str, str]) -> Response:
+    """The problem; outside the API, for a browser, the error page."""
     error_page: ErrorPage | None = request.app.state.error_page
     if error_page is None or not _shows_pages(request) or request.url.path.startswith("/api/"):
         return problem(status, detail, **headers)

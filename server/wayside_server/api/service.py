@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from wayside_server.api.admission import Admission
 from wayside_server.api.devices import devices_router
 from wayside_server.api.gate import make_gate, refuse_unknown_parameters, undeclared_routes
 from wayside_server.api.health import health_router
@@ -101,6 +102,7 @@ def create_app(
         app.mount("/static", StaticFiles(directory=static, check_dir=False))
     install_problems(app, error_page)
     # The last one is the outermost.
+    app.add_middleware(Admission, rates=rates)
     for around in (Mishaps, HeadAsGet, SecurityHeaders):
         app.add_middleware(around)
     return app
