@@ -1,10 +1,13 @@
 """What a client without a key may send as the body of a request: little, in one form, and at its address' rate."""
 
+import asyncio
+import re
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
+from structlog.testing import capture_logs
 
 from wayside_server.api.admission import MAX_BODY_BYTES
 from wayside_server.api.schema import DocumentedApp
@@ -137,3 +140,49 @@ async def test_ipv6_addresses_of_one_network_share(pool: Pool, database: str, of
     statuses = [await ask(f"2001:db8:1:2::{number:x}") for number in range(11)]
     assert statuses == [200] * 10 + [429]
     assert await ask("2001:db8:1:3::1") == 200
+
+
+def form_paths(app: DocumentedApp) -> list[str]:
+    """Of every route that takes a form."""
+    found = [
+        path for method, path, _ in app.declared if method == "POST" and not path.startswith(("/api/", "/.well-known/"))
+    ]
+    assert "/sign-in" in found
+    assert len(found) > 15
+    return found
+
+
+async def test_no_form_is_taken_with_files(whole: DocumentedApp) -> None:
+    async with serve(whole) as base, connected(base) as line:
+        for path in (re.sub(r"\{[^}]*\}", "1", pattern) for pattern in form_paths(whole)):
+            kind = "Content-Type: multipart/form-data; boundary=b"
+            await line.send(head("POST", path, kind, "Content-Length: 5") + b"--b--")
+            answer = await line.answer()
+            assert (path, answer.status) == (path, 415)
+            assert b"application/x-www-form-urlencoded" in answer.body
+
+
+async def test_devices_send_certificate_requests_and_nothing_else(whole: DocumentedApp) -> None:
+    path = "/.well-known/est/simpleenroll"
+    async with serve(whole) as base, httpx.AsyncClient(base_url=base) as client:
+        for kind, status in [("application/json", 415), ("multipart/form-data; boundary=b", 415), ("", 415)]:
+            answer = await client.post(path, content=b"x", headers={"Content-Type": kind})
+            assert (kind, answer.status_code) == (kind, status)
+        for headers in ({}, {"Content-Type": "application/pkcs10"}, {"Content-Type": "Application/PKCS10; a=b"}):
+            assert (await client.post(path, content=b"x", headers=headers)).status_code == 400
+
+
+async def test_a_client_that_leaves_within_its_body_is_no_failure(whole: DocumentedApp) -> None:
+    before = counted("wayside_api_clients_left_total")
+    with capture_logs() as lines:
+        async with serve(whole) as base:
+            async with connected(base) as line:
+                kind = "Content-Type: application/pkcs10"
+                await line.send(head("POST", "/.well-known/est/simpleenroll", kind, "Content-Length: 1000") + b"A")
+                async with connected(base) as other:
+                    await other.send(head("GET", "/healthz"))
+                    assert (await other.answer()).status == 200
+            async with asyncio.timeout(10):
+                while counted("wayside_api_clients_left_total") == before:  # noqa: ASYNC110 - the server's own affair
+                    await asyncio.sleep(0.01)
+    assert [entry["log_level"] for entry in lines] == ["debug"]

@@ -114,11 +114,11 @@ async def _still_allowed(access: Access, request: Request, permission: Permissio
 
 
 async def _establish(access: Access, request: Request, *, active: bool = True) -> Principal:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, token = _credentials(request)
     if scheme:
         if scheme.lower() != "bearer":
             raise UnauthorizedError("send the API key as: Authorization: Bearer <key>")
-        return await access.authenticate(token.strip())
+        return await access.authenticate(token)
     session = request.cookies.get(SESSION_COOKIE)
     if session is None:
         raise UnauthorizedError("no API key and no session; send the header Authorization: Bearer <key>")
@@ -127,8 +127,14 @@ async def _establish(access: Access, request: Request, *, active: bool = True) -
     return await access.resume(session, active=active and asked)
 
 
+def _credentials(request: Request) -> tuple[str, str]:
+    """Scheme and token of the header Authorization; no scheme where it is empty or missing: then the session counts."""
+    scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
+    return scheme, token.strip()
+
+
 def _by_session(request: Request) -> bool:
-    return "authorization" not in request.headers and SESSION_COOKIE in request.cookies
+    return not _credentials(request)[0] and SESSION_COOKIE in request.cookies
 
 
 def _refuse_foreign_pages(request: Request) -> None:
