@@ -13,6 +13,7 @@ from starlette.types import Scope
 from wayside_server.api.admission import admit
 from wayside_server.api.schema import query_parameters
 from wayside_server.domain.access import SESSION_COOKIE, Access, DeviceAccess, Permission, Principal, required
+from wayside_server.domain.addresses import address_of
 from wayside_server.domain.rates import Rates, Share
 from wayside_server.errors import UnauthorizedError
 
@@ -46,7 +47,7 @@ def make_gate(
         _refuse_foreign_pages(request)
         if permission is Permission.PUBLIC:
             return
-        if permission is Permission.METRICS and request.client and request.client.host in metrics_hosts:
+        if permission is Permission.METRICS and _comes_from(request, metrics_hosts):
             return
         if permission is Permission.DEVICE:
             request.state.principal = await _establish_device(devices, request)
@@ -61,6 +62,13 @@ def make_gate(
             admit(rates, Share.TENANT, str(principal.tenant_id))
 
     return gate
+
+
+def _comes_from(request: Request, hosts: Collection[str]) -> bool:
+    """Whether one of `hosts` itself asks. Behind a proxy that is not trusted, anybody could."""
+    if request.client is None or any(name in request.headers for name in ("x-forwarded-for", "forwarded")):
+        return False
+    return str(address_of(request.client.host) or request.client.host) in hosts
 
 
 async def refuse_unknown_parameters(request: Request) -> None:

@@ -19,11 +19,13 @@ from wayside_server.api.limits import limits_router
 from wayside_server.api.live import live_router
 from wayside_server.api.middleware import HeadAsGet, Mishaps, SecurityHeaders
 from wayside_server.api.problems import ErrorPage, install_problems
+from wayside_server.api.proxies import ForwardedFor
 from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.telemetry import telemetry_router
 from wayside_server.api.tenants import usage_router
 from wayside_server.api.watch import watch_router
 from wayside_server.domain.access import Access, DeviceAccess, Permission, requires
+from wayside_server.domain.addresses import Networks
 from wayside_server.domain.live import Live
 from wayside_server.domain.rates import RateLimits, Rates
 from wayside_server.domain.reading import Reading
@@ -46,6 +48,7 @@ def create_app(
     error_page: ErrorPage | None = None,
     rates: Rates | None = None,
     devices: DeviceAccess | None = None,
+    proxies: Networks = (),
 ) -> DocumentedApp:
     """The ASGI application. Its lifespan runs `live`.
 
@@ -60,6 +63,7 @@ def create_app(
         error_page: what a browser is shown outside the API when something fails; None for the problem itself.
         rates: how often each may ask; those of the default settings when None.
         devices: establishes devices by their certificates; None lets none in.
+        proxies: those whose word on who asks is taken.
 
     Raises:
         RuntimeError: a route declares no permission.
@@ -103,6 +107,7 @@ def create_app(
     install_problems(app, error_page)
     # The last one is the outermost.
     app.add_middleware(Admission, rates=rates)
+    app.add_middleware(ForwardedFor, proxies=proxies)
     for around in (Mishaps, HeadAsGet, SecurityHeaders):
         app.add_middleware(around)
     return app

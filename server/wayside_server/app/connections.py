@@ -8,11 +8,12 @@ import ssl
 import sys
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import structlog
 import uvicorn
 from prometheus_client import Counter
+from starlette.types import ASGIApp
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -324,6 +325,17 @@ def allow_files(connections: int) -> None:
     wanted = min(most, max(needed, ENOUGH_FILES))
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def config_of(app: ASGIApp, **options: Any) -> uvicorn.Config:
+    """How uvicorn is set up to serve `app`, wherever that is.
+
+    Args:
+        app: what answers.
+        options: further ones of uvicorn's.
+    """
+    # uvicorn would believe anybody on this machine about who asks; `api.trusted_proxies` says whom we do.
+    return uvicorn.Config(app, log_level="warning", proxy_headers=False, ws="none", **options)
 
 
 class BoundedServer(uvicorn.Server):
