@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from wayside_server.domain.addresses import networks_of
 from wayside_server.domain.limits import DeviceLimits
 from wayside_server.domain.rates import RateLimits
 from wayside_server.errors import ConfigError
@@ -9,6 +10,7 @@ from wayside_server.identity.home import Home, read_whole, write_whole
 from wayside_server.identity.oidc_settings import OidcSettings
 from wayside_shared.settings import from_toml, setting
 
+MIN_CONNECTIONS = 10
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - devices and browsers come from elsewhere
 
 
@@ -41,14 +43,29 @@ class ApiSettings:
     port: int = setting("Its TLS port.", 8443, minimum=1, maximum=65535)
     public_host: str = setting("Name under which people and devices reach it; links use it.", "localhost")
     metrics_from: list[str] = setting(
-        "Addresses that may read /metrics without a key.", factory=lambda: ["127.0.0.1", "::1"]
+        "Addresses that may read /metrics without a key, when no proxy has passed it on.",
+        factory=lambda: ["127.0.0.1", "::1"],
     )
     connections: int = setting(
         "HTTP connections open at a time; further ones are closed at once. A browser keeps two or three; each takes"
         " some 50 KB.",
         1_000,
-        minimum=10,
+        minimum=MIN_CONNECTIONS,
         maximum=100_000,
+    )
+    connections_per_address: int | None = setting(
+        "Of them, how many one network address may have, or all IPv6 addresses of one /64; further ones are closed at"
+        " once. None is a quarter of connections, at least 10. Trusted proxies may have all.",
+        None,
+        minimum=1,
+        maximum=100_000,
+        sample=250,
+    )
+    trusted_proxies: list[str] = setting(
+        "Addresses, or networks, of proxies before the API: of what they pass on, the client is the last address in"
+        " X-Forwarded-For that is none of theirs. Nobody else is believed.",
+        factory=list,
+        sample=["192.0.2.8", "2001:db8::/64"],
     )
     public_url: str | None = setting(
         "Where boards and people reach the API when a proxy with a publicly trusted certificate stands before it; none"
@@ -63,6 +80,17 @@ class ApiSettings:
         minimum=1.0,
         maximum=3600.0,
     )
+
+    def __post_init__(self) -> None:
+        try:
+            networks_of(self.trusted_proxies)
+        except ValueError as error:
+            raise ValueError(f"trusted_proxies: {error}; write addresses, or networks as 192.0.2.0/24") from error
+
+    @property
+    def of_address(self) -> int:
+        """How many connections one address may have."""
+        return self.connections_per_address or max(MIN_CONNECTIONS, self.connections // 4)
 
     @property
     def direct_url(self) -> str:

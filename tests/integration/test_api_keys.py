@@ -119,7 +119,9 @@ async def test_row_23_a_session_changes_nothing_over_the_api_without_its_own_ori
     session = await office.desk.sessions.begin(await office.claim(), Method.PASSPHRASE, Visitor("192.0.2.1"))
     cookie = {"Cookie": f"__Host-wayside={session.token}"}
     body = {"label": "x", "scopes": ["read"]}
-    for more in ({}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "null"}):
+    foreign = [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "null"}]
+    # An empty Authorization is no key: it is still the session that speaks.
+    for more in ({}, {"Authorization": ""}, {"Authorization": " "}, *foreign):
         assert (await client.post(KEYS, json=body, headers=cookie | more)).status_code == 403
     assert await office.desk.keys.list() == []
     made = await client.post(KEYS, json=body, headers=cookie | {"Origin": "https://wayside.example"})

@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
-import uvicorn
 from fastapi import FastAPI
 
-from wayside_server.app.connections import BoundedServer, bounded
+from wayside_server.app.connections import BoundedServer, bounded, config_of
 from wayside_server.config import ApiSettings
 
 START_TIMEOUT_S = 10.0
@@ -21,7 +20,7 @@ async def serve(app: FastAPI, settings: ApiSettings | None = None) -> AsyncItera
     """The base URL of `app`, served on 127.0.0.1 without TLS while the context is open."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=1, ws="none")
+        config = config_of(app, lifespan="on", timeout_graceful_shutdown=1)
         server = BoundedServer(config, bounded(settings or ApiSettings()))
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(server.serve(sockets=[listening]))

@@ -5,18 +5,15 @@ from contextlib import contextmanager
 
 from fastapi import HTTPException, Request
 
+from wayside_server.api.admission import allow_body
 from wayside_server.domain.caller import Caller, caller_of
 from wayside_server.errors import ConfigError
 
 
 async def read_body(request: Request, most: int) -> bytes:
     """The body of at most `most` bytes; a larger one is answered with 413 and not read to its end."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise HTTPException(413, f"the body is larger than {most} bytes")
-    return bytes(body)
+    allow_body(request, most)
+    return await request.body()
 
 
 @contextmanager

@@ -4,20 +4,18 @@ import difflib
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
-from math import ceil
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.routing import APIRoute
-from prometheus_client import Counter
 from starlette.types import Scope
 
+from wayside_server.api.admission import admit
 from wayside_server.api.schema import query_parameters
 from wayside_server.domain.access import SESSION_COOKIE, Access, DeviceAccess, Permission, Principal, required
+from wayside_server.domain.addresses import address_of
 from wayside_server.domain.rates import Rates, Share
 from wayside_server.errors import StorageError, UnauthorizedError
-
-LIMITED = Counter("wayside_api_limited", "Requests refused because too many came, by whose they were.", ["share"])
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -31,7 +29,7 @@ def make_gate(
     Args:
         access: establishes who asks.
         metrics_hosts: addresses that may read the metrics without a key.
-        rates: how often each may ask.
+        rates: how often each may ask; `Admission` has counted the address before.
         devices: establishes devices; None lets none in.
     """
 
@@ -44,13 +42,12 @@ def make_gate(
     async def let_in(request: Request) -> None:
         permission = required(request.scope["route"].endpoint)
         request.state.principal = None
-        await _admit(rates, Share.ADDRESS, request.client.host if request.client else "")
         if permission is None:
             raise HTTPException(403, "this route declares no permission, so nobody may use it; report it as a bug")
         _refuse_foreign_pages(request)
         if permission is Permission.PUBLIC:
             return
-        if permission is Permission.METRICS and request.client and request.client.host in metrics_hosts:
+        if permission is Permission.METRICS and _comes_from(request, metrics_hosts):
             return
         if permission is Permission.DEVICE:
             request.state.principal = await _establish_device(devices, request)
@@ -60,20 +57,18 @@ def make_gate(
         if permission not in principal.permissions:
             missing = f"this needs the permission '{permission.value}', which {principal.label} has not"
             raise HTTPException(403, principal.held or missing)
-        await _admit(rates, Share.KEY, principal.actor)
+        admit(rates, Share.KEY, principal.actor)
         if principal.tenant_id is not None:
-            await _admit(rates, Share.TENANT, str(principal.tenant_id))
+            admit(rates, Share.TENANT, str(principal.tenant_id))
 
     return gate
 
 
-async def _admit(rates: Rates, share: Share, name: str) -> None:
-    wait_s = rates.take(share, name)
-    if wait_s > 0:
-        LIMITED.labels(share.value).inc()
-        again_s = ceil(wait_s)
-        detail = f"too many requests of this {share.value}; try again in {again_s} s, and see GET /api/v1/limits"
-        raise HTTPException(429, detail, {"Retry-After": str(again_s)})
+def _comes_from(request: Request, hosts: Collection[str]) -> bool:
+    """Whether one of `hosts` itself asks. Behind a proxy that is not trusted, anybody could."""
+    if request.client is None or any(name in request.headers for name in ("x-forwarded-for", "forwarded")):
+        return False
+    return str(address_of(request.client.host) or request.client.host) in hosts
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
@@ -90,21 +85,19 @@ async def refuse_unknown_parameters(request: Request) -> None:
         raise HTTPException(422, f"{name[:63]}: this route has no such parameter; {fix}")
 
 
-def make_recognise(access: Access, rates: Rates) -> Callable[[Request], Awaitable[Principal | None]]:
+def make_recognise(access: Access) -> Callable[[Request], Awaitable[Principal | None]]:
     """Tells whose session a request comes with that no route takes, so no gate either; None for everybody else.
 
     Args:
         access: establishes who asks.
-        rates: how often each may ask; who asks too often is not looked up.
     """
 
     async def recognise(request: Request) -> Principal | None:
         if not _by_session(request):
             return None
         try:
-            await _admit(rates, Share.ADDRESS, request.client.host if request.client else "")
             return await _establish(access, request, active=False)
-        except (UnauthorizedError, StorageError, HTTPException):
+        except (UnauthorizedError, StorageError):
             return None
 
     return recognise
@@ -147,11 +140,11 @@ async def _still_allowed(access: Access, request: Request, permission: Permissio
 
 
 async def _establish(access: Access, request: Request, *, active: bool = True) -> Principal:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, token = _credentials(request)
     if scheme:
         if scheme.lower() != "bearer":
             raise UnauthorizedError("send the API key as: Authorization: Bearer <key>")
-        return await access.authenticate(token.strip())
+        return await access.authenticate(token)
     session = request.cookies.get(SESSION_COOKIE)
     if session is None:
         raise UnauthorizedError("no API key and no session; send the header Authorization: Bearer <key>")
@@ -160,8 +153,14 @@ async def _establish(access: Access, request: Request, *, active: bool = True) -
     return await access.resume(session, active=active and asked)
 
 
+def _credentials(request: Request) -> tuple[str, str]:
+    """Scheme and token of the header Authorization; no scheme where it is empty or missing: then the session counts."""
+    scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
+    return scheme, token.strip()
+
+
 def _by_session(request: Request) -> bool:
-    return "authorization" not in request.headers and SESSION_COOKIE in request.cookies
+    return not _credentials(request)[0] and SESSION_COOKIE in request.cookies
 
 
 def _refuse_foreign_pages(request: Request) -> None:

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from wayside_server.api.admission import share_of_address
 from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.rates import Rates, Share, Usage
 
@@ -36,7 +37,7 @@ def limits_router(rates: Rates) -> APIRouter:
     async def get_limits(request: Request) -> Limits:
         """How often the caller may ask, and how much of that is left."""
         principal = request.state.principal
-        names = {Share.ADDRESS: request.client.host if request.client else "", Share.KEY: principal.actor}
+        names = {Share.ADDRESS: share_of_address(request.scope), Share.KEY: principal.actor}
         if principal.tenant_id is not None:
             names[Share.TENANT] = str(principal.tenant_id)
         return Limits(limits=[LimitAnswer.of(rates.usage(share, name)) for share, name in names.items()])

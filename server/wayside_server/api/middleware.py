@@ -3,6 +3,8 @@
 import secrets
 
 import structlog
+from prometheus_client import Counter
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wayside_server.api.problems import problem
@@ -21,7 +23,7 @@ SECURITY_HEADERS = {
     "strict-transport-security": "max-age=31536000",
 }
 
-
+LEFT = Counter("wayside_api_clients_left", "Requests whose clients left before they had sent all of them.")
 ONE_TIME = "/login/"
 
 
@@ -96,6 +98,10 @@ class Mishaps:
 
         try:
             await self._app(scope, receive, send_and_note)
+        except ClientDisconnect:
+            # Nobody is left to answer, and nothing has failed here.
+            LEFT.inc()
+            log.debug("a client left within its request", method=scope["method"], path=scope["path"])
         except UnauthorizedError as error:
             # Before an answer has begun, the routes tell it themselves.
             log.warning("an answer was broken off", method=scope["method"], path=scope["path"], reason=str(error))

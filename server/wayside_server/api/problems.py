@@ -112,11 +112,18 @@ async def _unauthorized(request: Request, error: Exception) -> Response:
 
 
 async def _answer(request: Request, status: int, detail: str, headers: Mapping[str, str]) -> Response:
+    if _gets_page(request) and not hasattr(request.state, "principal"):
+        # No route, no gate: nobody has asked who that is.
+        request.state.principal = await request.app.state.recognise(request)
+    return answer_with(request, status, detail, headers)
+
+
+def answer_with(request: Request, status: int, detail: str, headers: Mapping[str, str]) -> Response:
+    """The problem; outside the API, for a browser, the error page: for nobody, unless the gate has said who asks."""
     if not _gets_page(request):
         return problem(status, detail, **headers)
     if not hasattr(request.state, "principal"):
-        # No route, no gate: nobody has asked who that is.
-        request.state.principal = await request.app.state.recognise(request)
+        request.state.principal = None
     error_page: ErrorPage = request.app.state.error_page
     page = error_page(request, status, detail)
     page.headers.update(headers)

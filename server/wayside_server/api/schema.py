@@ -101,6 +101,8 @@ def _common(route: APIRoute, operation: Mapping[str, Any]) -> Iterator[tuple[int
         yield 403, "The request comes from a page of another site."
     if any(place == "path" for place, _ in places):
         yield 404, "There is no such device, series or dead letter."
+    if "requestBody" in operation:
+        yield 413, "The body is too large."
     yield 422, "A parameter is unknown or cannot be understood."
     yield 429, "Too many requests came from this address, key or tenant; try again after Retry-After seconds."
     yield 500, "A failure that nobody expected; the log has it under the `instance` of the answer."

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from wayside_server.api.admission import Admission
 from wayside_server.api.devices import devices_router
 from wayside_server.api.gate import make_gate, make_recognise, refuse_unknown_parameters, undeclared_routes
 from wayside_server.api.health import health_router
@@ -18,11 +19,13 @@ from wayside_server.api.limits import limits_router
 from wayside_server.api.live import live_router
 from wayside_server.api.middleware import HeadAsGet, Mishaps, SecurityHeaders
 from wayside_server.api.problems import ErrorPage, install_problems
+from wayside_server.api.proxies import ForwardedFor
 from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.telemetry import telemetry_router
 from wayside_server.api.tenants import usage_router
 from wayside_server.api.watch import watch_router
 from wayside_server.domain.access import Access, DeviceAccess, Permission, requires
+from wayside_server.domain.addresses import Networks
 from wayside_server.domain.live import Live
 from wayside_server.domain.rates import RateLimits, Rates
 from wayside_server.domain.reading import Reading
@@ -45,6 +48,7 @@ def create_app(
     error_page: ErrorPage | None = None,
     rates: Rates | None = None,
     devices: DeviceAccess | None = None,
+    proxies: Networks = (),
 ) -> DocumentedApp:
     """The ASGI application. Its lifespan runs `live`.
 
@@ -59,6 +63,7 @@ def create_app(
         error_page: what a browser is shown outside the API when something fails; None for the problem itself.
         rates: how often each may ask; those of the default settings when None.
         devices: establishes devices by their certificates; None lets none in.
+        proxies: those whose word on who asks is taken.
 
     Raises:
         RuntimeError: a route declares no permission.
@@ -99,8 +104,10 @@ def create_app(
     )
     if static is not None:
         app.mount("/static", StaticFiles(directory=static, check_dir=False))
-    install_problems(app, error_page, make_recognise(access, rates))
+    install_problems(app, error_page, make_recognise(access))
     # The last one is the outermost.
+    app.add_middleware(Admission, rates=rates)
+    app.add_middleware(ForwardedFor, proxies=proxies)
     for around in (Mishaps, HeadAsGet, SecurityHeaders):
         app.add_middleware(around)
     return app

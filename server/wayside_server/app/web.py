@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from functools import partial
 
 import structlog
-import uvicorn
 from fastapi import APIRouter, FastAPI
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -24,18 +23,19 @@ from wayside_server.api.telemetry import MAX_EXPORTS
 from wayside_server.api.tenants import tenants_router
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
 from wayside_server.app.client_names import ask_for_certificates
-from wayside_server.app.connections import BoundedServer, allow_files, bounded
+from wayside_server.app.connections import BoundedServer, allow_files, bounded, config_of
 from wayside_server.app.enrolment import enrolment_routers
 from wayside_server.app.list_age import ListAge
 from wayside_server.app.people import desk_on
 from wayside_server.app.site import site_of
-from wayside_server.config import ServerSettings
+from wayside_server.config import ApiSettings, ServerSettings
 from wayside_server.console.audit import audit_pages
 from wayside_server.console.enrolling import enrolling_router
 from wayside_server.console.identities import identities_router
 from wayside_server.console.pages import STATIC, console_router
 from wayside_server.console.render import error_page
 from wayside_server.domain.access import DeviceAccess
+from wayside_server.domain.addresses import Networks, networks_of
 from wayside_server.domain.audit import AuditReading
 from wayside_server.domain.certificates import Certificates
 from wayside_server.domain.live import Live
@@ -116,6 +116,7 @@ async def _serve_audited(
             registry=registry,
             rates=Rates(settings.rates, time.monotonic),
             devices=office.devices,
+            proxies=networks_of(settings.api.trusted_proxies),
         )
         web.state.warnings = lambda: [complaint for complaint in [watch.complaint()] if complaint is not None]
         await _serve(web, home, settings)
@@ -158,6 +159,7 @@ def make_app(
     registry: CollectorRegistry = REGISTRY,
     rates: Rates | None = None,
     devices: DeviceAccess | None = None,
+    proxies: Networks = (),
 ) -> DocumentedApp:
     """The whole service, as it is served.
 
@@ -170,6 +172,7 @@ def make_app(
         registry: the metrics to show.
         rates: how often each may ask; those of the default settings when None.
         devices: establishes devices by their certificates; None lets none in.
+        proxies: those whose word on who asks is taken.
     """
     return create_app(
         reading=reading,
@@ -182,6 +185,7 @@ def make_app(
         error_page=error_page,
         rates=rates,
         devices=devices,
+        proxies=proxies,
     )
 
 
@@ -195,14 +199,22 @@ def _every_role() -> CollectorRegistry:
     return registry
 
 
+def warn_of_proxies(settings: ApiSettings) -> None:
+    """Says so when there is a proxy that is not trusted."""
+    if settings.public_url is not None and not settings.trusted_proxies:
+        log.warning(
+            "no proxy is trusted, so all who come through one count as one address; name it in api.trusted_proxies",
+            public_url=settings.public_url,
+        )
+
+
 async def _serve(web: FastAPI, home: Home, settings: ServerSettings) -> None:
     allow_files(settings.api.connections)
-    config = uvicorn.Config(
+    config = config_of(
         web,
         ssl_certfile=home.certificate("api"),
         ssl_keyfile=home.key("api"),
         ssl_ciphers=TLS_1_2_CIPHERS,
-        log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
@@ -217,6 +229,7 @@ async def _serve(web: FastAPI, home: Home, settings: ServerSettings) -> None:
         listening = socket.create_server((settings.api.host, settings.api.port), backlog=512)
     except OSError as error:
         raise ConfigError(f"cannot listen on {settings.api.host}:{settings.api.port}: {error.strerror}") from error
+    warn_of_proxies(settings.api)
     server = _Server(config, bounded(settings.api))
     serving = asyncio.get_running_loop().create_task(server.serve([listening]))
     log.info("serving", url=f"https://{settings.api.public_host}:{settings.api.port}")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, HTTPException, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from wayside_server.console.forms import FormRoute
 from wayside_server.console.render import csrf_token, page
 from wayside_server.domain.access import SESSION_COOKIE, Permission, requires
 from wayside_server.domain.caller import Caller, caller_of
@@ -42,7 +43,7 @@ def enrolling_router(office: EnrolmentOffice, install_line: Callable[[str], str]
         office: the services of enrolment.
         install_line: what to type on a device to install the agent and enrol it with a token.
     """
-    router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    router = APIRouter(route_class=FormRoute, include_in_schema=False, default_response_class=HTMLResponse)
     desk = _Desk(office, install_line)
     _add_tokens(router, desk)
     _add_waiting(router, desk)

@@ -1,10 +1,12 @@
 """What the console's forms have in common: their token, the session's cookie, and from where they come."""
 
 import hmac
-from typing import Annotated, TypeAlias
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import Form, HTTPException, Query, Request, Response
 from fastapi.responses import RedirectResponse
+from fastapi.routing import APIRoute
 
 from wayside_server.console.render import csrf_token
 from wayside_server.domain.access import SESSION_COOKIE, Principal, Session
@@ -19,6 +21,30 @@ Word: TypeAlias = Annotated[str, Form(max_length=200)]
 """A short text."""
 Secret: TypeAlias = Annotated[str, Form(max_length=1_000)]
 """A passphrase or a code: longer than any that is good, so that what is pasted by mistake is told like other ones."""
+
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+
+class FormRoute(APIRoute):
+    """A route of the console: what it takes is a form without files, as browsers send those of the console.
+
+    The framework would write the files of any other to disk before it is known who sends them.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """As the framework's, once the type is known."""
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def handle_form(request: Request) -> Response:
+            # A request without a type has an empty form, whatever its body is.
+            given = request.headers.get("content-type", FORM_TYPE)
+            if given.partition(";")[0].strip().lower() != FORM_TYPE:
+                raise HTTPException(415, f"the console takes forms as {FORM_TYPE} and nothing else")
+            return await handle(request)
+
+        return handle_form
 
 
 def check_form(request: Request, csrf: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from wayside_server.console.forms import FormRoute
 from wayside_server.console.render import csrf_token, page
 from wayside_server.domain.access import SESSION_COOKIE, Permission, Principal, requires
 from wayside_server.domain.certificates import Certificate, Certificates
@@ -29,7 +30,7 @@ Csrf = Annotated[str, Form(max_length=100)]
 
 def identities_router(certificates: Certificates, revocations: Revocations) -> APIRouter:
     """The page of certificates, the part of a device's page about its identity, and what changes it."""
-    router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    router = APIRouter(route_class=FormRoute, include_in_schema=False, default_response_class=HTMLResponse)
     _add_certificates(router, certificates)
     _add_changes(router, certificates, revocations)
     return router

@@ -30,7 +30,8 @@ class RateLimits:
     """`[rates]`."""
 
     address: float = setting(
-        "Requests a second from one network address, whoever makes them; people behind one router share it.",
+        "Requests a second from one network address, whoever makes them; people behind one router share it, and"
+        " all IPv6 addresses of one /64.",
         100.0,
         minimum=1.0,
         maximum=1_000_000.0,

@@ -1,13 +1,13 @@
 """How often somebody may try: each failure costs a longer pause, whether what was tried exists or not."""
 
 import hashlib
-import ipaddress
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from wayside_server.domain.addresses import network_of
 from wayside_server.errors import ThrottledError
 
 
@@ -30,8 +30,6 @@ but him who wants to keep the owner out: 300 guesses a day find no passphrase th
 ADDRESS_PACE = Pace(free=30, longest_s=300.0)
 """An office behind one address mistypes more often than one person."""
 FORGET_AFTER = timedelta(hours=24)
-_IPV6_SITE_BITS = 64
-"""Whoever has one IPv6 address has all of its network (RFC 6177)."""
 
 
 class AttemptStore(Protocol):
@@ -94,18 +92,8 @@ class Throttle:
 
     def _subjects(self, kind: str, name: str | None, address: str | None) -> list[tuple[bytes, Pace]]:
         # The address first: what it may not try any more does not count against the account.
-        subjects = [] if address is None else [(_digest(f"address {_site(address)}"), ADDRESS_PACE)]
+        subjects = [] if address is None else [(_digest(f"address {network_of(address)}"), ADDRESS_PACE)]
         return subjects if name is None else [*subjects, (_digest(f"{kind} {name}"), ACCOUNT_PACE)]
-
-
-def _site(address: str) -> str:
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if found.version == 6 and found.ipv4_mapped is None:
-        return str(ipaddress.ip_network((found, _IPV6_SITE_BITS), strict=False))
-    return str(found)
 
 
 def _digest(text: str) -> bytes:
