@@ -24,14 +24,17 @@ def while_read(command: Callable[[], int]) -> int:
 
     The signal itself stays ignored: it would also end a command whose peer hangs up, with its work half done.
     """
+    # A program that is started without them has none.
+    streams: tuple[TextIO | None, ...] = (sys.stdout, sys.stderr)
     try:
         try:
             return command()
         finally:
             # At the interpreter's end it would fail where nobody can catch it.
-            sys.stdout.flush()
+            if streams[0] is not None:
+                streams[0].flush()
     except (BrokenPipeError, BaseExceptionGroup) as error:
-        unread = [stream for stream in (sys.stdout, sys.stderr) if _unread(stream)]
+        unread = [stream for stream in streams if stream is not None and _unread(stream)]
         if not unread or not _broken(error):
             raise
         for stream in unread:

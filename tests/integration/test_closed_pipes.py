@@ -57,6 +57,12 @@ def test_so_does_one_whose_errors_nobody_reads_either() -> None:
     assert typed_unread("-m", "wayside_edge", "check-config", "--config", "/nowhere", both=True)[0] == EXIT_PIPE
 
 
+def test_a_program_without_standard_output_is_not_concerned() -> None:
+    command = f"exec {sys.executable} -m wayside_edge sample-config >&-"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_and_one_in_the_middle_of_its_work(tmp_path: Path, database: str) -> None:
     home = Home(tmp_path / "home")
     install(home, ["127.0.0.1"], datetime.now(UTC))

@@ -80,7 +80,11 @@ def _ask(device: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise ConfigError("nobody can be asked here; add --yes to wipe this device without a question")
     print(f"This wipes the key, the certificates and every sample of {device} that the server does not have.")
-    if input(f"Type {device} to go on: ").strip() != device:
+    try:
+        typed = input(f"Type {device} to go on: ").strip()
+    except EOFError:
+        typed = ""
+    if typed != device:
         raise ConfigError("that is not its name; nothing was wiped")
 
 
