@@ -124,13 +124,15 @@ async def test_an_export_breaks_off_when_its_key_is_revoked(
 
 
 @pytest.mark.parametrize(
-    ("path", "most"), [("telemetry/export", MAX_EXPORTS), ("live", MAX_STREAMS)], ids=["exports", "streams"]
+    ("path", "most", "rows"),
+    [("telemetry/export", MAX_EXPORTS, 600_000), ("live", MAX_STREAMS, 60)],
+    ids=["exports", "streams"],
 )
 async def test_one_tenant_leaves_room_for_others_row_19(
-    pool: Pool, app: FastAPI, keys: Keys, path: str, most: int
+    pool: Pool, app: FastAPI, keys: Keys, path: str, most: int, rows: int
 ) -> None:
     other = await add_tenant(pool, "other")
-    await filled(pool, "boiler-7", FIRST_TENANT, 600_000)
+    await filled(pool, "boiler-7", FIRST_TENANT, rows)
     await filled(pool, "pump-1", other, 60)
     mine, theirs = await key_of(keys, pool, FIRST_TENANT), await key_of(keys, pool, other)
     url = f"/api/v1/devices/boiler-7/{path}"
