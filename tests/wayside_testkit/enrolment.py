@@ -16,7 +16,7 @@ from wayside_server.domain.caller import Caller
 from wayside_server.identity.authority import Authority, PrivateKey, create_authority, new_key
 from wayside_server.identity.claims import Claims
 from wayside_server.identity.enrolment import Enrolments, EnrolmentTransaction
-from wayside_server.identity.issuing import Enrolled, Issue, Issuer, KnownCertificate, Origin, TenantFullError, key_der
+from wayside_server.identity.issuing import Enrolled, Issue, Issuer, KnownCertificate, TenantFullError, key_der
 from wayside_server.identity.tokens import NewToken, StoredToken, TokenOrder, TokenRecord, Tokens
 from wayside_server.identity.waiting import (
     ClaimTransaction,
@@ -83,6 +83,7 @@ class _Token:
 class _Certificate:
     issue: Issue
     superseded_at: datetime | None = None
+    revoked: bool = False
 
 
 @dataclass
@@ -305,11 +306,23 @@ class _Transaction:
     async def issued_since(self, device_id: int, since: datetime) -> int:
         return len([c for c in self._tables.certificates if c.issue.device_id == device_id and c.issue.at > since])
 
-    async def issued(self, issue: Issue) -> None:
-        for other in self._tables.certificates:
-            if other.issue.device_id == issue.device_id:
-                other.superseded_at = other.superseded_at or issue.at
+    async def issued(self, issue: Issue) -> int:
+        others = [one for one in self._tables.certificates if one.issue.device_id == issue.device_id]
+        for other in others:
+            other.superseded_at = other.superseded_at or issue.at
         self._tables.certificates.append(_Certificate(issue))
+        if not issue.origin.replaces:
+            return 0
+        replaced = [
+            other
+            for other in others
+            if other.issue.key_sha256 != issue.key_sha256
+            and other.issue.certificate.not_valid_after_utc > issue.at
+            and not other.revoked
+        ]
+        for other in replaced:
+            other.revoked = True
+        return len(replaced)
 
     async def still_renews(self, serial: int, now: datetime) -> None:
         for one in self._tables.certificates:
@@ -403,7 +416,7 @@ class _Transaction:
         replaced = any(
             other.issue.device_id == issue.device_id
             and other.issue.at > issue.at
-            and other.issue.origin in (Origin.TOKEN, Origin.CLAIM)
+            and other.issue.origin.replaces
             and other.issue.key_sha256 != issue.key_sha256
             for other in self._tables.certificates
         )

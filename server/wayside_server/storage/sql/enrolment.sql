@@ -66,6 +66,9 @@ FROM certificate c JOIN device d ON d.id = c.device_id
 WHERE c.key_sha256 = %(key_sha256)s OR c.serial = %(serial)s
 ORDER BY c.created_at DESC, c.serial;
 
+-- name: hold_device
+SELECT d.id FROM certificate c JOIN device d ON d.id = c.device_id WHERE c.serial = %(serial)s FOR SHARE OF d;
+
 -- name: issued_since
 SELECT count(*) FROM certificate WHERE device_id = %(device_id)s AND created_at > %(since)s;
 
@@ -80,6 +83,19 @@ INSERT INTO certificate (serial, device_id, not_before, not_after, created_at, k
                          issuer)
 VALUES (%(serial)s, %(device_id)s, %(not_before)s, %(not_after)s, %(at)s, %(key_sha256)s, %(origin)s, %(token_id)s,
         %(der)s, %(issuer)s);
+
+-- What is on hold would be released with the device, and the board is not the device's any more.
+-- name: revoke_replaced
+UPDATE certificate SET revoked_at = coalesce(revoked_at, %(at)s), revoked_reason = 'superseded', revoked_by = %(origin)s
+WHERE device_id = %(device_id)s AND key_sha256 IS DISTINCT FROM %(key_sha256)s AND not_after > %(at)s
+  AND (revoked_at IS NULL OR revoked_reason = 'hold');
+
+-- name: end_replaced_session
+INSERT INTO session_to_end (device, cause, asked_at) SELECT name, 'replaced', %(at)s FROM device WHERE id = %(device_id)s
+ON CONFLICT (device) DO UPDATE SET asked_at = excluded.asked_at;
+
+-- name: tell_of_revocations
+SELECT pg_notify('wayside_revocation', '');
 
 -- name: entry_by_key
 SELECT p.id AS entry_id, p.kind, p.codes, p.address, p.first_seen, p.last_seen, p.expires_at, p.outcome, p.tenant_id,
