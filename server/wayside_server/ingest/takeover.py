@@ -30,6 +30,8 @@ ANSWER_S = 10.0
 HOLD_S = 2.0
 """The name is held for so long: a device whose certificate is still taken comes back at once or after a second."""
 KEEPALIVE_S = 20
+CLEARED_TYPE = "application/x-wayside-cleared"
+"""Content type of the empty messages that clear a deleted device's topics: ingest passes over them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class _Takeover:
         self._told: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._was_in = False
+        self._unsaid = 0
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=ending.device, protocol=mqtt.MQTTv5, reconnect_on_failure=False
         )
@@ -160,14 +163,21 @@ class _Takeover:
             self._settle(TransientError(f"the broker refuses: {reason}"))
             return
         self._was_in = True
-        state = {"state": "offline", "reason": self._ending.cause.value, "at_ms": time.time_ns() // 1_000_000}
         # Retained, over the device's own last word and over its will, which the broker has published by now.
-        client.publish(topic(self._ending.device, Channel.STATE), json.dumps(state), 1, retain=True)
+        words = _last_words(self._ending)
+        self._unsaid = len(words)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if self._ending.cause is Cause.DELETED:
+            properties.ContentType = CLEARED_TYPE
+        for channel, word in words.items():
+            client.publish(topic(self._ending.device, channel), word, 1, retain=True, properties=properties)
 
     def _on_publish(
         self, _client: mqtt.Client, _data: object, _mid: int, _reason: ReasonCode, _properties: object
     ) -> None:
-        self._settle(None)
+        self._unsaid -= 1
+        if self._unsaid == 0:
+            self._settle(None)
 
     def _on_disconnect(
         self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
@@ -179,3 +189,11 @@ class _Takeover:
                 self._ended.set_result(None)
 
         self._call(end)
+
+
+def _last_words(ending: Ending) -> dict[Channel, str]:
+    """What the broker is to keep on the topics that the device may write; of a deleted one nothing."""
+    if ending.cause is Cause.DELETED:
+        return {channel: "" for channel in Channel if channel.from_device}
+    state = {"state": "offline", "reason": ending.cause.value, "at_ms": time.time_ns() // 1_000_000}
+    return {Channel.STATE: json.dumps(state)}

@@ -76,7 +76,11 @@ class PostgresRevocations:
             values = {"device": ending.device, "since": ending.since, "now": now}
             await conn.execute(_SQL["forget_asked"], values)
             row = await (await conn.execute(_SQL["session_ended"], values)).fetchone()
-            if row is not None and incident is not None:
+            if incident is None:
+                return
+            if ending.cause is Cause.DELETED:
+                await enter_incidents(conn, [(None, REVOKED_CONNECTS, f"{ending.device}: {incident}", 1)])
+            elif row is not None:
                 await enter_incidents(conn, [(int(str(row[0])), REVOKED_CONNECTS, incident, 1)])
 
     async def not_published(self, reason: str) -> None:

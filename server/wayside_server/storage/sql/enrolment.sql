@@ -46,7 +46,9 @@ UPDATE enrolment_token SET uses = greatest(uses, (used_at IS NOT NULL)::integer)
 WHERE id = %(token_id)s;
 
 -- name: new_device
-INSERT INTO device (name, tenant_id, group_id) VALUES (%(name)s, %(tenant_id)s, %(group_id)s)
+-- A name of a deleted tenant is to be had once the session that it may have is ended, which would be the new device's.
+INSERT INTO device (name, tenant_id, group_id) SELECT %(name)s, %(tenant_id)s, %(group_id)s
+WHERE NOT EXISTS (SELECT FROM session_to_end WHERE device = %(name)s AND cause = 'deleted')
 ON CONFLICT (name) DO NOTHING RETURNING id;
 
 -- name: join_device
@@ -54,7 +56,8 @@ UPDATE device SET group_id = coalesce(%(group_id)s, group_id)
 WHERE name = %(name)s AND tenant_id = %(tenant_id)s RETURNING id;
 
 -- name: last_number
-SELECT coalesce(max(substring(name FROM length(%(prefix)s) + 1)::integer), 0) FROM device
+SELECT coalesce(max(substring(name FROM length(%(prefix)s) + 1)::integer), 0)
+FROM (SELECT name FROM device UNION ALL SELECT device FROM session_to_end WHERE cause = 'deleted') AS taken
 WHERE starts_with(name, %(prefix)s) AND substring(name FROM length(%(prefix)s) + 1) ~ '^[1-9][0-9]{0,5}$';
 
 -- name: certificates
