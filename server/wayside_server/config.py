@@ -23,6 +23,12 @@ class DatabaseSettings:
         None,
         sample="postgresql://wayside@db.example/wayside",
     )
+    reader_url: str | None = setting(
+        "The same database for who only reads: a login that may become wayside_app and nobody else. None reads with the"
+        " login of `url`; a PostgreSQL of our own has one without being told.",
+        None,
+        sample="postgresql://wayside_reader@db.example/wayside",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +171,10 @@ def load(home: Home) -> ServerSettings:
         if home.settings_file.exists():
             raise
         raise ConfigError(f"{home.path} holds no installation; run wayside-server init --home {home.path}") from error
-    return from_toml(ServerSettings, text, str(home.settings_file))
+    settings = from_toml(ServerSettings, text, str(home.settings_file))
+    if settings.database.reader_url is not None and settings.database.url is None:
+        raise ConfigError("database.reader_url needs database.url; set both or none", source=str(home.settings_file))
+    return settings
 
 
 def refuse_others(home: Home, *, listen: str | None, broker_port: int | None, api_port: int | None) -> None:

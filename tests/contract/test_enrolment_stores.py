@@ -192,7 +192,10 @@ async def test_a_board_is_replaced_under_its_name(site: EnrolmentSite) -> None:
     with pytest.raises(CertificateRefusedError) as refusal:
         await site.enrolments.reenrol(old.certificate.serial_number, certificate_request(), HERE)
     assert refusal.value.kind == "certificate_replaced"
-    await site.enrolments.reenrol(new.certificate.serial_number, certificate_request(), HERE)
+    assert (old.replaced, new.replaced) == (0, 1)
+    renewed = await site.enrolments.reenrol(new.certificate.serial_number, certificate_request(), HERE)
+    assert renewed.replaced == 0, "a renewal replaces nobody"
+    assert (await site.enrol(AGAIN)).replaced == 2, "what was revoked before is not counted again"
 
 
 async def test_no_key_is_shared(site: EnrolmentSite) -> None:

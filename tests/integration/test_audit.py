@@ -27,7 +27,6 @@ from wayside_server.identity.heads import Heads, read_heads
 from wayside_server.identity.home import Home
 from wayside_server.storage.audit import PostgresAudit
 from wayside_server.storage.database import Pool
-from wayside_server.storage.identity import PostgresIdentity
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
 
@@ -70,7 +69,7 @@ async def audit(pool: Pool) -> PostgresAudit:
 
 @pytest.fixture
 def storage(pool: Pool, database: str) -> Storage:
-    return Storage(database, pool, PostgresIdentity(pool))
+    return Storage(database, database, pool)
 
 
 async def faults(home: Path, storage: Storage, *, heads: Path | None = None) -> list[str]:

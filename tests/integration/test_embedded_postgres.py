@@ -84,7 +84,8 @@ def test_the_folder_belongs_to_one_process_and_others_can_attach(server: Embedde
 
 
 def test_it_listens_on_no_port_and_has_the_settings_it_was_given(server: EmbeddedPostgres) -> None:
-    with psycopg.connect(server.start()) as connection:
+    server.start()
+    with psycopg.connect(server.superuser_conninfo) as connection:
         for name, value in SETTINGS.items():
             row = connection.execute("SELECT current_setting(%s)", [name]).fetchone()
             assert row == (value,), name

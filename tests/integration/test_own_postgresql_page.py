@@ -11,15 +11,16 @@ import pytest
 
 from wayside_server.domain.limits import DeviceLimits
 from wayside_server.errors import ConfigError
-from wayside_server.storage.database import open_pool
+from wayside_server.storage.database import new_pool, open_pool
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.roles import APP_ROLE as APP
+from wayside_server.storage.roles import AS_APP
 from wayside_server.storage.schema import migrate
 from wayside_testkit.batches import Device, column
 from wayside_testkit.telemetry import reading_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "use-your-own-postgresql.md"
-ROLE, APP_ROLE, SETTINGS, HYPERTABLES = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
+ROLE, APP_ROLE, READER, SETTINGS, HYPERTABLES = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
 def _run(conninfo: str, text: str) -> list[tuple[object, ...]]:
@@ -75,6 +76,25 @@ async def test_the_role_of_the_page_is_bound_by_policies_and_can_be_dumped(owned
         assert not await other.devices(after="", search="", limit=9)
     # What pg_dump --enable-row-security does for each table.
     assert _run(owned, "SET row_security = on;\nSELECT count(*) FROM device") == [(1,)]
+
+
+async def test_the_reader_of_the_page_sees_one_tenant_and_becomes_nobody_else(owned: str, postgres_server: str) -> None:
+    await migrate(owned)
+    owner = psycopg.conninfo.conninfo_to_dict(owned)["user"]
+    reader = f"{owner}_reader"
+    try:
+        _run(postgres_server, re.sub(r"\bwayside\b", str(owner), READER.replace("wayside_reader", reader)))
+        reading = psycopg.conninfo.make_conninfo(owned, user=reader, password="and yet another one")
+        async with open_pool(owned) as pool, new_pool(reading, options=AS_APP) as answering:
+            await PostgresIngest(pool, "test", DeviceLimits()).settle([Device().item(column("t", [1.0, 2.0]))])
+            own, other = (reading_of(answering, reading, tenant_id) for tenant_id in (1, 2))
+            assert (await own.account("boiler-7", verify=True)).stored == 2
+            assert not await other.devices(after="", search="", limit=9)
+        for refused in (f"SET ROLE {owner}", "SELECT count(*) FROM device"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                _run(reading, refused)
+    finally:
+        _run(postgres_server, f"DROP OWNED BY {reader};\nDROP ROLE IF EXISTS {reader};\n")
 
 
 async def test_a_role_that_may_not_become_the_other_is_told_what_to_have_typed(

@@ -17,7 +17,15 @@ from wayside_testkit.telemetry import add_device, add_series, at, reading_of
 from wayside_testkit.tenants import Inhabited, inhabit
 
 INSTALLATIONS_OWN = {
-    *("audit_head", "refusal", "revocation_list", "revoked_serial", "schema_migration"),
+    *(
+        "audit_head",
+        "deleted_device",
+        "refusal",
+        "revocation_list",
+        "revoked_serial",
+        "schema_migration",
+        "session_to_end",
+    ),
     *("person", "recovery_code", "sign_in_attempt", "sign_in_link"),
 }
 """Tables that have nothing of any tenant."""

@@ -109,6 +109,19 @@ def test_short_rsa_keys_are_refused(bits: int) -> None:
         read_request(request(key))
 
 
+def test_rsa_keys_with_another_exponent_are_refused() -> None:
+    key = rsa.generate_private_key(3, 3072)
+    with pytest.raises(CertificateRequestError, match="65537"):
+        read_request(request(key))
+
+
+def test_the_key_is_looked_at_before_the_signature_that_it_makes_slow() -> None:
+    forged = bytearray(request(rsa.generate_private_key(65537, 2048)))
+    forged[-3] ^= 1
+    with pytest.raises(CertificateRequestError, match="3072"):
+        read_request(bytes(forged))
+
+
 def test_rsa_3072_and_p384_are_taken() -> None:
     for key in (rsa.generate_private_key(65537, 3072), ec.generate_private_key(ec.SECP384R1())):
         assert read_request(request(key)) == key.public_key()

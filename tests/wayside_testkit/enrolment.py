@@ -22,7 +22,6 @@ from wayside_server.identity.issuing import (
     Issuer,
     KnownCertificate,
     NameHeldError,
-    Origin,
     TenantFullError,
     key_der,
 )
@@ -93,6 +92,7 @@ class _Token:
 class _Certificate:
     issue: Issue
     superseded_at: datetime | None = None
+    revoked: bool = False
 
 
 @dataclass
@@ -327,11 +327,23 @@ class _Transaction:
     async def issued_since(self, device_id: int, since: datetime) -> int:
         return len([c for c in self._tables.certificates if c.issue.device_id == device_id and c.issue.at > since])
 
-    async def issued(self, issue: Issue) -> None:
-        for other in self._tables.certificates:
-            if other.issue.device_id == issue.device_id:
-                other.superseded_at = other.superseded_at or issue.at
+    async def issued(self, issue: Issue) -> int:
+        others = [one for one in self._tables.certificates if one.issue.device_id == issue.device_id]
+        for other in others:
+            other.superseded_at = other.superseded_at or issue.at
         self._tables.certificates.append(_Certificate(issue))
+        if not issue.origin.replaces:
+            return 0
+        replaced = [
+            other
+            for other in others
+            if other.issue.key_sha256 != issue.key_sha256
+            and other.issue.certificate.not_valid_after_utc > issue.at
+            and not other.revoked
+        ]
+        for other in replaced:
+            other.revoked = True
+        return len(replaced)
 
     async def still_renews(self, serial: int, now: datetime) -> None:
         for one in self._tables.certificates:
@@ -425,7 +437,7 @@ class _Transaction:
         replaced = any(
             other.issue.device_id == issue.device_id
             and other.issue.at > issue.at
-            and other.issue.origin in (Origin.TOKEN, Origin.CLAIM)
+            and other.issue.origin.replaces
             and other.issue.key_sha256 != issue.key_sha256
             for other in self._tables.certificates
         )

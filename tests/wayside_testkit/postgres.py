@@ -64,7 +64,8 @@ def _embedded() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="wayside-pg-"))
     server = EmbeddedPostgres(folder)
     try:
-        yield server.start()
+        server.start()
+        yield server.superuser_conninfo
     finally:
         server.stop()
         shutil.rmtree(folder)

@@ -53,8 +53,10 @@ def add_enroll(command: argparse.ArgumentParser) -> None:
         *("--token-file",),
         type=Path,
         metavar="FILE",
-        help="read the token from a file, - for the input, so that no list of processes shows it",
+        help="read the token from a file, - for the input, so that no list of processes shows it; the file is wiped"
+        " once the device is enrolled",
     )
+    command.add_argument("--keep-token-file", action="store_true", help="leave that file: other devices need it")
     command.add_argument(
         *("--timeout",), type=seconds, metavar="SECONDS", help="give up waiting to be claimed after this"
     )

@@ -22,7 +22,8 @@ _BESIDE_OUTBOX: Final = (
 _HONEST: Final = """\
 What was overwritten may still be in the memory cells: SD cards, eMMC and SSDs write to other cells than those that
 held the old bytes, and keep them until they need them. Where that matters, destroy the card, or keep keys in a token
-and the disk encrypted from the start. The server still trusts the certificate until it is revoked there:
+and the disk encrypted from the start. A file with an enrolment token that was kept is not known here: remove it, for it
+may be good for more devices. The server still trusts the certificate until it is revoked there:
   wayside-server device revoke {device}"""
 
 

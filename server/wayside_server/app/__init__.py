@@ -56,14 +56,19 @@ class Storage:
     """The open database.
 
     Args:
-        conninfo: how to connect to it.
-        pool: open connections.
-        identity: keys, refusals.
+        conninfo: how its owner connects.
+        reading: how those connect who only answer for tenants.
+        pool: open connections of the owner.
     """
 
     conninfo: str
+    reading: str
     pool: Pool
-    identity: PostgresIdentity
+
+    @property
+    def identity(self) -> PostgresIdentity:
+        """Keys, refusals."""
+        return PostgresIdentity(self.pool)
 
     @property
     def enrolment(self) -> PostgresEnrolment:
@@ -94,8 +99,15 @@ def utc_now() -> datetime:
 
 
 def conninfo(home: Home, settings: ServerSettings) -> str:
-    """How to connect to the installation's database, whether it runs or not."""
+    """How the owner connects to the installation's database, whether it runs or not."""
     return settings.database.url or EmbeddedPostgres(home.postgres).conninfo
+
+
+def storage_on(home: Home, settings: ServerSettings, pool: Pool) -> Storage:
+    """The installation's database, on whose owner's connections `pool` is."""
+    embedded, database = EmbeddedPostgres(home.postgres), settings.database
+    reading = database.reader_url or database.url or embedded.reader_conninfo
+    return Storage(conninfo(home, settings), reading, pool)
 
 
 @asynccontextmanager
@@ -121,7 +133,7 @@ async def open_storage(home: Home, settings: ServerSettings) -> AsyncIterator[St
                     raise ConfigError(
                         f"the database has an older schema; run wayside-server migrate --home {home.path}"
                     )
-            yield Storage(where, pool, PostgresIdentity(pool))
+            yield storage_on(home, settings, pool)
     finally:
         if server is not None and started:
             await asyncio.to_thread(server.stop)
@@ -161,7 +173,7 @@ async def run_api(home: Home, settings: ServerSettings) -> None:
     from wayside_server.app.web import serve
 
     async with new_pool(conninfo(home, settings)) as pool:
-        await serve(home, settings, Storage(conninfo(home, settings), pool, PostgresIdentity(pool)))
+        await serve(home, settings, storage_on(home, settings, pool))
 
 
 async def run_jobs(home: Home, settings: ServerSettings) -> None:
@@ -219,7 +231,7 @@ async def _tell_unclaimed(home: Home, settings: ServerSettings) -> None:
 
     try:
         async with open_pool(conninfo(home, settings), max_size=1) as pool:
-            await tell_unclaimed(home, settings, Storage(conninfo(home, settings), pool, PostgresIdentity(pool)))
+            await tell_unclaimed(home, settings, storage_on(home, settings, pool))
     except StorageError as error:
         log.warning("whether anybody has an account could not be asked", reason=str(error))
 

@@ -103,11 +103,11 @@ async def _serve_audited(
     shelf = Shelf(home)
     install = partial(_install_line, shelf, line_for(home, settings.api.url, own_ca=settings.api.public_url is None))
     # Who asks is established before it is known for which tenant, so identity has connections of its own.
-    async with new_pool(storage.conninfo, max_size=MAX_EXPORTS + READERS, options=AS_APP) as answering:
+    async with new_pool(storage.reading, max_size=MAX_EXPORTS + READERS, options=AS_APP) as answering:
         web = make_app(
-            PostgresReading(answering, storage.conninfo, storage.pool),
+            PostgresReading(answering, storage.reading, storage.pool),
             desk_on(home, settings, storage, trail),
-            PostgresLive(storage.conninfo),
+            PostgresLive(storage.reading),
             [
                 *routers_of(office, settings, install, storage.tenants(), audit, certificates, revocations),
                 packages_router(shelf, lambda: site_of(home, settings)),

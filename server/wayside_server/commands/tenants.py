@@ -31,7 +31,7 @@ def add_tenants(commands: Any, shared: argparse.ArgumentParser) -> None:
     tenants.add_parser("list", parents=[shared], help="all, with what they have").set_defaults(command=_list_tenants)
     delete = tenants.add_parser("delete", parents=[shared], help="delete one with all it has, for good")
     delete.add_argument("name", metavar="NAME", help="the tenant's")
-    delete.add_argument("--force", action="store_true", help="even if its devices could still send")
+    delete.add_argument("--force", action="store_true", help="even if its devices could still send; they are put out")
     delete.add_argument("--yes", action="store_true", help="do not ask")
     delete.set_defaults(command=_delete_tenant)
 

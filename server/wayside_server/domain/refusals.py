@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+DELETED_DEVICE = "deleted device"
 REVOKED_DEVICE = "revoked device"
 TOO_MANY_MESSAGES = "too many messages"
 
@@ -62,6 +63,10 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
             "send it again, what a plain device sent is lost. Look after the device, or raise the rate."
         ),
         REVOKED_DEVICE: "A message of a revoked device that was connected still; it was neither stored nor confirmed.",
+        DELETED_DEVICE: (
+            "A message of a device that was deleted with its tenant and goes on sending; it was neither stored nor "
+            "confirmed. Enrol it anew, or switch it off."
+        ),
         "broker: untrusted certificate": "A client whose certificate is expired, revoked or from another authority.",
         "broker: no certificate": "A client without a certificate: a scanner, or a device that was never enrolled.",
         "broker: TLS older than 1.3": "A client that speaks nothing newer than TLS 1.2.",

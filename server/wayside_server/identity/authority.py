@@ -30,6 +30,8 @@ MIN_RSA_BITS = 3072
 """128-bit strength, as P-256 has (NIST SP 800-57 part 1 rev. 5, table 2)."""
 MAX_RSA_BITS = 8192
 """Bounds the time that checking a stranger's request takes."""
+RSA_EXPONENT = 65537
+"""The only public exponent that is taken: a large one makes each check slow, 3 has broken too many implementations."""
 
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey
@@ -80,7 +82,8 @@ def read_request(data: bytes) -> PublicKey:
     """
     try:
         request = x509.load_der_x509_csr(data)
-        key = request.public_key()
+        # First of all, for the key says how long it takes to check the signature.
+        key = _strong(request.public_key())
         valid = request.is_signature_valid
         digest = request.signature_hash_algorithm
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
@@ -89,7 +92,7 @@ def read_request(data: bytes) -> PublicKey:
         raise CertificateRequestError("the certificate request is not signed by the key it names")
     if digest is not None and not isinstance(digest, _REQUEST_HASHES):
         raise CertificateRequestError(f"the certificate request is signed with {digest.name}; use SHA-256")
-    return _strong(key)
+    return key
 
 
 class Authority:
@@ -202,11 +205,16 @@ def _strong(key: object) -> PublicKey:
             return key
         case ed25519.Ed25519PublicKey():
             return key
-        case rsa.RSAPublicKey() if MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
+        case rsa.RSAPublicKey() if MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS and _exponent(key) == RSA_EXPONENT:
             return key
     raise CertificateRequestError(
-        f"the key is not taken: use EC P-256 or P-384, Ed25519, or RSA of {MIN_RSA_BITS} to {MAX_RSA_BITS} bits"
+        f"the key is not taken: use EC P-256 or P-384, Ed25519, or RSA of {MIN_RSA_BITS} to {MAX_RSA_BITS} bits "
+        f"with the public exponent {RSA_EXPONENT}"
     )
+
+
+def _exponent(key: rsa.RSAPublicKey) -> int:
+    return key.public_numbers().e
 
 
 def _name(common_name: str) -> x509.Name:

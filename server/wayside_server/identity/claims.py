@@ -253,10 +253,9 @@ class Claims:
         origin = Origin.CLAIM if entry.kind is Kind.NEW else Origin.RENEWAL
         enrolled = await self._issuer.issue(transaction, (entry.device_id, entry.device), key, origin, now)
         await transaction.given(entry.entry_id, enrolled.certificate.serial_number)
-        serial = f"{enrolled.certificate.serial_number:x}"
         subject = f"device:{entry.device}"
         await self._trail.record(
-            Act(subject, "certificate.issue", subject, entry.tenant_id, address, detail={"serial": serial})
+            Act(subject, "certificate.issue", subject, entry.tenant_id, address, detail=enrolled.told())
         )
         return enrolled
 

@@ -23,6 +23,8 @@ class Reason(Enum):
     UNSPECIFIED = "unspecified"
     KEY_COMPROMISE = "key-compromise"
     CESSATION = "cessation-of-operation"
+    SUPERSEDED = "superseded"
+    """Another board has the name now."""
     HOLD = "hold"
     """For the time being: the only reason that can be taken back."""
 
@@ -31,6 +33,7 @@ _FLAGS: Mapping[Reason, x509.ReasonFlags] = MappingProxyType(
     {
         Reason.KEY_COMPROMISE: x509.ReasonFlags.key_compromise,
         Reason.CESSATION: x509.ReasonFlags.cessation_of_operation,
+        Reason.SUPERSEDED: x509.ReasonFlags.superseded,
         Reason.HOLD: x509.ReasonFlags.certificate_hold,
     }
 )

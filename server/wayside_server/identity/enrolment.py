@@ -156,10 +156,10 @@ class Enrolments:
         known = await transaction.by_serial(serial)
         if known is None:
             raise CertificateRefusedError("certificate_unknown")
-        if await self._revocations.is_revoked(serial):
-            raise CertificateRefusedError("certificate_revoked", known)
         if known.replaced:
             raise CertificateRefusedError("certificate_replaced", known)
+        if await self._revocations.is_revoked(serial):
+            raise CertificateRefusedError("certificate_revoked", known)
         if known.superseded_at is not None and known.superseded_at + OVERLAP <= now:
             raise CertificateRefusedError("certificate_superseded", known)
         return known
@@ -204,5 +204,5 @@ async def fresh_device(transaction: IssueTransaction, tenant_id: int, group_id: 
 
 
 def _issued(actor: str, enrolled: Enrolled, tenant_id: int, address: str | None) -> Act:
-    serial = f"{enrolled.certificate.serial_number:x}"
-    return Act(actor, "certificate.issue", f"device:{enrolled.device}", tenant_id, address, detail={"serial": serial})
+    subject = f"device:{enrolled.device}"
+    return Act(actor, "certificate.issue", subject, tenant_id, address, detail=enrolled.told())

@@ -25,6 +25,11 @@ class Origin(Enum):
     REENROLMENT = "reenrolment"
     RENEWAL = "renewal"
 
+    @property
+    def replaces(self) -> bool:
+        """Whether somebody has consented to this key having the name, instead of any other."""
+        return self in (Origin.TOKEN, Origin.CLAIM)
+
 
 class SharedKeyError(CertificateRequestError):
     """The key is that of another device."""
@@ -134,13 +139,17 @@ class IssueTransaction(Protocol):
         """The certificates of one key, the latest first."""
 
     async def by_serial(self, serial: int) -> KnownCertificate | None:
-        """The certificate with this serial number."""
+        """The certificate with this serial number; nobody else gets its device's name until the transaction ends."""
 
     async def issued_since(self, device_id: int, since: datetime) -> int:
         """How many certificates the device has had since."""
 
-    async def issued(self, issue: Issue) -> None:
-        """Records the certificate; the device's others are superseded from now on."""
+    async def issued(self, issue: Issue) -> int:
+        """Records the certificate; the device's others are superseded from now on.
+
+        By a token or a claim the name goes to this key alone: certificates of others are revoked, and the session that
+        one of them may have is to be ended. Returns how many were revoked.
+        """
 
     async def still_renews(self, serial: int, now: datetime) -> None:
         """Notes that the certificate, superseded or not, has renewed: it is superseded from now on."""
@@ -153,10 +162,17 @@ class Enrolled:
     Args:
         device: its name.
         certificate: its certificate, to be sent with the intermediate.
+        replaced: certificates of other keys that were revoked because the name is this key's now.
     """
 
     device: str
     certificate: x509.Certificate
+    replaced: int = 0
+
+    def told(self) -> dict[str, str | int]:
+        """What the audit log keeps of it."""
+        serial = f"{self.certificate.serial_number:x}"
+        return {"serial": serial, "replaced": self.replaced} if self.replaced else {"serial": serial}
 
 
 class Issuer:
@@ -199,8 +215,8 @@ class Issuer:
             raise TooManyCertificatesError
         certificate = self._authority.issue_device(name, key, now=now, days=self._days)
         token_id = None if token is None else token.token_id
-        await within.issued(Issue(certificate, device_id, digest, origin, token_id, now))
-        return Enrolled(name, certificate)
+        replaced = await within.issued(Issue(certificate, device_id, digest, origin, token_id, now))
+        return Enrolled(name, certificate, replaced)
 
 
 def key_der(key: PublicKey) -> bytes:

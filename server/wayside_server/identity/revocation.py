@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Protocol
 
 from wayside_server.domain.access import Principal
@@ -61,6 +62,31 @@ class Marked:
     revoked: bool = True
 
 
+class Cause(Enum):
+    """Why a session with the broker must end."""
+
+    REVOKED = "revoked"
+    REPLACED = "replaced"
+    """Another board has the name now, and may come back at once."""
+    DELETED = "deleted"
+    """The device's tenant was deleted, and perhaps the device with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A session that must end.
+
+    Args:
+        device: whose.
+        cause: why.
+        since: when it was asked for, UTC.
+    """
+
+    device: str
+    cause: Cause
+    since: datetime
+
+
 class PublishingTransaction(Protocol):
     """The newest list, held so that nobody else signs the next one meanwhile."""
 
@@ -83,7 +109,8 @@ class RevocationStore(RevocationList, Protocol):
     async def revoke(self, mark: Mark, record: Callable[[Marked], Awaitable[None]]) -> Marked | None:
         """Marks the device and its certificates, in one transaction with `record`; None when there is no such device.
 
-        What was revoked before keeps its time; its reason changes. The session of the device is to be ended again.
+        What was revoked before keeps its time; its reason changes, unless to HOLD, which would make it good again some
+        day. The session of the device is to be ended again.
         """
 
     async def restore(self, mark: Mark, record: Callable[[Marked], Awaitable[None]]) -> Marked | None:
@@ -92,14 +119,14 @@ class RevocationStore(RevocationList, Protocol):
     def publishing(self) -> AbstractAsyncContextManager[PublishingTransaction]:
         """Begins to publish; leaving the block commits what was kept."""
 
-    def sessions_to_end(self) -> AbstractAsyncContextManager[Sequence[str] | None]:
-        """The names of revoked devices whose session has not been ended yet, for nobody else within the block.
+    def sessions_to_end(self) -> AbstractAsyncContextManager[Sequence[Ending] | None]:
+        """The sessions that have not been ended yet, one for a name, for nobody else within the block.
 
         None when another process is at them: two that take a name over take it from each other.
         """
 
-    async def session_ended(self, device: str, now: datetime, incident: str | None) -> None:
-        """The device has no session any more; or, with `incident` (a detail), it cannot be got rid of."""
+    async def session_ended(self, ending: Ending, now: datetime, incident: str | None) -> None:
+        """There is no such session any more; or, with `incident` (a detail), it cannot be got rid of."""
 
     async def not_published(self, reason: str) -> None:
         """Operators must see that the newest list could not be written."""

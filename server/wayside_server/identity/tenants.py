@@ -60,7 +60,11 @@ class TenantStore(Protocol):
         """What of a tenant may still send."""
 
     async def close(self, tenant_id: int) -> None:
-        """Ends its keys and tokens for good, so that nobody is let in while it is deleted."""
+        """Lets nobody in any more: keys, tokens and certificates end for good.
+
+        Nothing that its devices send is taken, their sessions are to be ended, and what the broker keeps on their
+        topics is to go.
+        """
 
     def remove(self, tenant_id: int) -> AsyncGenerator[Removed, None]:
         """Deletes all rows of a tenant in small steps, tells of each, and at last makes sure that none is left.
@@ -122,7 +126,7 @@ class Tenants:
         Args:
             name: the tenant's.
             actor: who does it.
-            force: even if its devices could still send; what they send then becomes the first tenant's.
+            force: even if its devices could still send; they are put out, and nothing that they send is taken.
             address: where from.
 
         Raises:
@@ -175,6 +179,6 @@ def _refuse_alive(name: str, alive: Alive) -> None:
         if devices:
             named = ", ".join(devices[:SHOWN]) + (", …" if len(devices) > SHOWN else "")
             raise ConfigError(
-                f"tenant {name!r} has {len(devices)} devices {state} ({named}); {fix}, or delete it with --force: what "
-                "they send from then on becomes the first tenant's"
+                f"tenant {name!r} has {len(devices)} devices {state} ({named}); {fix}, or delete it with --force: "
+                "nothing that they send is taken from then on, and what they have not delivered is lost"
             )

@@ -23,6 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from wayside_server.domain.ingest import Raw
 from wayside_server.errors import TransientError
+from wayside_server.ingest.takeover import CLEARED_TYPE
 from wayside_shared import topics
 from wayside_shared.topics import Channel
 
@@ -192,12 +193,12 @@ class BrokerSession:
 
     def _on_message(self, client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         address = topics.parse(message.topic)
-        if address is None:
+        content_type = getattr(message.properties, "ContentType", None)
+        if address is None or (content_type == CLEARED_TYPE and not message.payload):
             client.ack(message.mid, message.qos)
             if self._on_broker_log is not None and message.topic in BROKER_LOGS:
                 self._call(partial(self._on_broker_log, message.payload.decode(errors="replace")))
             return
-        content_type = getattr(message.properties, "ContentType", None)
         raw = Raw(address.device, message.topic, content_type, bytes(message.payload), time.time_ns() // 1000)
         self._received.append(Received(raw, address.channel, message.mid))
         if not self._signalled:

@@ -1,8 +1,9 @@
-"""Ends the session of a revoked device: somebody else takes its name, once.
+"""Ends the session of a device with a revoked certificate: somebody else takes its name, once.
 
 A broker re-reads its revocation list for new connections only; a session that stands stays. But the broker makes the
 name in a certificate the client id, and a client id has one session: who connects with a fresh certificate of that name
-gets it, and the device is disconnected. It cannot come back, because its own certificate is on the list by then.
+gets it, and the device is disconnected. It cannot come back, because its own certificate is on the list by then. Where
+another board has the name by now, that one is disconnected too, and does come back.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from wayside_server.errors import TransientError
+from wayside_server.identity.revocation import Cause, Ending
 from wayside_shared.topics import Channel, topic
 
 ANSWER_S = 10.0
@@ -28,6 +30,8 @@ ANSWER_S = 10.0
 HOLD_S = 2.0
 """The name is held for so long: a device whose certificate is still taken comes back at once or after a second."""
 KEEPALIVE_S = 20
+CLEARED_TYPE = "application/x-wayside-cleared"
+"""Content type of the empty messages that clear a deleted device's topics: ingest passes over them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +63,19 @@ class BrokerSessions:
         self._broker = broker
         self._passport = passport
 
-    async def end(self, device: str) -> bool:
-        """Disconnects `device`, and leaves word on its topic that it is offline because it was revoked.
+    async def end(self, ending: Ending) -> bool:
+        """Disconnects whoever has the name, and leaves word on its topic that it is offline, and why.
 
         Returns:
-            Whether it stayed away; False when it took its name back, so that the broker still takes its certificate.
+            Whether it stayed away; False when it took its name back, so that the broker still takes its certificate. Of
+            a replaced one that is not looked at: the name is let go at once, for the board that has it now.
 
         Raises:
             TransientError: the broker is away, or refuses.
         """
-        takeover = _Takeover(self._broker, device)
+        takeover = _Takeover(self._broker, ending)
         try:
-            await asyncio.to_thread(takeover.dial, self._passport(device))
+            await asyncio.to_thread(takeover.dial, self._passport(ending.device))
             return await takeover.hold()
         except OSError as error:
             where = f"broker {self._broker.host}:{self._broker.port}"
@@ -80,15 +85,16 @@ class BrokerSessions:
 
 
 class _Takeover:
-    def __init__(self, broker: Broker, device: str) -> None:
+    def __init__(self, broker: Broker, ending: Ending) -> None:
         self._broker = broker
-        self._topic = topic(device, Channel.STATE)
+        self._ending = ending
         self._loop = asyncio.get_running_loop()
         self._told: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._was_in = False
+        self._unsaid = 0
         client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=device, protocol=mqtt.MQTTv5, reconnect_on_failure=False
+            CallbackAPIVersion.VERSION2, client_id=ending.device, protocol=mqtt.MQTTv5, reconnect_on_failure=False
         )
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
@@ -117,6 +123,8 @@ class _Takeover:
                 await self._told
         except TimeoutError as error:
             raise TransientError(f"the broker did not answer within {ANSWER_S:.0f} s") from error
+        if self._ending.cause is Cause.REPLACED:
+            return True
         try:
             async with asyncio.timeout(HOLD_S):
                 await asyncio.shield(self._ended)
@@ -155,14 +163,21 @@ class _Takeover:
             self._settle(TransientError(f"the broker refuses: {reason}"))
             return
         self._was_in = True
-        state = {"state": "offline", "reason": "revoked", "at_ms": time.time_ns() // 1_000_000}
         # Retained, over the device's own last word and over its will, which the broker has published by now.
-        client.publish(self._topic, json.dumps(state), 1, retain=True)
+        words = _last_words(self._ending)
+        self._unsaid = len(words)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if self._ending.cause is Cause.DELETED:
+            properties.ContentType = CLEARED_TYPE
+        for channel, word in words.items():
+            client.publish(topic(self._ending.device, channel), word, 1, retain=True, properties=properties)
 
     def _on_publish(
         self, _client: mqtt.Client, _data: object, _mid: int, _reason: ReasonCode, _properties: object
     ) -> None:
-        self._settle(None)
+        self._unsaid -= 1
+        if self._unsaid == 0:
+            self._settle(None)
 
     def _on_disconnect(
         self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
@@ -174,3 +189,11 @@ class _Takeover:
                 self._ended.set_result(None)
 
         self._call(end)
+
+
+def _last_words(ending: Ending) -> dict[Channel, str]:
+    """What the broker is to keep on the topics that the device may write; of a deleted one nothing."""
+    if ending.cause is Cause.DELETED:
+        return {channel: "" for channel in Channel if channel.from_device}
+    state = {"state": "offline", "reason": ending.cause.value, "at_ms": time.time_ns() // 1_000_000}
+    return {Channel.STATE: json.dumps(state)}

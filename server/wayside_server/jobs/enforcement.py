@@ -10,7 +10,7 @@ import structlog
 
 from wayside_server.errors import ConfigError, StorageError, TransientError
 from wayside_server.identity.publication import ALARM_LEFT, ListPublisher
-from wayside_server.identity.revocation import RevocationStore
+from wayside_server.identity.revocation import Cause, Ending, RevocationStore
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +19,6 @@ LOOK_EVERY_S = 30.0
 RETRY_S = 5.0
 ATTEMPTS = 5
 """A device that took its name back so often is taken by the broker whatever the list says: a person must look."""
-
 AT_ONCE = 50
 """Sessions that are ended at a time, some seconds each: a thousand devices are out within a minute."""
 
@@ -30,8 +29,8 @@ _REACH, _RENEWAL, _SESSIONS = "reach", "renewal", "sessions"
 class Sessions(Protocol):
     """Ends sessions of devices (`ingest.takeover.BrokerSessions`)."""
 
-    async def end(self, device: str) -> bool:
-        """Disconnects `device`; False when it came back. Raises TransientError."""
+    async def end(self, ending: Ending) -> bool:
+        """Disconnects whoever has the name; False when somebody took it back. Raises TransientError."""
 
 
 class Enforcement:
@@ -83,13 +82,17 @@ class Enforcement:
             StorageError: the database is away.
             ConfigError: a file cannot be read or written.
         """
-        await self._publisher.publish(self._store)
+        told = (await self._publisher.publish(self._store)).told is not False
         async with self._store.sessions_to_end() as waiting:
             if waiting is None:
                 return False
-            for name in [name for name in self._returns if name not in waiting]:
+            names = {ending.device for ending in waiting}
+            for name in [name for name in self._returns if name not in names]:
                 del self._returns[name]
-            return await self._end_all(waiting)
+            # Where the broker hears of the list from somebody else it reads it a moment later, and the board before
+            # would come back; to see that it does not would mean to hold the name against the board that has it now.
+            ready = [ending for ending in waiting if told or ending.cause is not Cause.REPLACED]
+            return await self._end_all(ready) and len(ready) == len(waiting)
 
     async def _try(self) -> bool:
         try:
@@ -133,28 +136,29 @@ class Enforcement:
             self._troubles.discard(trouble)
             log.info(message)
 
-    async def _end_all(self, devices: Sequence[str]) -> bool:
+    async def _end_all(self, endings: Sequence[Ending]) -> bool:
         slots = asyncio.Semaphore(AT_ONCE)
 
-        async def end(device: str) -> bool:
+        async def end(ending: Ending) -> bool:
             async with slots:
-                return await self._end(device)
+                return await self._end(ending)
 
         async with asyncio.TaskGroup() as tasks:
-            ending = [tasks.create_task(end(device)) for device in devices]
+            ending = [tasks.create_task(end(one)) for one in endings]
         return all(task.result() for task in ending)
 
-    async def _end(self, device: str) -> bool:
+    async def _end(self, ending: Ending) -> bool:
+        device = ending.device
         try:
-            stayed_away = await self._sessions.end(device)
+            stayed_away = await self._sessions.end(ending)
         except TransientError as error:
             message = "sessions of revoked devices cannot be ended, trying again"
             self._begin(_SESSIONS, message, device=device, reason=str(error))
             return False
         self._end_trouble(_SESSIONS, "sessions of revoked devices can be ended again")
         if stayed_away:
-            log.info("session of a revoked device ended", device=device)
-            return await self._enter(device, None)
+            log.info("session of a revoked device ended", device=device, cause=ending.cause.value)
+            return await self._enter(ending, None)
         self._returns[device] += 1
         if self._returns[device] < ATTEMPTS:
             return False
@@ -162,12 +166,13 @@ class Enforcement:
             "the broker still takes its certificate: see that the broker reads the newest tls/crl.pem, and that"
             " this database knows the certificate"
         )
-        return await self._enter(device, detail)
+        return await self._enter(ending, detail)
 
-    async def _enter(self, device: str, incident: str | None) -> bool:
+    async def _enter(self, ending: Ending, incident: str | None) -> bool:
         try:
-            await self._store.session_ended(device, self._now(), incident)
+            await self._store.session_ended(ending, self._now(), incident)
         except StorageError as error:
-            log.warning("what became of a revoked device's session was not entered", device=device, reason=str(error))
+            message = "what became of a revoked device's session was not entered"
+            log.warning(message, device=ending.device, reason=str(error))
             return False
         return True

@@ -68,7 +68,7 @@ note() { NOTES="$NOTES
   $*"; }
 
 read_arguments() {
-    MODE=install DRY_RUN=no PURGE=no ENROL=yes START=yes BUNDLE='' EXTRA='' TOKEN=${WAYSIDE_TOKEN:-}
+    MODE=install DRY_RUN=no PURGE=no ENROL=yes START=yes BUNDLE='' EXTRA='' TOKEN=${WAYSIDE_TOKEN:-} TOKEN_FILE=''
     CHANGES=0 NOTES='' FAILED=no WORK=''
     # Programs that are started from here do not need it, and their environment can be read.
     unset WAYSIDE_TOKEN
@@ -99,7 +99,10 @@ read_value() {
     case $1 in
         --server) SERVER=${2%/} ENROL_AT=${2%/} ;;
         --token) TOKEN=$2 ;;
-        --token-file) TOKEN=$(cat -- "$2") || stop "cannot read the token from $2" ;;
+        --token-file)
+            TOKEN=$(cat -- "$2") || stop "cannot read the token from $2"
+            TOKEN_FILE=$2
+            ;;
         --bundle) BUNDLE=$(cd -- "$2" 2>/dev/null && pwd) || stop "there is no folder $2; unpack the bundle first" ;;
         --extra)
             [ "$2" = compute ] || stop "--extra $2: there is only compute"
@@ -438,7 +441,7 @@ apply_rules() {
 enrol() {
     if [ -e "$IDENTITY/device.pem" ] || [ "$ENROL" = no ]; then return 0; fi
     if [ -n "$TOKEN" ]; then
-        act "enrol with the token" enrol_with_token
+        act "enrol with the token" enrol_with_token && tell_of_token_file
     else
         act "enrol; an operator must claim this device by the code that it shows" \
             as_agent "$OPT/bin/wayside-edge" enroll "$ENROL_AT" --config "$ETC/edge.toml"
@@ -446,6 +449,12 @@ enrol() {
         FAILED=yes
         note "Not enrolled: mend what is said above, then run the same line again, with a new token if it was used."
     }
+}
+
+tell_of_token_file() {
+    if [ "$DRY_RUN" = yes ] || [ ! -f "$TOKEN_FILE" ]; then return 0; fi
+    note "The token still lies in $TOKEN_FILE: remove it, unless other boards need it. As long as it has uses left,
+    whoever reads it can enrol a device."
 }
 
 enrol_with_token() {

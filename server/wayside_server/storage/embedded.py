@@ -12,13 +12,9 @@ from pathlib import Path
 import psycopg
 
 from wayside_server.errors import ConfigError, StorageError
+from wayside_server.storage.embedded_roles import DATABASE, OWNER, READER, SUPERUSER, prepare
 from wayside_server.storage.postgres_program import Program, find_program
-from wayside_server.storage.statements import load_statements
 
-_SQL = load_statements("database")
-
-DATABASE = "wayside"
-SUPERUSER = "postgres"
 MAX_SOCKET_PATH = 107
 """Bytes of a Unix socket's path, from unix(7)."""
 MAX_LOG_BYTES = 16 * 1024 * 1024
@@ -68,7 +64,17 @@ class EmbeddedPostgres:
 
     @property
     def conninfo(self) -> str:
-        """How to connect, whether it runs or not."""
+        """How its owner connects, whether it runs or not."""
+        return self._conninfo(DATABASE, OWNER)
+
+    @property
+    def reader_conninfo(self) -> str:
+        """How those connect who only answer for tenants."""
+        return self._conninfo(DATABASE, READER)
+
+    @property
+    def superuser_conninfo(self) -> str:
+        """How its superuser connects, whom nothing but starting it takes."""
         return self._conninfo(DATABASE)
 
     @property
@@ -129,8 +135,8 @@ class EmbeddedPostgres:
             os.close(self._lock)
             self._lock = None
 
-    def _conninfo(self, database: str) -> str:
-        return psycopg.conninfo.make_conninfo(host=str(self._data), user=SUPERUSER, dbname=database)
+    def _conninfo(self, database: str, user: str = SUPERUSER) -> str:
+        return psycopg.conninfo.make_conninfo(host=str(self._data), user=user, dbname=database)
 
     def _acquire(self) -> None:
         if self._lock is not None:
@@ -224,9 +230,7 @@ class EmbeddedPostgres:
         """Waits without a deadline while the postmaster lives: crash recovery takes what it takes."""
         while self._process is not None and self._process.poll() is None:
             try:
-                with psycopg.connect(self._conninfo("postgres"), autocommit=True, connect_timeout=30) as connection:
-                    if connection.execute(_SQL["database_exists"], {"name": DATABASE}).fetchone() is None:
-                        connection.execute(_SQL["create_database"])
+                prepare(self._conninfo)
                 return
             except psycopg.OperationalError:
                 time.sleep(POLL_S)

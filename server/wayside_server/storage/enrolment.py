@@ -152,15 +152,17 @@ class _Transaction:
         return await self._certificates(key_sha256=key_sha256)
 
     async def by_serial(self, serial: int) -> KnownCertificate | None:
+        # A statement of its own: the next one sees what a transaction did that was waited for.
+        await self._conn.execute(_SQL["hold_device"], {"serial": serial})
         return next(iter(await self._certificates(serial=serial)), None)
 
     async def issued_since(self, device_id: int, since: datetime) -> int:
         return await _number(self._conn, "issued_since", {"device_id": device_id, "since": since}) or 0
 
-    async def issued(self, issue: Issue) -> None:
+    async def issued(self, issue: Issue) -> int:
         await self._conn.execute(_SQL["supersede"], {"device_id": issue.device_id, "at": issue.at})
         certificate = issue.certificate
-        values = {
+        values: dict[str, object] = {
             "serial": certificate.serial_number,
             "device_id": issue.device_id,
             "not_before": certificate.not_valid_before_utc,
@@ -173,6 +175,14 @@ class _Transaction:
             "issuer": issuer_of(certificate),
         }
         await self._conn.execute(_SQL["add_certificate"], values)
+        return await self._replace(values) if issue.origin.replaces else 0
+
+    async def _replace(self, values: dict[str, object]) -> int:
+        replaced = (await self._conn.execute(_SQL["revoke_replaced"], values)).rowcount
+        if replaced:
+            await self._conn.execute(_SQL["end_replaced_session"], values)
+            await self._conn.execute(_SQL["tell_of_revocations"])
+        return replaced
 
     async def still_renews(self, serial: int, now: datetime) -> None:
         await self._conn.execute(_SQL["still_renews"], {"serial": serial, "at": now})

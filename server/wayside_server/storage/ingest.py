@@ -32,7 +32,7 @@ from wayside_server.domain.ingest import (
     refuse,
 )
 from wayside_server.domain.limits import CARD_RESTORED, SERVER_BEHIND, DeviceLimits
-from wayside_server.domain.refusals import REVOKED_DEVICE
+from wayside_server.domain.refusals import DELETED_DEVICE, REVOKED_DEVICE
 from wayside_server.domain.takeovers import Shared
 from wayside_server.domain.watching import REVOKED_SENDS
 from wayside_server.errors import RejectedError
@@ -151,30 +151,33 @@ class PostgresIngest:
 
     async def _find_devices(self, conn: Connection, group: Group, items: Sequence[Item]) -> None:
         # A certificate of ours names the sender, so a device that a restored database has forgotten is entered again.
-        names = {"names": sorted({item.raw.device for item in items})}
-        found = await fetch(conn, _SQL["device_ids"], names)
-        if len(found) < len(names["names"]):
-            await conn.execute(_SQL["ensure_devices"], names)
-            found = await fetch(conn, _SQL["device_ids"], names)
+        names = {item.raw.device for item in items}
+        found = await fetch(conn, _SQL["device_ids"], {"names": sorted(names)})
+        missing = sorted(names - {name for name, *_ in found})
+        if missing:
+            group.gone = {name for (name,) in await fetch(conn, _SQL["gone"], {"names": missing})}
+            await conn.execute(_SQL["ensure_devices"], {"names": sorted(set(missing) - group.gone)})
+            found = await fetch(conn, _SQL["device_ids"], {"names": sorted(names - group.gone)})
         group.devices = {name: number for name, number, *_ in found}
         group.tenants = {name: tenant_id for name, *_, tenant_id in found}
         group.revoked = {name for name, _, revoked, _ in found if revoked}
 
     async def _refuse_revoked(self, conn: Connection, group: Group, items: Sequence[Item]) -> Sequence[Item]:
-        """What is left without the items of revoked devices, which get no answer: they keep what they have.
+        """What is left without the items of revoked devices and of deleted ones, which get no answer: they keep what
+        they have.
 
         What the broker says of a device's presence is no message of the device, and nothing new about a revoked one.
         """
-        refused = [item for item in items if item.raw.device in group.revoked and not isinstance(item, Presence)]
-        for item in refused:
-            group.note(item.raw.device, REVOKED_SENDS, f"on {item.raw.topic}")
-        if refused:
-            last = refused[-1].raw
-            row = {
-                "kind": REVOKED_DEVICE, "count": len(refused), "detail": printable(last.topic), "device": last.device
-            }  # fmt: skip
-            await conn.execute(_SQL["count_refusals"], row)
-        return [item for item in items if item.raw.device not in group.revoked]
+        for kind, names in ((REVOKED_DEVICE, group.revoked), (DELETED_DEVICE, group.gone)):
+            refused = [item for item in items if item.raw.device in names and not isinstance(item, Presence)]
+            if names is group.revoked:
+                for item in refused:
+                    group.note(item.raw.device, REVOKED_SENDS, f"on {item.raw.topic}")
+            if refused:
+                last = refused[-1].raw
+                row = {"kind": kind, "count": len(refused), "detail": printable(last.topic), "device": last.device}
+                await conn.execute(_SQL["count_refusals"], row)
+        return [item for item in items if item.raw.device not in group.revoked | group.gone]
 
     async def _ledger(self, conn: Connection, group: Group, batches: Sequence[Batch]) -> Mapping[Key, Entry]:
         keys = list(keys_of(batches))

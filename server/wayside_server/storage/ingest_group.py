@@ -40,6 +40,8 @@ class Group:
     """Of the devices, by their names."""
     revoked: set[str] = field(default_factory=set)
     """Devices that are let in no more."""
+    gone: set[str] = field(default_factory=set)
+    """Devices that were deleted with their tenant, or are about to be."""
     devices_locked: bool = False
     streams: dict[StreamKey, LockedStream] = field(default_factory=dict)
     series: dict[Series, int] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from wayside_server.domain.watching import LIST_STALE, REVOKED_CONNECTS
 from wayside_server.errors import StorageError
 from wayside_server.identity.crl import Reason, Revoked
 from wayside_server.identity.issuing import TenantFullError
-from wayside_server.identity.revocation import Mark, Marked, PublishingTransaction
+from wayside_server.identity.revocation import Cause, Ending, Mark, Marked, PublishingTransaction
 from wayside_server.storage.database import Connection, Pool, connection, translated
 from wayside_server.storage.incidents import enter_incidents
 from wayside_server.storage.quotas import may_keep_devices
@@ -61,20 +61,28 @@ class PostgresRevocations:
             yield _Publishing(conn, int(str(row[0])), str(row[1]).encode())
 
     @asynccontextmanager
-    async def sessions_to_end(self) -> AsyncIterator[Sequence[str] | None]:
+    async def sessions_to_end(self) -> AsyncIterator[Sequence[Ending] | None]:
         """As `RevocationStore`."""
         async with connection(self._pool) as conn, conn.transaction():
             row = await (await conn.execute(_SQL["try_lock"], {"key": ENDING_KEY})).fetchone()
             if row is None or not row[0]:
                 yield None
                 return
-            yield [str(name) for (name,) in await (await conn.execute(_SQL["sessions_to_end"])).fetchall()]
+            async with conn.cursor(row_factory=dict_row) as cursor:
+                rows = await (await cursor.execute(_SQL["sessions_to_end"])).fetchall()
+            yield [Ending(row["device"], Cause(row["cause"]), row["since"]) for row in rows]
 
-    async def session_ended(self, device: str, now: datetime, incident: str | None) -> None:
+    async def session_ended(self, ending: Ending, now: datetime, incident: str | None) -> None:
         """As `RevocationStore`."""
         async with connection(self._pool) as conn, conn.transaction():
-            row = await (await conn.execute(_SQL["session_ended"], {"device": device, "now": now})).fetchone()
-            if row is not None and incident is not None:
+            values = {"device": ending.device, "since": ending.since, "now": now}
+            await conn.execute(_SQL["forget_asked"], values)
+            row = await (await conn.execute(_SQL["session_ended"], values)).fetchone()
+            if incident is None:
+                return
+            if ending.cause is Cause.DELETED:
+                await enter_incidents(conn, [(None, REVOKED_CONNECTS, f"{ending.device}: {incident}", 1)])
+            elif row is not None:
                 await enter_incidents(conn, [(int(str(row[0])), REVOKED_CONNECTS, incident, 1)])
 
     async def not_published(self, reason: str) -> None:

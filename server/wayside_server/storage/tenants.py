@@ -20,6 +20,11 @@ STEP_ROWS = 20_000
 """Deleted in one transaction: some tenths of a second, in which nobody waits for more than a row of the tenant's."""
 SERIES_AT_ONCE = 1_000
 """Of so many it is asked at once which have samples."""
+CLOSING = (
+    *("end_keys", "end_tokens", "end_waiting", "hold_devices", "close"),
+    *("keep_out", "forget_names", "keep_names", "end_sessions", "tell_of_revocations"),
+)
+"""In the order in which enrolment locks rows. Who was about to get a certificate has it by the fifth, or gets none."""
 ROUNDS = 3
 """Devices that go on sending bring rows back; one that keeps up with this is not to be outrun."""
 
@@ -56,7 +61,7 @@ class PostgresTenants:
 
     async def close(self, tenant_id: int) -> None:
         async with connection(self._pool) as conn, conn.transaction():
-            for statement in ("close", "keep_out", "tell_of_revocations", "end_keys", "end_tokens"):
+            for statement in CLOSING:
                 await conn.execute(_SQL[statement], {"tenant_id": tenant_id})
 
     async def remove(self, tenant_id: int) -> AsyncGenerator[Removed, None]:

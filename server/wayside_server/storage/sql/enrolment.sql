@@ -47,7 +47,9 @@ UPDATE enrolment_token SET uses = greatest(uses, (used_at IS NOT NULL)::integer)
 WHERE id = %(token_id)s;
 
 -- name: new_device
-INSERT INTO device (name, tenant_id, group_id) VALUES (%(name)s, %(tenant_id)s, %(group_id)s)
+-- A name of a deleted tenant is to be had once the session that it may have is ended, which would be the new device's.
+INSERT INTO device (name, tenant_id, group_id) SELECT %(name)s, %(tenant_id)s, %(group_id)s
+WHERE NOT EXISTS (SELECT FROM session_to_end WHERE device = %(name)s AND cause = 'deleted')
 ON CONFLICT (name) DO NOTHING RETURNING id;
 
 -- name: join_device
@@ -55,7 +57,8 @@ UPDATE device SET group_id = coalesce(%(group_id)s, group_id)
 WHERE name = %(name)s AND tenant_id = %(tenant_id)s RETURNING id, revoked_at IS NOT NULL;
 
 -- name: last_number
-SELECT coalesce(max(substring(name FROM length(%(prefix)s) + 1)::integer), 0) FROM device
+SELECT coalesce(max(substring(name FROM length(%(prefix)s) + 1)::integer), 0)
+FROM (SELECT name FROM device UNION ALL SELECT device FROM session_to_end WHERE cause = 'deleted') AS taken
 WHERE starts_with(name, %(prefix)s) AND substring(name FROM length(%(prefix)s) + 1) ~ '^[1-9][0-9]{0,5}$';
 
 -- name: certificates
@@ -66,6 +69,9 @@ SELECT c.serial, c.device_id, d.name AS device, d.tenant_id, c.created_at, c.sup
 FROM certificate c JOIN device d ON d.id = c.device_id
 WHERE c.key_sha256 = %(key_sha256)s OR c.serial = %(serial)s
 ORDER BY c.created_at DESC, c.serial;
+
+-- name: hold_device
+SELECT d.id FROM certificate c JOIN device d ON d.id = c.device_id WHERE c.serial = %(serial)s FOR SHARE OF d;
 
 -- name: issued_since
 SELECT count(*) FROM certificate WHERE device_id = %(device_id)s AND created_at > %(since)s;
@@ -81,6 +87,19 @@ INSERT INTO certificate (serial, device_id, not_before, not_after, created_at, k
                          issuer)
 VALUES (%(serial)s, %(device_id)s, %(not_before)s, %(not_after)s, %(at)s, %(key_sha256)s, %(origin)s, %(token_id)s,
         %(der)s, %(issuer)s);
+
+-- What is on hold would be released with the device, and the board is not the device's any more.
+-- name: revoke_replaced
+UPDATE certificate SET revoked_at = coalesce(revoked_at, %(at)s), revoked_reason = 'superseded', revoked_by = %(origin)s
+WHERE device_id = %(device_id)s AND key_sha256 IS DISTINCT FROM %(key_sha256)s AND not_after > %(at)s
+  AND (revoked_at IS NULL OR revoked_reason = 'hold');
+
+-- name: end_replaced_session
+INSERT INTO session_to_end (device, cause, asked_at) SELECT name, 'replaced', %(at)s FROM device WHERE id = %(device_id)s
+ON CONFLICT (device) DO UPDATE SET asked_at = excluded.asked_at;
+
+-- name: tell_of_revocations
+SELECT pg_notify('wayside_revocation', '');
 
 -- name: entry_by_key
 SELECT p.id AS entry_id, p.kind, p.codes, p.address, p.first_seen, p.last_seen, p.expires_at, p.outcome, p.tenant_id,

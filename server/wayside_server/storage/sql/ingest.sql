@@ -5,7 +5,15 @@
 INSERT INTO device (name) SELECT unnest(%(names)s::text[]) ON CONFLICT (name) DO NOTHING
 
 -- name: device_ids
-SELECT name, id, revoked_at IS NOT NULL, tenant_id FROM device WHERE name = ANY (%(names)s)
+-- Those of a tenant that is being deleted are as good as gone.
+SELECT d.name, d.id, d.revoked_at IS NOT NULL, d.tenant_id FROM device d JOIN tenant t ON t.id = d.tenant_id
+WHERE d.name = ANY (%(names)s) AND t.closed_at IS NULL
+
+-- name: gone
+SELECT name FROM unnest(%(names)s::text[]) AS asked (name)
+WHERE EXISTS (SELECT FROM device d WHERE d.name = asked.name)
+   OR EXISTS (SELECT FROM deleted_device g WHERE g.name = asked.name AND g.until > now())
+   OR EXISTS (SELECT FROM session_to_end s WHERE s.device = asked.name AND s.cause = 'deleted')
 
 -- name: ensure_streams
 INSERT INTO stream (device_id, epoch, first_seq, contiguous_upto, max_seq)
@@ -220,7 +228,8 @@ WHERE d.id = t.id
 SELECT pg_notify('wayside_samples', %(devices)s)
 
 -- name: count_refusals
-WITH owner AS (SELECT tenant_id FROM device WHERE name = %(device)s),
+WITH owner AS (SELECT d.tenant_id FROM device d JOIN tenant t ON t.id = d.tenant_id
+               WHERE d.name = %(device)s AND t.closed_at IS NULL),
 told AS (
     INSERT INTO tenant_refusal (tenant_id, kind, day, count, last_at, last_detail)
     SELECT tenant_id, %(kind)s, (now() AT TIME ZONE 'UTC')::date, %(count)s, now(), %(detail)s FROM owner

@@ -12,9 +12,9 @@ WHERE name = %(device)s AND (%(tenant_id)s::integer IS NULL OR tenant_id = %(ten
 RETURNING id, tenant_id
 
 -- name: revoke_certificates
--- One that has expired needs no entry in a list.
+-- One that has expired needs no entry in a list. What is revoked for good is not put on hold, which can be taken back.
 UPDATE certificate SET revoked_at = coalesce(revoked_at, %(now)s), revoked_reason = %(reason)s, revoked_by = %(by)s
-WHERE device_id = %(device_id)s AND not_after > %(now)s
+WHERE device_id = %(device_id)s AND not_after > %(now)s AND (revoked_at IS NULL OR %(reason)s <> %(hold)s)
 
 -- name: restore_device
 WITH before AS (
@@ -69,7 +69,17 @@ UPDATE revocation_list SET number = %(number)s, pem = %(pem)s
 SELECT pg_try_advisory_xact_lock(%(key)s)
 
 -- name: sessions_to_end
-SELECT name FROM device WHERE revoked_at IS NOT NULL AND session_ended_at IS NULL ORDER BY id
+-- One for a name: of a revoked device that was replaced before, whoever has the name must go.
+SELECT coalesce(s.device, d.name) AS device,
+       CASE WHEN d.name IS NULL OR s.cause = 'deleted' THEN s.cause ELSE 'revoked' END AS cause,
+       coalesce(s.asked_at, d.revoked_at) AS since
+FROM session_to_end s
+FULL JOIN (SELECT name, revoked_at FROM device WHERE revoked_at IS NOT NULL AND session_ended_at IS NULL) AS d
+    ON d.name = s.device
+ORDER BY since, device
+
+-- name: forget_asked
+DELETE FROM session_to_end WHERE device = %(device)s AND asked_at <= %(since)s
 
 -- name: session_ended
 UPDATE device SET session_ended_at = %(now)s WHERE name = %(device)s AND revoked_at IS NOT NULL RETURNING id

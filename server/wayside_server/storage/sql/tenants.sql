@@ -25,25 +25,52 @@ SELECT name, state = 'online' AS online,
        EXISTS (SELECT FROM certificate c WHERE c.device_id = d.id AND c.not_after > now() AND c.revoked_at IS NULL) AS certified
 FROM device d WHERE tenant_id = %(tenant_id)s ORDER BY name;
 
+-- name: end_keys
+UPDATE api_key SET revoked_at = coalesce(revoked_at, now()) WHERE tenant_id = %(tenant_id)s;
+
+-- name: end_tokens
+UPDATE enrolment_token SET expires_at = least(expires_at, now()), revoked_at = coalesce(revoked_at, now())
+WHERE tenant_id = %(tenant_id)s;
+
+-- name: end_waiting
+-- Long ago, for a request that waits for this row has looked at the clock before.
+UPDATE pending_enrolment SET expires_at = least(expires_at, now() - interval '1 hour') WHERE tenant_id = %(tenant_id)s;
+
+-- name: hold_devices
+SELECT id FROM device WHERE tenant_id = %(tenant_id)s ORDER BY id FOR UPDATE;
+
 -- name: close
 UPDATE tenant SET closed_at = coalesce(closed_at, now()) WHERE id = %(tenant_id)s;
 
 -- name: keep_out
 -- Its certificates go with it, and would leave the list that brokers read; what it had must not come back.
 INSERT INTO revoked_serial (serial, revoked_at, reason)
-SELECT c.serial, coalesce(c.revoked_at, now()), coalesce(c.revoked_reason, 'cessation-of-operation')
+SELECT c.serial, coalesce(c.revoked_at, now()), coalesce(nullif(c.revoked_reason, 'hold'), 'cessation-of-operation')
 FROM certificate c JOIN device d ON d.id = c.device_id
 WHERE d.tenant_id = %(tenant_id)s AND c.not_after > now()
 ON CONFLICT (serial) DO NOTHING;
 
+-- name: forget_names
+DELETE FROM deleted_device WHERE until <= now();
+
+-- name: keep_names
+-- A device that was heard without a certificate that is known here has one of before a restored backup, and nobody
+-- knows its end: it cannot outlive the CA, which has ten years.
+INSERT INTO deleted_device (name, until)
+SELECT d.name, coalesce(max(c.not_after), now() + interval '3653 days')
+FROM device d LEFT JOIN certificate c ON c.device_id = d.id
+WHERE d.tenant_id = %(tenant_id)s
+GROUP BY d.id
+HAVING max(c.not_after) > now() OR (max(c.not_after) IS NULL AND d.last_seen IS NOT NULL)
+ON CONFLICT (name) DO UPDATE SET until = greatest(deleted_device.until, excluded.until);
+
+-- name: end_sessions
+INSERT INTO session_to_end (device, cause, asked_at)
+SELECT name, 'deleted', now() FROM device WHERE tenant_id = %(tenant_id)s
+ON CONFLICT (device) DO UPDATE SET cause = excluded.cause, asked_at = excluded.asked_at;
+
 -- name: tell_of_revocations
 SELECT pg_notify('wayside_revocation', '');
-
--- name: end_keys
-UPDATE api_key SET revoked_at = coalesce(revoked_at, now()) WHERE tenant_id = %(tenant_id)s;
-
--- name: end_tokens
-UPDATE enrolment_token SET expires_at = least(expires_at, now()) WHERE tenant_id = %(tenant_id)s;
 
 -- name: tables
 -- Every table with its columns; partitions are reached through their table.
