@@ -89,8 +89,8 @@ class Installation:
         ).stdout.strip()  # fmt: skip
 
     def database(self) -> psycopg.Connection:
-        """A connection that commits each statement."""
-        return psycopg.connect(self.conninfo, autocommit=True)
+        """A connection of the superuser that commits each statement."""
+        return psycopg.connect(self.postgres.superuser_conninfo, autocommit=True)
 
     @contextmanager
     def role(self, *arguments: str, ready: str) -> Iterator[Role]:
