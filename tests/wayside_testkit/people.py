@@ -1,7 +1,7 @@
 """Accounts for tests: a desk on a database, with passphrases that cost little, and people who sign in to a console."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from wayside_server.identity.desk import Desk, open_desk
 from wayside_server.identity.home import Home
 from wayside_server.identity.oidc_settings import OidcSettings
 from wayside_server.identity.passphrases import Passphrases
-from wayside_server.identity.people import NewPerson, Person
+from wayside_server.identity.people import Method, NewPerson, Person
 from wayside_server.identity.secret_box import ensure_box_key
 from wayside_server.identity.sessions import Visitor
 from wayside_server.identity.setup_code import ensure_setup_code
@@ -101,6 +101,35 @@ class Office:
         later = now.replace(year=now.year + 1)
         await self.stores.people.add_invitation(digest, tenant_id, role, "", "test", now, later)
         await self.stores.people.accept_known(digest, person.person_id, now)
+
+
+class Doors(httpx.Auth):
+    """Asks the API with a key and the console with a session, each as it must be.
+
+    Args:
+        key: what a program sends.
+        session: what a browser sends.
+    """
+
+    def __init__(self, key: str, session: str) -> None:
+        self.key = key
+        self._session = session
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """As `httpx.Auth`; what a request says itself of who asks stays."""
+        if "authorization" in request.headers:
+            pass
+        elif request.url.path.startswith("/api/"):
+            request.headers["Authorization"] = f"Bearer {self.key}"
+        else:
+            request.headers["Cookie"] = f"{SESSION_COOKIE}={self._session}"
+        yield request
+
+
+async def doors_of(office: "Office", key: str, person: Person) -> Doors:
+    """Both ways in: a key that there is, and a new session of somebody."""
+    session = await office.desk.sessions.begin(person, Method.PASSPHRASE, Visitor(ADDRESS))
+    return Doors(key, session.token)
 
 
 def open_office(

@@ -1,15 +1,15 @@
 """The page Enrol: tokens, and devices that wait to be let in."""
 
-import hmac
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Form, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Form, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from wayside_server.console.render import csrf_token, page
-from wayside_server.domain.access import SESSION_COOKIE, Permission, requires
+from wayside_server.console.forms import Csrf, check_form, people_only
+from wayside_server.console.render import page
+from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.caller import Caller, caller_of
 from wayside_server.errors import ConfigError, NotFoundError
 from wayside_server.identity.office import EnrolmentOffice
@@ -20,7 +20,6 @@ WAITING = 100
 LAST_TOKEN = (1 << 31) - 1
 LIVES = {"1": "an hour", "24": "a day", "168": "a week", "720": "30 days"}
 
-Csrf = Annotated[str, Form(max_length=100)]
 Text = Annotated[str, Form(max_length=MAX_LABEL)]
 Number = Annotated[int, Path(ge=0, le=LAST_TOKEN)]
 
@@ -32,7 +31,9 @@ def enrolling_router(office: EnrolmentOffice, install_line: Callable[[str], str]
         office: the services of enrolment.
         install_line: what to type on a device to install the agent and enrol it with a token.
     """
-    router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    router = APIRouter(
+        include_in_schema=False, default_response_class=HTMLResponse, dependencies=[Depends(people_only)]
+    )
     desk = _Desk(office, install_line)
     _add_tokens(router, desk)
     _add_waiting(router, desk)
@@ -70,7 +71,7 @@ class _Desk:
 
     async def attempt(self, request: Request, csrf: str, act: Callable[[Caller], Awaitable[str | None]]) -> Response:
         """What a form asks for; `act` gives the name of a device that is let in."""
-        _check_form(request, csrf)
+        check_form(request, csrf)
         try:
             did = await act(_caller(request))
         except (ConfigError, NotFoundError) as error:
@@ -99,7 +100,7 @@ def _add_tokens(router: APIRouter, desk: _Desk) -> None:
         group: Text = "",
         label: Text = "",
     ) -> Response:
-        _check_form(request, csrf)
+        check_form(request, csrf)
         try:
             token = await desk.office.tokens.create(_order(name, group, label, uses, hours), _caller(request))
         except ConfigError as error:
@@ -153,9 +154,3 @@ def _order(name: str, group: str, label: str, uses: str, hours: int) -> TokenOrd
 
 def _caller(request: Request) -> Caller:
     return caller_of(request.state.principal, request.client.host if request.client else None)
-
-
-def _check_form(request: Request, csrf: str) -> None:
-    session = request.cookies.get(SESSION_COOKIE, "")
-    if not hmac.compare_digest(csrf.encode("utf-8", "replace"), csrf_token(session).encode()):
-        raise HTTPException(403, "the form is out of date; reload the page and try again")

@@ -23,7 +23,7 @@ from wayside_server.identity.people import (
 from wayside_server.identity.refusing import Refusals
 from wayside_server.identity.sessions import SECRET_BYTES, Visitor
 from wayside_server.identity.setup_code import plain_code
-from wayside_server.identity.standing import check_name, digest_of, one_line
+from wayside_server.identity.standing import check_name, check_reach, digest_of, one_line
 from wayside_server.identity.throttle import Throttle
 
 INVITATION_LIFE = timedelta(days=7)
@@ -208,8 +208,12 @@ class Accounts:
             role: as what.
             label: for whom.
             visitor: from where.
+
+        Raises:
+            ConfigError: the role may more than `by`.
         """
         tenant_id = _tenant_of(by)
+        check_reach(by, role)
         label = one_line(label, MAX_DISPLAY_NAME)
         detail: Detail = {"role": role.name.lower(), "for": label}
         await self._record(by.actor, "invitation.create", f"tenant:{tenant_id}", tenant_id, visitor, detail)
@@ -276,9 +280,11 @@ class Accounts:
 
         Raises:
             NotFoundError: they are not in it.
-            ConfigError: it is `by`: somebody else must do it, so that every tenant keeps an admin.
+            ConfigError: it is `by`: somebody else must do it, so that every tenant keeps an admin; or they may more
+                than `by`, or would.
         """
         member, tenant_id = await self._member(by, name)
+        check_reach(by, member.role, *([] if role is None else [role]))
         word = "none" if role is None else role.name.lower()
         await self._record(by.actor, "role.set", f"person:{member.name}", tenant_id, visitor, {"role": word})
         person = await self.person(member.name)

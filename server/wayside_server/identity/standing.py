@@ -47,6 +47,18 @@ def check_name(name: str) -> str:
     return clean
 
 
+def check_reach(by: Principal, *roles: Role) -> None:
+    """Insists that `by` may all that `roles` may: nobody gives, or takes, what they have not.
+
+    Raises:
+        ConfigError: one may more.
+    """
+    for role in roles:
+        more = sorted(one.value for one in permissions_of(role) - by.permissions)
+        if more:
+            raise ConfigError(f"{role.name.lower()}: you have not {', '.join(more)} yourself; choose a lower role")
+
+
 def one_line(text: str, longest: int) -> str:
     """`text` as it can be kept and shown: what people typed, or pasted, on one line."""
     # PostgreSQL takes neither NUL nor lone surrogates.
