@@ -41,7 +41,7 @@ class Somebody:
     tenant_id: int | None = 1
     permissions: frozenset[Permission] = permissions_of(Role.ADMIN)
 
-    async def authenticate(self, bearer: str) -> Principal:
+    async def authenticate(self, bearer: str, address: str | None = None) -> Principal:
         return Principal("person:ada", bearer, self.tenant_id, self.permissions)
 
     async def resume(self, session: str, *, active: bool = True) -> Principal:

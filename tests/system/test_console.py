@@ -417,6 +417,7 @@ async def test_an_admin_looks_after_people_keys_and_their_own_account(
     await page.screenshot(path=tmp_path / "second-factor.png", full_page=True)
     await page.get_by_text("Without a camera").click()
     shown = await page.locator("p.secret").inner_text()
+    await page.get_by_label("Passphrase").fill(PASSPHRASE)
     await page.get_by_label("Code").fill(code_at(shown.split("secret=")[1].split("&")[0], datetime.now(UTC)))
     await page.get_by_role("button", name="Turn it on").click()
     await expect(page.locator(".codes li")).to_have_count(10)

@@ -131,7 +131,7 @@ async def _establish(access: Access, request: Request, *, active: bool = True) -
     if scheme:
         if scheme.lower() != "bearer":
             raise UnauthorizedError("send the API key as: Authorization: Bearer <key>")
-        return await access.authenticate(token.strip())
+        return await access.authenticate(token.strip(), request.client.host if request.client else None)
     session = request.cookies.get(SESSION_COOKIE)
     if session is None:
         raise UnauthorizedError("no API key and no session; send the header Authorization: Bearer <key>")

@@ -49,8 +49,9 @@ def _list(options: argparse.Namespace, show: Callable[[str], None]) -> Work:
 def _reset(options: argparse.Namespace, show: Callable[[str], None]) -> Work:
     async def work(storage: Storage, settings: ServerSettings) -> None:
         desk = desk_on(Home(options.home), settings, storage)
-        person = await desk.accounts.reset(options.name)
+        person, keys = await desk.machine.reset(options.name)
         show(f"{desk.base}/login/{await desk.sessions.create_link(person.name)}")
+        show(f"API keys that {person.name} made and that are revoked: {keys}")
 
     return work
 
@@ -74,7 +75,7 @@ def _demote(options: argparse.Namespace, show: Callable[[str], None]) -> Work:
 def _set_administrator(options: argparse.Namespace, *, granted: bool) -> Work:
     async def work(storage: Storage, settings: ServerSettings) -> None:
         desk = desk_on(Home(options.home), settings, storage)
-        await desk.accounts.set_administrator(options.name, granted=granted)
+        await desk.machine.set_administrator(options.name, granted=granted)
 
     return work
 
@@ -82,7 +83,7 @@ def _set_administrator(options: argparse.Namespace, *, granted: bool) -> Work:
 def _set_disabled(options: argparse.Namespace, *, disabled: bool) -> Work:
     async def work(storage: Storage, settings: ServerSettings) -> None:
         desk = desk_on(Home(options.home), settings, storage)
-        await desk.accounts.set_disabled(options.name, disabled=disabled)
+        await desk.machine.set_disabled(options.name, disabled=disabled)
 
     return work
 

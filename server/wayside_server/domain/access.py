@@ -134,8 +134,8 @@ class Session:
 class Access(Protocol):
     """Establishes who asks. Every method raises UnauthorizedError when it cannot, whatever the reason."""
 
-    async def authenticate(self, bearer: str) -> Principal:
-        """The owner of the API key `bearer`."""
+    async def authenticate(self, bearer: str, address: str | None = None) -> Principal:
+        """The owner of the API key `bearer`, which came from `address`."""
 
     async def resume(self, session: str, *, active: bool = True) -> Principal:
         """The owner of the console session whose token is `session`.

@@ -7,14 +7,15 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from wayside_server.domain.access import DEFAULT_SCOPES, SCOPES, Permission, Principal, Role, permissions_of
-from wayside_server.domain.audit import Act, AuditTrail
+from wayside_server.domain.audit import Act, AuditTrail, Enter, Outcome
 from wayside_server.errors import ConfigError, NotFoundError, UnauthorizedError
-from wayside_server.identity.refusing import Refusals
+from wayside_server.identity.refusing import RefusalNotes, Refusals
 
 KEY_KIND = "wsk"
 SECRET_BYTES = 32
@@ -113,9 +114,9 @@ def _below(ceiling: int) -> frozenset[Permission]:
 
 
 class KeyStore(Refusals, Protocol):
-    """Where keys are kept."""
+    """Where keys are kept; `enter` as in `people_stores.PeopleStore`."""
 
-    async def add_key(self, new: NewKey, person: str | None) -> KeyRecord:
+    async def add_key(self, new: NewKey, person: str | None, enter: Enter) -> KeyRecord:
         """Keeps a new key of the account `person`, or of the person of its parent, or of the installation."""
 
     async def find_key(self, prefix: str) -> KeyRecord | None:
@@ -124,7 +125,7 @@ class KeyStore(Refusals, Protocol):
     async def list_keys(self, tenant_id: int | None = None) -> list[KeyRecord]:
         """All keys, or those of a tenant, oldest first."""
 
-    async def revoke_key(self, prefix: str, now: datetime, tenant_id: int | None = None) -> bool:
+    async def revoke_key(self, prefix: str, now: datetime, enter: Enter, *, tenant_id: int | None = None) -> bool:
         """Ends the key, and those that it made, for good; False when there is none, or not in the tenant. Revoking
         twice keeps the first time."""
 
@@ -145,6 +146,7 @@ class Keys:
         self._store = store
         self._now = now
         self._trail = trail
+        self._notes = RefusalNotes(store, trail, now)
 
     async def create(
         self,
@@ -224,20 +226,21 @@ class Keys:
         """
         parts = prefix.split("_", 2)
         name = parts[1] if len(parts) > 1 and parts[0] == KEY_KIND else prefix
-        if _is_prefix(name):
-            await self._trail.record(Act(actor, "key.revoke", f"key:{name}", tenant_id, address))
-        if not _is_prefix(name) or not await self._store.revoke_key(name, self._now(), tenant_id):
+        act = Act(actor, "key.revoke", f"key:{name if _is_prefix(name) else 'unknown'}", tenant_id, address)
+        enter = partial(self._trail.record, act)
+        if not _is_prefix(name) or not await self._store.revoke_key(name, self._now(), enter, tenant_id=tenant_id):
+            await self._trail.record(replace(act, outcome=Outcome.FAILED))
             raise NotFoundError(f"no API key has the prefix {name[:20]!r}; see wayside-server api-key list")
 
-    async def authenticate(self, bearer: str) -> Principal:
-        """The owner of the API key `bearer`.
+    async def authenticate(self, bearer: str, address: str | None = None) -> Principal:
+        """The owner of the API key `bearer`, which came from `address`.
 
         Raises:
             UnauthorizedError: it is no good.
         """
-        return _principal(await self._known(bearer))
+        return _principal(await self._known(bearer, address))
 
-    async def _known(self, bearer: str) -> KeyRecord:
+    async def _known(self, bearer: str, address: str | None) -> KeyRecord:
         now = self._now()
         parts = bearer.split("_", 2)
         prefix = parts[1] if len(parts) == 3 and parts[0] == KEY_KIND and _is_prefix(parts[1]) else None
@@ -245,8 +248,7 @@ class Keys:
         # The comparison runs for unknown prefixes too, so that its time tells nothing.
         same = hmac.compare_digest(_digest(bearer), bytes(32) if record is None else record.digest)
         if record is None or not same or not record.valid_at(now):
-            tenant_id = None if record is None else record.tenant_id
-            raise await self._refused("api_key", "API key is not valid", prefix, tenant_id)
+            raise await self._refused(record, prefix, address)
         await self._touch(record, now)
         return record
 
@@ -268,22 +270,26 @@ class Keys:
         text = f"{KEY_KIND}_{prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
         given = sorted(scope.value for scope in scopes)
         detail = {"label": label, "scopes": ",".join(given)}
-        await self._trail.record(Act(actor, "key.create", f"key:{prefix}", tenant_id, address, detail=detail))
+        act = Act(actor, "key.create", f"key:{prefix}", tenant_id, address, detail=detail)
         kind, _, who = actor.partition(":")
         parent = who if kind == "key" else None
         new = NewKey(prefix, _digest(text), label, self._now(), expires_at, tenant_id, given, actor, parent)
-        return text, await self._store.add_key(new, who if kind == "person" else None)
+        person = who if kind == "person" else None
+        return text, await self._store.add_key(new, person, partial(self._trail.record, act))
 
     async def _touch(self, record: KeyRecord, now: datetime) -> None:
         if record.last_used is None or now - record.last_used >= TOUCH_EVERY:
             await self._store.touch_key(record.key_id, now)
 
-    async def _refused(
-        self, kind: str, message: str, prefix: str | None, tenant_id: int | None = None
-    ) -> UnauthorizedError:
-        known = "" if prefix is None else f" (prefix {prefix!r})"
-        await self._store.count_refusal(kind, message + known, self._now(), tenant_id)
-        return UnauthorizedError(f"the {message}")
+    async def _refused(self, record: KeyRecord | None, prefix: str | None, address: str | None) -> UnauthorizedError:
+        """Notes a key that opens nothing: with its prefix, if it has one, for its owner to know it by."""
+        tenant_id = None if record is None else record.tenant_id
+        # What is no key's prefix is a stranger's word, and may be part of a secret in the wrong place.
+        subject = "key:unknown" if record is None else f"key:{record.prefix}"
+        told = "API key is not valid" + ("" if prefix is None else f" (prefix {prefix!r})")
+        act = Act(f"stranger:{address}", "key.use", subject, tenant_id, address)
+        await self._notes.note("api_key", told, act)
+        return UnauthorizedError("the API key is not valid")
 
 
 def scopes_of(names: Sequence[str]) -> set[Permission]:

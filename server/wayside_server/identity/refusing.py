@@ -1,7 +1,7 @@
 """What becomes of a refusal: it is counted for operators and entered in the audit trail, at a price that is bounded."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -27,6 +27,35 @@ class Refusals(Protocol):
 
         Without a tenant it is the installation's, and no tenant sees it.
         """
+
+
+class RefusalNotes:
+    """Counts refusals of people and programs, and enters them in the audit trail, which damps those that repeat.
+
+    Args:
+        refusals: where they are counted.
+        trail: where they are entered.
+        now: the time, aware.
+    """
+
+    def __init__(self, refusals: Refusals, trail: AuditTrail, now: Callable[[], datetime]) -> None:
+        self._refusals = refusals
+        self._trail = trail
+        self._now = now
+
+    async def note(self, kind: str, told: str, act: Act) -> None:
+        """Notes one.
+
+        Args:
+            kind: as in `domain.refusals.MEANINGS`.
+            told: one line without secrets, for operators.
+            act: what was tried; it is entered as refused.
+
+        Raises:
+            StorageError: it could not be noted; the answer should not be given then.
+        """
+        await self._refusals.count_refusal(kind, told, self._now(), act.tenant_id)
+        await self._trail.record(replace(act, outcome=Outcome.REFUSED, detail={"kind": kind, **act.detail}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@ from wayside_server.domain.access import Permission, Principal, Role, permission
 from wayside_server.errors import ConfigError
 from wayside_server.identity.people import NAME_PATTERN, Method, OpenSession
 
+UNKNOWN = "unknown account"
+"""In the audit log, for a name that is no account's: it may be a passphrase that was typed into the wrong field."""
+
 
 def principal_of(session: OpenSession) -> Principal:
     """Who asks with `session`, which opens something, and what they may."""
