@@ -39,6 +39,7 @@ class MemoryIdentity:
             new.made_by,
             None,
             None,
+            False,
         )
         self._keys.append(record)
         if parent is not None:

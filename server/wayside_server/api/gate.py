@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
 from math import ceil
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException, Request
@@ -13,7 +14,15 @@ from prometheus_client import Counter
 from starlette.types import Scope
 
 from wayside_server.api.schema import query_parameters
-from wayside_server.domain.access import SESSION_COOKIE, Access, DeviceAccess, Permission, Principal, required
+from wayside_server.domain.access import (
+    SESSION_COOKIE,
+    Access,
+    DeviceAccess,
+    Forbidden,
+    Permission,
+    Principal,
+    required,
+)
 from wayside_server.domain.rates import Rates, Share
 from wayside_server.errors import UnauthorizedError
 
@@ -23,7 +32,11 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def make_gate(
-    access: Access, metrics_hosts: Collection[str], rates: Rates, devices: DeviceAccess | None = None
+    access: Access,
+    metrics_hosts: Collection[str],
+    rates: Rates,
+    devices: DeviceAccess | None = None,
+    forbidden: Forbidden | None = None,
 ) -> Callable[[Request], Awaitable[None]]:
     """A dependency for every route: it leaves the caller in `request.state.principal`, None on public routes, and in
     `request.state.still_allowed` what asks again.
@@ -33,6 +46,7 @@ def make_gate(
         metrics_hosts: addresses that may read the metrics without a key.
         rates: how often each may ask.
         devices: establishes devices; None lets none in.
+        forbidden: notes who has not the permission; None notes nobody.
     """
 
     async def gate(request: Request) -> None:
@@ -58,13 +72,19 @@ def make_gate(
         principal = request.state.principal = await _establish(access, request)
         request.state.still_allowed = partial(_still_allowed, access, request, permission)
         if permission not in principal.permissions:
-            missing = f"this needs the permission '{permission.value}', which {principal.label} has not"
-            raise HTTPException(403, principal.held or missing)
+            await _forbid(request, principal, permission, forbidden)
         await _admit(rates, Share.KEY, principal.actor)
         if principal.tenant_id is not None:
             await _admit(rates, Share.TENANT, str(principal.tenant_id))
 
     return gate
+
+
+async def _forbid(request: Request, asker: Principal, needs: Permission, forbidden: Forbidden | None) -> NoReturn:
+    if forbidden is not None:
+        route = f"{request.method[:20]} {request.scope['route'].path}"
+        await forbidden(asker, needs, route, request.client.host if request.client else None)
+    raise HTTPException(403, asker.held or f"this needs the permission '{needs.value}', which {asker.label} has not")
 
 
 async def _admit(rates: Rates, share: Share, name: str) -> None:

@@ -22,7 +22,7 @@ from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.telemetry import telemetry_router
 from wayside_server.api.tenants import usage_router
 from wayside_server.api.watch import watch_router
-from wayside_server.domain.access import Access, DeviceAccess, Permission, requires
+from wayside_server.domain.access import Access, DeviceAccess, Forbidden, Permission, requires
 from wayside_server.domain.live import Live
 from wayside_server.domain.rates import RateLimits, Rates
 from wayside_server.domain.reading import Reading
@@ -45,6 +45,7 @@ def create_app(
     error_page: ErrorPage | None = None,
     rates: Rates | None = None,
     devices: DeviceAccess | None = None,
+    forbidden: Forbidden | None = None,
 ) -> DocumentedApp:
     """The ASGI application. Its lifespan runs `live`.
 
@@ -59,6 +60,7 @@ def create_app(
         error_page: what a browser is shown outside the API when something fails; None for the problem itself.
         rates: how often each may ask; those of the default settings when None.
         devices: establishes devices by their certificates; None lets none in.
+        forbidden: notes who has not the permission of a route; None notes nobody.
 
     Raises:
         RuntimeError: a route declares no permission.
@@ -90,7 +92,10 @@ def create_app(
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
-        dependencies=[Depends(make_gate(access, metrics_hosts, rates, devices)), Depends(refuse_unknown_parameters)],
+        dependencies=[
+            Depends(make_gate(access, metrics_hosts, rates, devices, forbidden)),
+            Depends(refuse_unknown_parameters),
+        ],
         openapi_url=None,
         docs_url=None,
         redoc_url=None,

@@ -29,6 +29,9 @@ FIRST_TENANT = 1
 OF_THE_INSTALLATION = 5
 """The ceiling of keys that an administrator of the installation made; a Role is that of anybody else's."""
 
+HELD = "this tenant wants a second factor of its admins, and who made this key has none; they set one up first"
+"""A key is held as its maker is."""
+
 _PREFIX_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _PREFIX_LETTERS = 8
 
@@ -51,6 +54,7 @@ class KeyRecord:
         made_by: who made it, as the audit log names them.
         person_id: whose it is; None for the installation's own.
         ceiling: what its person may at this moment: a Role, OF_THE_INSTALLATION, 0 for nothing; None without person.
+        lacks_factor: whether its person must set up a second factor before they may anything in the tenant.
     """
 
     key_id: int
@@ -66,6 +70,7 @@ class KeyRecord:
     made_by: str
     person_id: int | None
     ceiling: int | None
+    lacks_factor: bool
 
     def valid_at(self, now: datetime) -> bool:
         """Whether it opens anything at `now`."""
@@ -74,6 +79,8 @@ class KeyRecord:
 
     def permissions(self) -> frozenset[Permission]:
         """What it may: what it was given, and no more than its person may at this moment."""
+        if self.lacks_factor:
+            return frozenset({Permission.SELF})
         given = {scope for scope in SCOPES if scope.value in self.scopes}
         if self.ceiling is not None:
             given &= _below(self.ceiling)
@@ -306,7 +313,9 @@ def scopes_of(names: Sequence[str]) -> set[Permission]:
 
 
 def _principal(record: KeyRecord) -> Principal:
-    return Principal(f"key:{record.prefix}", record.label, record.tenant_id, record.permissions())
+    held = HELD if record.lacks_factor else None
+    personal = record.person_id is not None
+    return Principal(f"key:{record.prefix}", record.label, record.tenant_id, record.permissions(), held, personal)
 
 
 def _is_prefix(text: str) -> bool:
