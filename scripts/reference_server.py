@@ -44,7 +44,8 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 def whole() -> DocumentedApp:
     """The whole service; what answers the questions is not needed for what it says of itself."""
     nothing: Any = None
-    desk: Any = SimpleNamespace(sessions=nothing, keys=nothing, oidc=SimpleNamespace(label=""))
+    notes = SimpleNamespace(forbidden=nothing)
+    desk: Any = SimpleNamespace(sessions=nothing, keys=nothing, notes=notes, oidc=SimpleNamespace(label=""))
     routers = routers_of(nothing, ServerSettings(), nothing, nothing, nothing, nothing, nothing)
     return make_app(nothing, desk, nothing, routers)
 

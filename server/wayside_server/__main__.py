@@ -74,7 +74,7 @@ def _login_link(options: argparse.Namespace) -> None:
         home = Home(options.home)
         desk = desk_on(home, settings, storage)
         if options.new_administrator is not None:
-            await desk.accounts.add_administrator(options.new_administrator)
+            await desk.machine.add_administrator(options.new_administrator)
             desk.forget_setup_code()
         elif not await desk.accounts.claimed():
             print(claim_link(home, settings))

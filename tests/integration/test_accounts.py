@@ -306,7 +306,7 @@ async def test_a_new_passphrase_ends_the_other_sessions(office: Office) -> None:
 
 async def test_who_is_reset_chooses_a_passphrase_before_anything_else(office: Office) -> None:
     await office.claim()
-    await office.desk.accounts.reset("ada")
+    await office.desk.machine.reset("ada")
     with pytest.raises(UnauthorizedError):
         await office.desk.sessions.sign_in("ada", PASSPHRASE, HERE)
     session = await office.desk.sessions.redeem(await office.desk.sessions.create_link("ada"), HERE)

@@ -19,7 +19,7 @@ from wayside_server.api.service import create_app
 from wayside_server.app import Storage
 from wayside_server.app.audit import verify
 from wayside_server.console.audit import audit_pages
-from wayside_server.domain.access import Permission, Principal, Role, permissions_of
+from wayside_server.domain.access import SESSION_COOKIE, Permission, Principal, Role, permissions_of
 from wayside_server.domain.audit import Act, Outcome
 from wayside_server.errors import ConfigError
 from wayside_server.identity.audit import DAMPED_FOR, DampedTrail
@@ -40,8 +40,11 @@ class Somebody:
     tenant_id: int | None = 1
     permissions: frozenset[Permission] = permissions_of(Role.ADMIN)
 
-    async def authenticate(self, bearer: str) -> Principal:
+    async def authenticate(self, bearer: str, address: str | None = None) -> Principal:
         return Principal("person:ada", bearer, self.tenant_id, self.permissions)
+
+    async def resume(self, session: str, *, active: bool = True) -> Principal:
+        return await self.authenticate(session)
 
 
 @dataclass
@@ -271,7 +274,8 @@ async def test_the_export_is_whole_and_safe_in_a_spreadsheet(
 
 async def test_the_page_shows_what_was_done(client: httpx.AsyncClient, audit: PostgresAudit) -> None:
     await audit.record(Act("person:<b>eve", "session.begin", "person:eve", 1, "192.0.2.9", Outcome.REFUSED))
-    text = (await client.get("/audit")).text
+    del client.headers["Authorization"]
+    text = (await client.get("/audit", headers={"Cookie": f"{SESSION_COOKIE}=ada"})).text
     assert "device:boiler-9" in text
     assert "session.begin: refused" in text
     assert "<b>eve" not in text

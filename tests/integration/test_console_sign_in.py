@@ -277,9 +277,12 @@ async def test_the_second_factor_stands_between_passphrase_and_session(
     secret = re.search(r"secret=([A-Z2-7]+)", page.text)
     assert sealed is not None
     assert secret is not None
-    fields = {"sealed": sealed[1], "code": "000000"}
+    fields = {"sealed": sealed[1], "code": "000000", "passphrase": PASSPHRASE}
     assert (await send(browser, "/account", "/account/second-factor", **fields)).status_code == 422
     fields["code"] = code_at(secret[1], clock.time)
+    for wrong in ("", "wrong"):
+        taken = await send(browser, "/account", "/account/second-factor", **{**fields, "passphrase": wrong})
+        assert (taken.status_code, "passphrase is wrong" in taken.text) == (422, True)
     codes = await send(browser, "/account", "/account/second-factor", **fields)
     recovery = re.findall(r"<code>([A-Z2-7-]{19})</code>", codes.text)
     assert len(recovery) == 10

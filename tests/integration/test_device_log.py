@@ -26,7 +26,7 @@ from wayside_testkit.batches import received
 from wayside_testkit.broker import Broker
 from wayside_testkit.credentials import CredentialsFactory
 from wayside_testkit.delivery import server_side
-from wayside_testkit.people import open_office
+from wayside_testkit.people import doors_of, open_office
 from wayside_testkit.telemetry import reading_of
 
 pytest_plugins = ["wayside_testkit.postgres", "wayside_testkit.broker", "wayside_testkit.credentials"]
@@ -52,17 +52,17 @@ def reading(pool: Pool, database: str) -> PostgresTenantReading:
 
 @pytest.fixture
 async def client(pool: Pool, database: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    desk = open_office(pool, tmp_path).desk
-    reading = PostgresReading(pool, database)
+    office = open_office(pool, tmp_path)
+    desk, reading = office.desk, PostgresReading(pool, database)
     app = create_app(
         reading=reading,
         access=desk.sessions,
         live=PostgresLive(database),
         routers=[console_router(reading, desk)],
     )
-    headers = {"Authorization": f"Bearer {await desk.keys.create('test')}"}
+    doors = await doors_of(office, await desk.keys.create("test"), await office.claim())
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="https://wayside.example", headers=headers
+        transport=httpx.ASGITransport(app), base_url="https://wayside.example", auth=doors
     ) as opened:
         yield opened
 

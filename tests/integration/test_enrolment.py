@@ -231,7 +231,7 @@ async def test_a_file_that_cannot_be_edited_costs_no_token(site: Site, tmp_path:
 async def test_a_sign_in_link_opens_the_console(site: Site) -> None:
     async with app.open_storage(site.home, site.settings) as storage:
         desk = desk_on(site.home, site.settings, storage)
-        await desk.accounts.add_administrator("ada")
+        await desk.machine.add_administrator("ada")
         link = await desk.sessions.create_link()
     assert (await asyncio.to_thread(site.request, "GET", f"/login/{link}"))[0] == 200
     assert (await asyncio.to_thread(site.request, "GET", f"/login/{link}"))[0] == 401

@@ -192,7 +192,7 @@ async def test_strangers_and_disabled_people_are_refused(
     assert (answer.status_code, "none of your groups" in answer.text) == (401, True)
     provider.claims["groups"] = ["ops"]
     await browser.get(await through(browser, trust))
-    await office.desk.accounts.set_disabled("greta", disabled=True)
+    await office.desk.machine.set_disabled("greta", disabled=True)
     assert (await browser.get("/")).status_code == 303
     assert (await browser.get(await through(browser, trust))).status_code == 401
 

@@ -105,7 +105,7 @@ class Installer:
     def __init__(self, *permissions: Permission) -> None:
         self._principal = Principal("person:ada", "Ada", None, frozenset(permissions))
 
-    async def authenticate(self, bearer: str) -> Principal:
+    async def authenticate(self, bearer: str, address: str | None = None) -> Principal:
         if bearer != "good":
             raise UnauthorizedError("no")
         return self._principal

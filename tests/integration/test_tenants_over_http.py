@@ -15,19 +15,18 @@ from hypothesis import strategies as st
 from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.service import create_app
 from wayside_server.console.pages import console_router
-from wayside_server.domain.access import Permission
+from wayside_server.domain.access import Permission, Role
 from wayside_server.domain.cursor import encode_cursor
 from wayside_server.domain.limits import DeviceLimits
 from wayside_server.domain.moments import to_us
 from wayside_server.domain.reading import ExportQuery, Format, HistoryQuery, Shape
-from wayside_server.identity.desk import Desk
 from wayside_server.identity.keys import Keys
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.ingest import PostgresIngest
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
 from wayside_testkit.batches import Device, column
-from wayside_testkit.people import open_office
+from wayside_testkit.people import Office, doors_of, open_office
 from wayside_testkit.telemetry import (
     START,
     add_device,
@@ -49,31 +48,32 @@ WORDS_OF_NO_TENANT = {"/openapi.json", "/docs"}
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A tenant, and a client with its key."""
+    """A tenant, and a client with its key and a session of its own."""
 
     own: Inhabited
     client: httpx.AsyncClient
+    key: str
 
 
 @pytest.fixture
-def desk(pool: Pool, tmp_path: Path) -> Desk:
-    return open_office(pool, tmp_path).desk
+def office(pool: Pool, tmp_path: Path) -> Office:
+    return open_office(pool, tmp_path)
 
 
 @pytest.fixture
-def keys(desk: Desk) -> Keys:
-    return desk.keys
+def keys(office: Office) -> Keys:
+    return office.desk.keys
 
 
 @pytest.fixture
-def app(pool: Pool, database: str, desk: Desk) -> DocumentedApp:
+def app(pool: Pool, database: str, office: Office) -> DocumentedApp:
     reading = PostgresReading(pool, database)
-    routers = [console_router(reading, desk)]
-    return create_app(reading=reading, access=desk.sessions, live=PostgresLive(database), routers=routers)
+    routers = [console_router(reading, office.desk)]
+    return create_app(reading=reading, access=office.desk.sessions, live=PostgresLive(database), routers=routers)
 
 
 @pytest.fixture
-async def two(pool: Pool, app: DocumentedApp, keys: Keys) -> AsyncIterator[list[Asking]]:
+async def two(pool: Pool, app: DocumentedApp, office: Office) -> AsyncIterator[list[Asking]]:
     """The first tenant and another one, each with a client."""
     tenants = [
         await inhabit(pool, 1, "amber", 8811),
@@ -81,9 +81,11 @@ async def two(pool: Pool, app: DocumentedApp, keys: Keys) -> AsyncIterator[list[
     ]
     asking = []
     for own in tenants:
-        headers = {"Authorization": f"Bearer {await key_of(keys, pool, own.id)}"}
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://wayside", headers=headers)
-        asking.append(Asking(own, client))
+        key = await key_of(office.desk.keys, pool, own.id)
+        person = await office.employ(f"of-{own.mark}", Role.VIEWER, own.id)
+        doors = await doors_of(office, key, person)
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://wayside", auth=doors)
+        asking.append(Asking(own, client, key))
     yield asking
     for one in asking:
         await one.client.aclose()
@@ -182,7 +184,7 @@ async def test_a_live_stream_is_silent_about_others(
     marks = ",".join(f"{series[one.device_id]}:{to_us(START)}" for one in (own, other))
     forged = encode_cursor([marks], f"live {own.device}")
     store = PostgresIngest(pool, "test", DeviceLimits())
-    headers = {"Authorization": two[0].client.headers["authorization"], "Last-Event-ID": forged}
+    headers = {"Authorization": f"Bearer {two[0].key}", "Last-Event-ID": forged}
     async with serve(app) as base, httpx.AsyncClient(base_url=base, headers=headers, timeout=20) as client:
         url = f"/api/v1/devices/{own.device}/live"
         async with client.stream("GET", url, params={"series": "temperature"}) as response, asyncio.timeout(20):
@@ -235,9 +237,9 @@ async def test_whatever_is_stored_each_tenant_reads_exactly_its_own(
         assert len(newer) == sum(len(expected) for expected in devices.values())
 
 
-async def test_a_misused_key_is_told_to_the_tenant_whose_it_is(two: list[Asking], keys: Keys) -> None:
+async def test_a_misused_key_is_told_to_the_tenant_whose_it_is(two: list[Asking]) -> None:
     (birch,) = [asking for asking in two if asking.own.mark == "birch"]
-    key = birch.client.headers["authorization"].removeprefix("Bearer ")
+    key = birch.key
     wrong = await birch.client.get("/api/v1/devices", headers={"Authorization": f"Bearer {key[:-1]}!"})
     assert wrong.status_code == 401
     told = [(await asking.client.get("/api/v1/refusals")).json()["refusals"] for asking in two]

@@ -12,19 +12,19 @@ from wayside_server.console.pages import console_router
 from wayside_server.storage.database import Pool
 from wayside_server.storage.live import PostgresLive
 from wayside_server.storage.reading import PostgresReading
-from wayside_testkit.people import open_office
+from wayside_testkit.people import doors_of, open_office
 from wayside_testkit.telemetry import add_dead_letter, add_device, add_incident, add_refusals, at
 
 
 @pytest.fixture
 async def client(pool: Pool, database: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    desk = open_office(pool, tmp_path).desk
-    reading = PostgresReading(pool, database)
+    office = open_office(pool, tmp_path)
+    desk, reading = office.desk, PostgresReading(pool, database)
     routers = [console_router(reading, desk)]
     app = create_app(reading=reading, access=desk.sessions, live=PostgresLive(database), routers=routers)
-    headers = {"Authorization": f"Bearer {await desk.keys.create('test')}"}
+    doors = await doors_of(office, await desk.keys.create("test"), await office.claim())
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://wayside", headers=headers) as opened:
+    async with httpx.AsyncClient(transport=transport, base_url="http://wayside", auth=doors) as opened:
         yield opened
 
 

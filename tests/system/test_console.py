@@ -30,7 +30,7 @@ from wayside_shared.clock import NS_PER_S
 from wayside_shared.quality import Quality
 from wayside_testkit.batches import BOOT_NS, WALL_NS, Device
 from wayside_testkit.people import PASSPHRASE, Office, open_office
-from wayside_testkit.roles import Roles, Trail
+from wayside_testkit.roles import Trail
 from wayside_testkit.telemetry import (
     add_dead_letter,
     add_device,
@@ -353,13 +353,13 @@ async def test_an_engineer_revokes_a_device_after_being_asked(
         await add_device(pool, name)
         await _certificate(pool, name, now - timedelta(days=age_d))
     await _certificate(pool, "boiler-7", now - timedelta(days=30))
-    app = console_app(pool, database, Roles(), office)
+    await office.employ("engineer", Role.ENGINEER)
+    app = console_app(pool, database, office.desk.sessions, office)
     app.state.warnings = lambda: [
         "the revocation list ends in 60 hours, and from then on the broker refuses every device"
     ]
     async with serve(app) as base:
-        # The cookie is for https alone, and a header does as well.
-        await page.set_extra_http_headers({"Authorization": "Bearer engineer-1"})
+        await page.goto(f"{base}/login/{await office.desk.sessions.create_link('engineer')}")
         await page.goto(f"{base}/certificates")
         await expect(page.get_by_role("row")).to_have_count(4)
         await expect(page.get_by_role("row").nth(1)).to_contain_text("lamp-3")
@@ -418,6 +418,7 @@ async def test_an_admin_looks_after_people_keys_and_their_own_account(
     await page.screenshot(path=tmp_path / "second-factor.png", full_page=True)
     await page.get_by_text("Without a camera").click()
     shown = await page.locator("p.secret").inner_text()
+    await page.get_by_label("Passphrase").fill(PASSPHRASE)
     await page.get_by_label("Code").fill(code_at(shown.split("secret=")[1].split("&")[0], datetime.now(UTC)))
     await page.get_by_role("button", name="Turn it on").click()
     await expect(page.locator(".codes li")).to_have_count(10)

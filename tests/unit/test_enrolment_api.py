@@ -34,7 +34,7 @@ CSV = {"Content-Type": "text/csv"}
 class Roles:
     """An `Access` whose keys are `role@tenant`."""
 
-    async def authenticate(self, bearer: str) -> Principal:
+    async def authenticate(self, bearer: str, address: str | None = None) -> Principal:
         role, _, tenant = bearer.partition("@")
         may = permissions_of(Role[role.upper()])
         if role == "admin" and not tenant:

@@ -65,5 +65,5 @@ def test_every_kind_has_its_meaning() -> None:
         set(FIXES) | {why.value for why in WaitRefused} | {"enrolment_displaced", "enrolment_tenant_full", "claim_code"}
     )
     written |= {"api_key", "sign_in_link", "sign_in", "sign_in_throttled", "second_factor", "second_factor_sealed"}
-    written |= {"oidc", "setup_code", "invitation", REVOKED_DEVICE, TOO_MANY_MESSAGES}
+    written |= {"old_passphrase", "permission", "oidc", "setup_code", "invitation", REVOKED_DEVICE, TOO_MANY_MESSAGES}
     assert written == set(MEANINGS)

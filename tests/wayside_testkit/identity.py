@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 from datetime import UTC, datetime
 
+from wayside_server.domain.audit import Enter
 from wayside_server.identity.keys import KeyRecord, NewKey
 
 
@@ -20,8 +21,9 @@ class MemoryIdentity:
         assert "\n" not in detail
         self.refusals[kind] += 1
 
-    async def add_key(self, new: NewKey, person: str | None) -> KeyRecord:
+    async def add_key(self, new: NewKey, person: str | None, enter: Enter) -> KeyRecord:
         assert person is None, "accounts are in PostgreSQL only"
+        await enter()
         parent = None if new.parent is None else await self.find_key(new.parent)
         record = KeyRecord(
             len(self._keys),
@@ -37,6 +39,7 @@ class MemoryIdentity:
             new.made_by,
             None,
             None,
+            False,
         )
         self._keys.append(record)
         if parent is not None:
@@ -49,10 +52,11 @@ class MemoryIdentity:
     async def list_keys(self, tenant_id: int | None = None) -> list[KeyRecord]:
         return [record for record in self._keys if tenant_id in (None, record.tenant_id)]
 
-    async def revoke_key(self, prefix: str, now: datetime, tenant_id: int | None = None) -> bool:
+    async def revoke_key(self, prefix: str, now: datetime, enter: Enter, *, tenant_id: int | None = None) -> bool:
         record = await self.find_key(prefix)
         if record is None or tenant_id not in (None, record.tenant_id):
             return False
+        await enter()
         ended = {record.key_id}
         for key_id, parent in self._parents.items():
             if parent in ended:

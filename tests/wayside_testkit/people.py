@@ -1,7 +1,7 @@
 """Accounts for tests: a desk on a database, with passphrases that cost little, and people who sign in to a console."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,14 +9,14 @@ from pathlib import Path
 import httpx
 
 from wayside_server.domain.access import SESSION_COOKIE, Role
-from wayside_server.domain.audit import Act
-from wayside_server.errors import ConfigError
+from wayside_server.domain.audit import Act, enter_nothing
+from wayside_server.errors import ConfigError, StorageError
 from wayside_server.identity.accounts import Applicant
 from wayside_server.identity.desk import Desk, open_desk
 from wayside_server.identity.home import Home
 from wayside_server.identity.oidc_settings import OidcSettings
 from wayside_server.identity.passphrases import Passphrases
-from wayside_server.identity.people import NewPerson, Person
+from wayside_server.identity.people import Method, NewInvitation, NewPerson, Person
 from wayside_server.identity.secret_box import ensure_box_key
 from wayside_server.identity.sessions import Visitor
 from wayside_server.identity.setup_code import ensure_setup_code
@@ -36,12 +36,15 @@ def cheap_passphrases() -> Passphrases:
 
 
 class MemoryTrail:
-    """An `AuditTrail` in memory; `full` makes it fail as a full disk would."""
+    """An `AuditTrail` in memory; acts that are called what `refuses` says fail as on a full disk."""
 
     def __init__(self) -> None:
         self.acts: list[Act] = []
+        self.refuses = ""
 
     async def record(self, act: Act) -> None:
+        if act.action == self.refuses:
+            raise StorageError("the trail takes nothing")
         self.acts.append(act)
 
     def actions(self) -> list[str]:
@@ -85,7 +88,9 @@ class Office:
     async def employ(self, name: str, role: Role | None, tenant_id: int = 1) -> Person:
         """An account with `role` in a tenant, or in none."""
         kept = await cheap_passphrases().hash(PASSPHRASE)
-        person = await self.stores.people.add_mapped(NewPerson(name, name.title(), kept), datetime.now(UTC))
+        person = await self.stores.people.add_mapped(
+            NewPerson(name, name.title(), kept), datetime.now(UTC), enter_nothing
+        )
         if person is None:
             raise ConfigError(f"{name} is there already")
         if role is not None:
@@ -99,8 +104,38 @@ class Office:
         digest = f"{person.name} {tenant_id}".encode().ljust(32, b".")[:32]
         now = datetime.now(UTC)
         later = now.replace(year=now.year + 1)
-        await self.stores.people.add_invitation(digest, tenant_id, role, "", "test", now, later)
-        await self.stores.people.accept_known(digest, person.person_id, now)
+        new = NewInvitation(digest, tenant_id, role, "", "test", now, later)
+        await self.stores.people.add_invitation(new, enter_nothing)
+        await self.stores.people.accept_known(digest, person.person_id, now, enter_nothing)
+
+
+class Doors(httpx.Auth):
+    """Asks the API with a key and the console with a session, each as it must be.
+
+    Args:
+        key: what a program sends.
+        session: what a browser sends.
+    """
+
+    def __init__(self, key: str, session: str) -> None:
+        self.key = key
+        self._session = session
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """As `httpx.Auth`; what a request says itself of who asks stays."""
+        if "authorization" in request.headers:
+            pass
+        elif request.url.path.startswith("/api/"):
+            request.headers["Authorization"] = f"Bearer {self.key}"
+        else:
+            request.headers["Cookie"] = f"{SESSION_COOKIE}={self._session}"
+        yield request
+
+
+async def doors_of(office: "Office", key: str, person: Person) -> Doors:
+    """Both ways in: a key that there is, and a new session of somebody."""
+    session = await office.desk.sessions.begin(person, Method.PASSPHRASE, Visitor(ADDRESS))
+    return Doors(key, session.token)
 
 
 def open_office(

@@ -8,7 +8,7 @@ from wayside_server.errors import StorageError, UnauthorizedError
 class Roles:
     """`Access` whose keys and sessions name a role and a tenant, as `engineer-1`."""
 
-    async def authenticate(self, bearer: str) -> Principal:
+    async def authenticate(self, bearer: str, address: str | None = None) -> Principal:
         name, _, tenant = bearer.partition("-")
         if name.upper() not in Role.__members__:
             raise UnauthorizedError("there is no such role")

@@ -15,12 +15,14 @@ from pydantic import BaseModel, Field
 from wayside_server.api.answers import TIME
 from wayside_server.api.paging import LAST_ID, Cursor, Limit, next_link, read_place
 from wayside_server.api.schema import bytes_of
-from wayside_server.api.streams import ClosingStream
+from wayside_server.api.streams import ClosingStream, Slots, while_allowed
 from wayside_server.domain.access import Permission, Principal, requires
 from wayside_server.domain.audit import AuditQuery, AuditReading, Entry
 from wayside_server.domain.cells import guarded
 from wayside_server.domain.moments import parse_moment, to_text
 
+MAX_EXPORTS = 4
+"""At once, and of one tenant half of them: they read from the same few connections as the pages."""
 STEP = 1_000
 """Entries that an export reads at a time."""
 COLUMNS = ("id", "time", "actor", "action", "subject", "tenant_id", "address", "outcome", "detail", "hash")
@@ -101,6 +103,7 @@ class AuditHead(BaseModel):
 def audit_router(audit: AuditReading) -> APIRouter:
     """The routes below /api/v1/audit."""
     router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
+    exports = Slots(MAX_EXPORTS, "audit exports")
 
     @router.get("")
     @requires(Permission.ADMINISTER)
@@ -136,7 +139,9 @@ def audit_router(audit: AuditReading) -> APIRouter:
         """The same entries as CSV, all of them."""
         wanted = _filter(actor, action, subject, start, end).query(request.state.principal, LAST_ID, STEP)
         headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
-        return ClosingStream(_csv(audit, wanted), "text/csv; charset=utf-8", headers)
+        give_back = exports.take(request.state.principal.tenant_id)
+        pieces = while_allowed(_csv(audit, wanted), request.state.still_allowed)
+        return ClosingStream(pieces, "text/csv; charset=utf-8", headers, give_back)
 
     @router.get("/head")
     @requires(Permission.INSTALL)

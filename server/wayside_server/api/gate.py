@@ -4,6 +4,7 @@ import difflib
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException, Request
@@ -12,7 +13,15 @@ from starlette.types import Scope
 
 from wayside_server.api.admission import admit
 from wayside_server.api.schema import query_parameters
-from wayside_server.domain.access import SESSION_COOKIE, Access, DeviceAccess, Permission, Principal, required
+from wayside_server.domain.access import (
+    SESSION_COOKIE,
+    Access,
+    DeviceAccess,
+    Forbidden,
+    Permission,
+    Principal,
+    required,
+)
 from wayside_server.domain.addresses import address_of
 from wayside_server.domain.rates import Rates, Share
 from wayside_server.errors import StorageError, UnauthorizedError
@@ -21,7 +30,11 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def make_gate(
-    access: Access, metrics_hosts: Collection[str], rates: Rates, devices: DeviceAccess | None = None
+    access: Access,
+    metrics_hosts: Collection[str],
+    rates: Rates,
+    devices: DeviceAccess | None = None,
+    forbidden: Forbidden | None = None,
 ) -> Callable[[Request], Awaitable[None]]:
     """A dependency for every route: it leaves the caller in `request.state.principal`, None on public routes, and in
     `request.state.still_allowed` what asks again.
@@ -31,6 +44,7 @@ def make_gate(
         metrics_hosts: addresses that may read the metrics without a key.
         rates: how often each may ask; `Admission` has counted the address before.
         devices: establishes devices; None lets none in.
+        forbidden: notes who has not the permission; None notes nobody.
     """
 
     async def gate(request: Request) -> None:
@@ -55,8 +69,7 @@ def make_gate(
         principal = request.state.principal = await _establish(access, request)
         request.state.still_allowed = partial(_still_allowed, access, request, permission)
         if permission not in principal.permissions:
-            missing = f"this needs the permission '{permission.value}', which {principal.label} has not"
-            raise HTTPException(403, principal.held or missing)
+            await _forbid(request, principal, permission, forbidden)
         admit(rates, Share.KEY, principal.actor)
         if principal.tenant_id is not None:
             admit(rates, Share.TENANT, str(principal.tenant_id))
@@ -69,6 +82,13 @@ def _comes_from(request: Request, hosts: Collection[str]) -> bool:
     if request.client is None or any(name in request.headers for name in ("x-forwarded-for", "forwarded")):
         return False
     return str(address_of(request.client.host) or request.client.host) in hosts
+
+
+async def _forbid(request: Request, asker: Principal, needs: Permission, forbidden: Forbidden | None) -> NoReturn:
+    if forbidden is not None:
+        route = f"{request.method[:20]} {request.scope['route'].path}"
+        await forbidden(asker, needs, route, request.client.host if request.client else None)
+    raise HTTPException(403, asker.held or f"this needs the permission '{needs.value}', which {asker.label} has not")
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
@@ -144,7 +164,7 @@ async def _establish(access: Access, request: Request, *, active: bool = True) -
     if scheme:
         if scheme.lower() != "bearer":
             raise UnauthorizedError("send the API key as: Authorization: Bearer <key>")
-        return await access.authenticate(token)
+        return await access.authenticate(token, request.client.host if request.client else None)
     session = request.cookies.get(SESSION_COOKIE)
     if session is None:
         raise UnauthorizedError("no API key and no session; send the header Authorization: Bearer <key>")

@@ -24,7 +24,7 @@ from wayside_server.api.schema import DocumentedApp
 from wayside_server.api.telemetry import telemetry_router
 from wayside_server.api.tenants import usage_router
 from wayside_server.api.watch import watch_router
-from wayside_server.domain.access import Access, DeviceAccess, Permission, requires
+from wayside_server.domain.access import Access, DeviceAccess, Forbidden, Permission, requires
 from wayside_server.domain.addresses import Networks
 from wayside_server.domain.live import Live
 from wayside_server.domain.rates import RateLimits, Rates
@@ -49,6 +49,7 @@ def create_app(
     rates: Rates | None = None,
     devices: DeviceAccess | None = None,
     proxies: Networks = (),
+    forbidden: Forbidden | None = None,
 ) -> DocumentedApp:
     """The ASGI application. Its lifespan runs `live`.
 
@@ -64,6 +65,7 @@ def create_app(
         rates: how often each may ask; those of the default settings when None.
         devices: establishes devices by their certificates; None lets none in.
         proxies: those whose word on who asks is taken.
+        forbidden: notes who has not the permission of a route; None notes nobody.
 
     Raises:
         RuntimeError: a route declares no permission.
@@ -95,7 +97,10 @@ def create_app(
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
-        dependencies=[Depends(make_gate(access, metrics_hosts, rates, devices)), Depends(refuse_unknown_parameters)],
+        dependencies=[
+            Depends(make_gate(access, metrics_hosts, rates, devices, forbidden)),
+            Depends(refuse_unknown_parameters),
+        ],
         openapi_url=None,
         docs_url=None,
         redoc_url=None,

@@ -61,8 +61,9 @@ def _list(options: argparse.Namespace, show: Callable[[str], None]) -> Work:
 def _reset(options: argparse.Namespace, show: Callable[[str], None]) -> Work:
     async def work(storage: Storage, settings: ServerSettings) -> None:
         desk = desk_on(Home(options.home), settings, storage)
-        person = await desk.accounts.reset(options.name)
+        person, keys = await desk.machine.reset(options.name)
         show(f"{desk.base}/login/{await desk.sessions.create_link(person.name)}")
+        show(f"API keys that {person.name} made and that are revoked: {keys}")
 
     return work
 
@@ -86,7 +87,7 @@ def _demote(options: argparse.Namespace, show: Callable[[str], None]) -> Work:
 def _set_administrator(options: argparse.Namespace, show: Callable[[str], None], *, granted: bool) -> Work:
     async def work(storage: Storage, settings: ServerSettings) -> None:
         desk = desk_on(Home(options.home), settings, storage)
-        await desk.accounts.set_administrator(options.name, granted=granted)
+        await desk.machine.set_administrator(options.name, granted=granted)
         show(f"{options.name} is {'an administrator' if granted else 'no administrator'} of the installation")
 
     return work
@@ -95,7 +96,7 @@ def _set_administrator(options: argparse.Namespace, show: Callable[[str], None],
 def _set_disabled(options: argparse.Namespace, show: Callable[[str], None], *, disabled: bool) -> Work:
     async def work(storage: Storage, settings: ServerSettings) -> None:
         desk = desk_on(Home(options.home), settings, storage)
-        await desk.accounts.set_disabled(options.name, disabled=disabled)
+        await desk.machine.set_disabled(options.name, disabled=disabled)
         show(
             f"{options.name} is disabled: nobody comes in as them, and no key of theirs opens anything"
             if disabled

@@ -22,6 +22,7 @@ from wayside_server.api.service import create_app
 from wayside_server.api.telemetry import MAX_EXPORTS
 from wayside_server.api.tenants import tenants_router
 from wayside_server.app import MULTIPROCESS_DIR, Storage, utc_now
+from wayside_server.app.audit import damped
 from wayside_server.app.client_names import ask_for_certificates
 from wayside_server.app.connections import BoundedServer, allow_files, bounded, config_of
 from wayside_server.app.enrolment import enrolment_routers
@@ -65,7 +66,11 @@ from wayside_server.storage.roles import AS_APP
 log = structlog.get_logger(__name__)
 
 AUDIT_CONNECTIONS = 2
-"""Entries stand in line for one lock anyway; the other connection reads."""
+"""Entries stand in line for one lock anyway."""
+AUDIT_READERS = 3
+"""Whoever looks through the audit log holds up nobody who enters something, and exports leave one for the pages."""
+AUDIT_READING = "-c statement_timeout=10s -c default_transaction_read_only=on"
+"""As long as a page may take; nobody waits for an answer longer."""
 READERS = 4
 """Connections for reading besides those of exports, which hold theirs for as long as they run."""
 GRACE_S = 5
@@ -78,14 +83,22 @@ async def serve(home: Home, settings: ServerSettings, storage: Storage) -> None:
     """Answer until cancelled; 503 while the database is away."""
     authority = load_authority(home)
     # What is done holds one connection while it is entered: out of one pool, all of them could wait for one more.
-    async with new_pool(storage.conninfo, max_size=AUDIT_CONNECTIONS) as auditing:
-        await _serve_audited(home, settings, storage, authority, PostgresAudit(auditing, utc_now))
+    async with (
+        new_pool(storage.conninfo, max_size=AUDIT_CONNECTIONS) as auditing,
+        new_pool(storage.conninfo, max_size=AUDIT_READERS, options=AUDIT_READING) as reading,
+        damped(PostgresAudit(auditing, utc_now)) as trail,
+    ):
+        await _serve_audited(home, settings, storage, authority, trail, PostgresAudit(reading, utc_now))
 
 
 async def _serve_audited(
-    home: Home, settings: ServerSettings, storage: Storage, authority: Authority, audit: PostgresAudit
+    home: Home,
+    settings: ServerSettings,
+    storage: Storage,
+    authority: Authority,
+    trail: DampedTrail,
+    audit: PostgresAudit,
 ) -> None:
-    trail = DampedTrail(audit, utc_now)
     marks = PostgresRevocations(storage.pool, storage.conninfo)
     office = open_office(
         authority,
@@ -186,6 +199,7 @@ def make_app(
         rates=rates,
         devices=devices,
         proxies=proxies,
+        forbidden=desk.notes.forbidden,
     )
 
 

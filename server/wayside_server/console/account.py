@@ -1,6 +1,6 @@
 """The page Account: passphrase, second factor, sessions and the tenant to act in, each person's own."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Form, HTTPException, Request, Response
 
@@ -61,18 +61,21 @@ def _add_second_factor(router: APIRouter, desk: Desk, shown: "_Account") -> None
         if session.second_factor:
             return see("/account")
         _, sealed = desk.factor.offer(session)
-        return shown.offer(request, session, sealed)
+        return await shown.offer(request, session, sealed)
 
     @router.post("/account/second-factor")
     @requires(Permission.SELF)
-    async def take_second_factor(request: Request, csrf: Csrf, sealed: Secret, code: Secret) -> Response:
+    async def take_second_factor(
+        request: Request, csrf: Csrf, sealed: Secret, code: Secret, passphrase: OldSecret = ""
+    ) -> Response:
         check_form(request, csrf)
         session, visitor = await shown.session(request), visitor_of(request)
         try:
+            await desk.accounts.prove(session, passphrase, visitor)
             codes = await desk.factor.take(session, sealed, code, visitor)
         except UnauthorizedError as error:
-            return shown.offer(request, session, sealed, str(error))
-        except ConfigError as error:
+            return await shown.offer(request, session, sealed, str(error))
+        except (ConfigError, ThrottledError) as error:
             return await shown.again(request, error)
         renewed = await desk.sessions.renew(visitor)
         return begun(page(request, "recovery_codes.html", session=renewed.token, codes=codes), renewed)
@@ -142,9 +145,10 @@ class _Account:
         answer.headers["Retry-After"] = str(error.retry_after_s)
         return answer
 
-    def offer(self, request: Request, session: OpenSession, sealed: str, reason: str | None = None) -> Response:
+    async def offer(self, request: Request, session: OpenSession, sealed: str, reason: str | None = None) -> Response:
         """The picture for an authenticator, and the form for its first code."""
         secret = self._desk.factor.offered(session, sealed)
         text = address(secret, session.name, self._desk.host)
-        values = {"sealed": sealed, "picture": picture(text), "address": text, "reason": reason}
-        return page(request, "second_factor.html", status=422 if reason else 200, **values)
+        ask = (await self._desk.accounts.person(session.name)).passphrase_hash is not None
+        values: dict[str, Any] = {"sealed": sealed, "picture": picture(text), "address": text, "ask": ask}
+        return page(request, "second_factor.html", status=422 if reason else 200, reason=reason, **values)

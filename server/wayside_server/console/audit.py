@@ -3,9 +3,9 @@
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from wayside_server.console.forms import FormRoute
+from wayside_server.console.forms import FormRoute, people_only
 from wayside_server.console.listings import LAST_ID, ROWS, Before
 from wayside_server.console.render import page
 from wayside_server.domain.access import Permission, requires
@@ -16,7 +16,7 @@ Part = Annotated[str, Query(max_length=300)]
 
 def audit_pages(audit: AuditReading) -> APIRouter:
     """/audit: what was done, newest first, of one actor, action or subject if that is wanted."""
-    router = APIRouter(route_class=FormRoute, include_in_schema=False)
+    router = APIRouter(route_class=FormRoute, include_in_schema=False, dependencies=[Depends(people_only)])
 
     @router.get("/audit")
     @requires(Permission.ADMINISTER)

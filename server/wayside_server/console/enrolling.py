@@ -1,18 +1,17 @@
 """The page Enrol: tokens, and devices that wait to be let in."""
 
 import dataclasses
-import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Form, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from wayside_server.console.forms import FormRoute
-from wayside_server.console.render import csrf_token, page
-from wayside_server.domain.access import SESSION_COOKIE, Permission, requires
+from wayside_server.console.forms import Csrf, FormRoute, check_form, people_only
+from wayside_server.console.render import page
+from wayside_server.domain.access import Permission, requires
 from wayside_server.domain.caller import Caller, caller_of
 from wayside_server.errors import ConfigError, NotFoundError
 from wayside_server.identity.claims import GIVE_LIFE
@@ -29,7 +28,6 @@ NO_CLAIM: Mapping[str, str] = MappingProxyType({"code": "", "name": "", "group":
 NO_ORDER: Mapping[str, str] = MappingProxyType({"uses": "1", "name": "", "group": "", "label": "", "hours": "24"})
 """What the two forms hold at first."""
 
-Csrf = Annotated[str, Form(max_length=100)]
 Text = Annotated[str, Form(max_length=MAX_LABEL)]
 Ticked = Annotated[str, Form(max_length=3)]
 """What a checkbox sends; nothing when it is not ticked."""
@@ -43,7 +41,12 @@ def enrolling_router(office: EnrolmentOffice, install_line: Callable[[str], str]
         office: the services of enrolment.
         install_line: what to type on a device to install the agent and enrol it with a token.
     """
-    router = APIRouter(route_class=FormRoute, include_in_schema=False, default_response_class=HTMLResponse)
+    router = APIRouter(
+        route_class=FormRoute,
+        include_in_schema=False,
+        default_response_class=HTMLResponse,
+        dependencies=[Depends(people_only)],
+    )
     desk = _Desk(office, install_line)
     _add_tokens(router, desk)
     _add_waiting(router, desk)
@@ -88,7 +91,7 @@ class _Desk:
         claim: Mapping[str, str] = NO_CLAIM,
     ) -> Response:
         """What a form asks for; `act` gives the name of a device that is let in, `claim` stays in its form."""
-        _check_form(request, csrf)
+        check_form(request, csrf)
         try:
             did = await act(_caller(request))
         except (ConfigError, NotFoundError) as error:
@@ -118,7 +121,7 @@ def _add_tokens(router: APIRouter, desk: _Desk) -> None:
         label: Text = "",
         replace: Ticked = "",
     ) -> Response:
-        _check_form(request, csrf)
+        check_form(request, csrf)
         try:
             wanted = dataclasses.replace(_order(name, group, label, uses, hours), replace=bool(replace))
             token = await desk.office.tokens.create(wanted, _caller(request))
@@ -179,9 +182,3 @@ def _order(name: str, group: str, label: str, uses: str, hours: int) -> TokenOrd
 
 def _caller(request: Request) -> Caller:
     return caller_of(request.state.principal, request.client.host if request.client else None)
-
-
-def _check_form(request: Request, csrf: str) -> None:
-    session = request.cookies.get(SESSION_COOKIE, "")
-    if not hmac.compare_digest(csrf.encode("utf-8", "replace"), csrf_token(session).encode()):
-        raise HTTPException(403, "the form is out of date; reload the page and try again")

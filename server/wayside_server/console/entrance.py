@@ -176,6 +176,11 @@ def _add_invitations(router: APIRouter, desk: Desk) -> None:
             person = await desk.accounts.accept(token, Applicant(name, display_name, passphrase), visitor)
         except (UnauthorizedError, ConfigError, NameTakenError) as error:
             return await form(request, token, 422, name=name, display_name=display_name, reason=str(error))
+        except ThrottledError as error:
+            reason = RETRY.format(error.retry_after_s)
+            again = await form(request, token, 429, name=name, display_name=display_name, reason=reason)
+            again.headers["Retry-After"] = str(error.retry_after_s)
+            return again
         return await _onward(desk, await desk.sessions.begin(person, Method.PASSPHRASE, visitor), "/")
 
     @router.post("/invitation/{token}/join")

@@ -47,10 +47,16 @@ class FormRoute(APIRoute):
         return handle_form
 
 
+def people_only(request: Request) -> None:
+    """A dependency of every route of the console: it is for sessions. A key, which knows no form's token, gets 403."""
+    if "authorization" in request.headers:
+        raise HTTPException(403, "the console is for people: sign in; programs use the API below /api/v1")
+
+
 def check_form(request: Request, csrf: str) -> None:
     """Refuses a form that was not made for this session, 403."""
     session = request.cookies.get(SESSION_COOKIE, "")
-    if not hmac.compare_digest(csrf.encode("utf-8", "replace"), csrf_token(session).encode()):
+    if not session or not hmac.compare_digest(csrf.encode("utf-8", "replace"), csrf_token(session).encode()):
         raise HTTPException(403, "the form is out of date; reload the page and try again")
 
 

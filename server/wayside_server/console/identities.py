@@ -1,15 +1,14 @@
 """Certificates by their end, who a device is, and its revocation."""
 
-import hmac
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from wayside_server.console.forms import FormRoute
-from wayside_server.console.render import csrf_token, page
-from wayside_server.domain.access import SESSION_COOKIE, Permission, Principal, requires
+from wayside_server.console.forms import Csrf, FormRoute, check_form, people_only
+from wayside_server.console.render import page
+from wayside_server.domain.access import Permission, Principal, requires
 from wayside_server.domain.certificates import Certificate, Certificates
 from wayside_server.domain.cursor import CursorError, decode_cursor, encode_cursor
 from wayside_server.domain.moments import from_us, to_us
@@ -25,12 +24,16 @@ REASONS = (
     (Reason.CESSATION, "It is out of use"),
     (Reason.HOLD, "For the time being: its certificates are good again when it is restored"),
 )
-Csrf = Annotated[str, Form(max_length=100)]
 
 
 def identities_router(certificates: Certificates, revocations: Revocations) -> APIRouter:
     """The page of certificates, the part of a device's page about its identity, and what changes it."""
-    router = APIRouter(route_class=FormRoute, include_in_schema=False, default_response_class=HTMLResponse)
+    router = APIRouter(
+        route_class=FormRoute,
+        include_in_schema=False,
+        default_response_class=HTMLResponse,
+        dependencies=[Depends(people_only)],
+    )
     _add_certificates(router, certificates)
     _add_changes(router, certificates, revocations)
     return router
@@ -76,7 +79,7 @@ def _add_changes(router: APIRouter, certificates: Certificates, revocations: Rev
     @router.post("/devices/{name}/revoke")
     @requires(Permission.MANAGE)
     async def revoke(request: Request, name: str, csrf: Csrf, reason: Annotated[Reason, Form()]) -> Response:
-        _check_form(request, csrf)
+        check_form(request, csrf)
         await revocations.revoke(name, _principal(request), reason, _address(request))
         return RedirectResponse(f"/devices/{name}", 303)
 
@@ -89,18 +92,12 @@ def _add_changes(router: APIRouter, certificates: Certificates, revocations: Rev
     @router.post("/devices/{name}/restore")
     @requires(Permission.MANAGE)
     async def restore(request: Request, name: str, csrf: Csrf) -> Response:
-        _check_form(request, csrf)
+        check_form(request, csrf)
         try:
             await revocations.restore(name, _principal(request), _address(request))
         except ConfigError as error:
             return page(request, "refused.html", status=422, reason=str(error))
         return RedirectResponse(f"/devices/{name}", 303)
-
-
-def _check_form(request: Request, csrf: str) -> None:
-    session = request.cookies.get(SESSION_COOKIE, "")
-    if not hmac.compare_digest(csrf.encode(), csrf_token(session).encode()):
-        raise HTTPException(403, "the form is out of date; reload the page and try again")
 
 
 def _principal(request: Request) -> Principal:

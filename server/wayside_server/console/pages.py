@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from wayside_server.console.account import add_account
 from wayside_server.console.entrance import add_entrance
-from wayside_server.console.forms import FormRoute
+from wayside_server.console.forms import FormRoute, people_only
 from wayside_server.console.keys import add_keys
 from wayside_server.console.listings import LAST_ID, add_listings, add_log
 from wayside_server.console.people import add_people
@@ -31,7 +31,12 @@ SeriesPage = Annotated[int, Query(ge=1, le=10_000)]
 
 def console_router(reading: Reading, desk: Desk) -> APIRouter:
     """Every page of the console. Serve `STATIC` below /static beside it."""
-    router = APIRouter(route_class=FormRoute, include_in_schema=False, default_response_class=HTMLResponse)
+    router = APIRouter(
+        route_class=FormRoute,
+        include_in_schema=False,
+        default_response_class=HTMLResponse,
+        dependencies=[Depends(people_only)],
+    )
     add_entrance(router, desk)
     add_account(router, desk)
     add_people(router, desk)

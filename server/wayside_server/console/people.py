@@ -1,5 +1,6 @@
 """The page People: who belongs to the tenant, as what, and who is invited."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Form, HTTPException, Request, Response
@@ -10,6 +11,7 @@ from wayside_server.domain.access import Permission, Role, requires
 from wayside_server.errors import ConfigError, NotFoundError
 from wayside_server.identity.desk import Desk
 
+Shown: TypeAlias = Callable[..., Awaitable[Response]]
 RoleName: TypeAlias = Annotated[str, Form(pattern="^(viewer|operator|engineer|admin)$")]
 
 
@@ -40,7 +42,10 @@ def add_people(router: APIRouter, desk: Desk) -> None:
     @requires(Permission.ADMINISTER)
     async def invite(request: Request, csrf: Csrf, role: RoleName, label: Word) -> Response:
         check_form(request, csrf)
-        token = await desk.accounts.invite(principal_of(request), Role[role.upper()], label, visitor_of(request))
+        try:
+            token = await desk.accounts.invite(principal_of(request), Role[role.upper()], label, visitor_of(request))
+        except ConfigError as error:
+            return await shown(request, 422, reason=str(error))
         return await shown(request, 201, link=f"{desk.base}/invitation/{token}")
 
     @router.post("/people/invitations/{number}/withdraw")
@@ -50,6 +55,10 @@ def add_people(router: APIRouter, desk: Desk) -> None:
         await desk.accounts.withdraw(principal_of(request), number, visitor_of(request))
         return see("/people")
 
+    _add_changes(router, desk, shown)
+
+
+def _add_changes(router: APIRouter, desk: Desk, shown: Shown) -> None:
     @router.post("/people/second-factor")
     @requires(Permission.ADMINISTER)
     async def require_second_factor(request: Request, csrf: Csrf, wanted: Annotated[bool, Form()]) -> Response:

@@ -90,6 +90,7 @@ class Principal:
         permissions: what it may.
         held: what it must do before it may more, as a sentence without its full stop; None for nothing.
         tenant: what people call that tenant; None when it is in none, or is a program.
+        personal: whether it is a key that a person made, or a key of theirs.
     """
 
     actor: str
@@ -98,6 +99,7 @@ class Principal:
     permissions: frozenset[Permission]
     held: str | None = None
     tenant: str | None = None
+    personal: bool = False
 
     def may(self, permission: str) -> bool:
         """Whether it has the permission of this scope; for templates."""
@@ -111,11 +113,12 @@ FIRST_TENANT = 1
 def sees_installation(asker: Principal) -> bool:
     """Whether `asker` may see what belongs to no tenant, such as strangers that the broker turned away.
 
-    Keys have no permissions of the installation; those of the first tenant are in the hands of who runs it.
+    Keys of the first tenant that were made on the machine itself are in the hands of who runs it; one that a person
+    made shows no more than they see themselves.
     """
     if Permission.INSTALL in asker.permissions:
         return True
-    return asker.tenant_id == FIRST_TENANT and asker.actor.startswith("key:")
+    return asker.tenant_id == FIRST_TENANT and asker.actor.startswith("key:") and not asker.personal
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +139,8 @@ class Session:
 class Access(Protocol):
     """Establishes who asks. Every method raises UnauthorizedError when it cannot, whatever the reason."""
 
-    async def authenticate(self, bearer: str) -> Principal:
-        """The owner of the API key `bearer`."""
+    async def authenticate(self, bearer: str, address: str | None = None) -> Principal:
+        """The owner of the API key `bearer`, which came from `address`."""
 
     async def resume(self, session: str, *, active: bool = True) -> Principal:
         """The owner of the console session whose token is `session`.
@@ -146,6 +149,13 @@ class Access(Protocol):
             session: the token.
             active: whether somebody did something; a page that refreshes itself keeps no session alive.
         """
+
+
+class Forbidden(Protocol):
+    """Notes who was not let through."""
+
+    async def __call__(self, asker: Principal, needs: Permission, route: str, address: str | None, /) -> None:
+        """Notes that `asker` lacks what `route` needs; what it raises is the answer then."""
 
 
 class DeviceRefusedError(WaysideError):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
@@ -11,6 +11,10 @@ from typing import Final, Protocol, TypeAlias
 from wayside_server.domain.moments import from_us
 
 Detail: TypeAlias = Mapping[str, str | int | float | bool | None]
+
+
+Enter: TypeAlias = Callable[[], Awaitable[None]]
+"""Enters an act; a store awaits it within the transaction that does the act, so that neither is without the other."""
 
 
 class Outcome(Enum):
@@ -42,6 +46,10 @@ class Act:
     address: str | None = None
     outcome: Outcome = Outcome.DONE
     detail: Detail = field(default_factory=dict)
+
+
+async def enter_nothing() -> None:
+    """An `Enter` for what is no act of anybody."""
 
 
 class AuditTrail(Protocol):

@@ -12,6 +12,11 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "api_key": "A request or a sign-in with an API key that is unknown, expired or revoked.",
         "sign_in": "A sign-in with a wrong name or passphrase, or into a disabled account.",
         "sign_in_throttled": "A sign-in that was not looked at, because too many had failed before: somebody guesses.",
+        "old_passphrase": (
+            "A wrong passphrase of somebody who is signed in and changes what protects their account: mistyped, or "
+            "a screen that was left open."
+        ),
+        "permission": "A request for which a person or a key has not the permission: a wrong key, or somebody tries.",
         "second_factor": "A wrong or used code behind a good passphrase: mistyped, or the passphrase has leaked.",
         "second_factor_sealed": (
             "A second factor that cannot be opened: `people/secret.key` is not the one that the database was used "

@@ -3,32 +3,37 @@
 import hmac
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
-from wayside_server.domain.access import Principal, Role
-from wayside_server.domain.audit import Act, AuditTrail, Detail
+from wayside_server.domain.access import Permission, Principal, Role
+from wayside_server.domain.audit import Act, AuditTrail, Detail, Outcome
 from wayside_server.errors import ConfigError, NotFoundError, UnauthorizedError
 from wayside_server.identity.passphrases import Passphrases, check_passphrase
 from wayside_server.identity.people import (
     Invitation,
+    LastAdminError,
+    Level,
     Member,
     Method,
     NameTakenError,
+    NewInvitation,
     NewPerson,
     OpenSession,
-    PeopleStore,
     Person,
 )
-from wayside_server.identity.refusing import Refusals
+from wayside_server.identity.people_stores import PeopleStore
+from wayside_server.identity.refusing import RefusalNotes, Refusals
 from wayside_server.identity.sessions import SECRET_BYTES, Visitor
 from wayside_server.identity.setup_code import plain_code
-from wayside_server.identity.standing import check_name, digest_of, one_line
+from wayside_server.identity.standing import UNKNOWN, check_name, check_reach, digest_of, one_line
 from wayside_server.identity.throttle import Throttle
 
 INVITATION_LIFE = timedelta(days=7)
 """Over a weekend and a day off."""
 MAX_DISPLAY_NAME = 100
+GONE = "the invitation was used or withdrawn, or has expired; ask for another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class Accounts:
         self._people = people
         self._passphrases = passphrases
         self._throttle = throttle
-        self._refusals = refusals
+        self._notes = RefusalNotes(refusals, trail, now)
         self._trail = trail
         self._now = now
 
@@ -94,28 +99,18 @@ class Accounts:
         """
         await self._throttle.begin("set-up", None, visitor.address)
         same = code is not None and hmac.compare_digest(plain_code(given), plain_code(code))
+        claim = Act(_stranger(visitor), "installation.claim", "installation", None, visitor.address)
         if not same or await self._people.claimed():
-            await self._refusals.count_refusal("setup_code", f"from {visitor.address}", self._now())
+            await self._notes.note("setup_code", f"from {visitor.address}", claim)
             raise UnauthorizedError("the set-up code is wrong; on the server type wayside-server setup-code")
         await self._throttle.succeeded("set-up", None, visitor.address)
-        new = await self._new(who)
-        await self._record(f"person:{new.name}", "installation.claim", f"person:{new.name}", None, visitor)
-        person = await self._people.add_first(new, self._now())
+        new = await self._new(who, None, visitor)
+        subject = f"person:{new.name}"
+        done = replace(claim, actor=subject, subject=subject)
+        person = await self._people.add_first(new, self._now(), partial(self._trail.record, done))
         if person is None:
+            await self._notes.note("setup_code", f"from {visitor.address}, too late", claim)
             raise UnauthorizedError("somebody has claimed this installation already; sign in")
-        return person
-
-    async def add_administrator(self, name: str) -> Person:
-        """Another administrator of the installation, without a passphrase, for who may do anything on this machine.
-
-        Raises:
-            ConfigError: the name is none, or taken.
-        """
-        clean = check_name(name)
-        await self._record("command line", "person.create", f"person:{clean}", None, None)
-        person = await self._people.add_administrator(NewPerson(clean, clean), self._now())
-        if person is None:
-            raise ConfigError(f"the name {clean!r} is taken; choose another")
         return person
 
     async def person(self, name: str) -> Person:
@@ -153,51 +148,24 @@ class Accounts:
             ThrottledError: too many were wrong.
         """
         person = await self.person(session.name)
-        if person.passphrase_hash is not None and session.method is not Method.LINK:
-            await self._throttle.begin("account", person.name, visitor.address)
-            if not await self._passphrases.verify(person.passphrase_hash, old):
-                raise UnauthorizedError("the old passphrase is wrong")
-            await self._throttle.succeeded("account", person.name, visitor.address)
+        act = Act(person.actor, "passphrase.change", person.actor, None, visitor.address)
+        if session.method is not Method.LINK:
+            await self._prove(person, old, act, visitor)
         check_passphrase(new, person.name)
         kept = await self._passphrases.hash(new)
-        await self._record(person.actor, "passphrase.change", person.actor, None, visitor)
-        await self._people.set_passphrase(person.person_id, kept, must_change=False)
+        await self._people.set_passphrase(person.person_id, kept, partial(self._trail.record, act), must_change=False)
 
-    async def reset(self, name: str) -> Person:
-        """Takes passphrase and second factor away and ends the sessions, for who may do anything on this machine.
-
-        Raises:
-            NotFoundError: there is no such account.
-        """
-        person = await self.person(name)
-        await self._record("command line", "person.reset", person.actor, None, None)
-        await self._people.reset(person.person_id)
-        return person
-
-    async def set_disabled(self, name: str, *, disabled: bool) -> None:
-        """Disables an account, with its sessions and keys, or enables it, for who may do anything on this machine.
+    async def prove(self, session: OpenSession, passphrase: str, visitor: Visitor) -> None:
+        """Insists on the passphrase of the owner of `session`, if they have one, before they set up a second factor:
+        who finds a screen left open must not bind a telephone of theirs.
 
         Raises:
-            NotFoundError: there is no such account.
-            ConfigError: it is that of the last administrator of the installation.
+            UnauthorizedError: it is wrong.
+            ThrottledError: too many were wrong.
         """
-        person = await self.person(name)
-        if disabled:
-            await self._keep_an_administrator(person)
-        await self._set_disabled(person, disabled, "command line", None, None)
-
-    async def set_administrator(self, name: str, *, granted: bool) -> None:
-        """Makes somebody an administrator of the installation, or no longer, for who may do anything on this machine.
-
-        Raises:
-            NotFoundError: there is no such account.
-            ConfigError: they are the last one.
-        """
-        person = await self.person(name)
-        if not granted:
-            await self._keep_an_administrator(person)
-        await self._record("command line", "person.administrator", person.actor, None, None, {"granted": granted})
-        await self._people.set_administrator(person.person_id, granted=granted)
+        person = await self.person(session.name)
+        act = Act(person.actor, "second_factor.add", person.actor, None, visitor.address)
+        await self._prove(person, passphrase, act, visitor)
 
     async def members(self, tenant_id: int) -> list[Member]:
         """Everybody in a tenant."""
@@ -215,16 +183,18 @@ class Accounts:
             role: as what.
             label: for whom.
             visitor: from where.
+
+        Raises:
+            ConfigError: the role may more than `by`.
         """
         tenant_id = _tenant_of(by)
+        check_reach(by, role)
         label = one_line(label, MAX_DISPLAY_NAME)
         detail: Detail = {"role": role.name.lower(), "for": label}
-        await self._record(by.actor, "invitation.create", f"tenant:{tenant_id}", tenant_id, visitor, detail)
-        token = secrets.token_urlsafe(SECRET_BYTES)
-        now = self._now()
-        await self._people.add_invitation(
-            digest_of(token), tenant_id, role, label, by.actor, now, now + INVITATION_LIFE
-        )
+        act = Act(by.actor, "invitation.create", f"tenant:{tenant_id}", tenant_id, visitor.address, detail=detail)
+        token, now = secrets.token_urlsafe(SECRET_BYTES), self._now()
+        new = NewInvitation(digest_of(token), tenant_id, role, label, by.actor, now, now + INVITATION_LIFE)
+        await self._people.add_invitation(new, partial(self._trail.record, act))
         return token
 
     async def withdraw(self, by: Principal, invitation_id: int, visitor: Visitor) -> None:
@@ -234,8 +204,9 @@ class Accounts:
             NotFoundError: there is none such.
         """
         tenant_id = _tenant_of(by)
-        await self._record(by.actor, "invitation.withdraw", f"invitation:{invitation_id}", tenant_id, visitor)
-        if not await self._people.withdraw_invitation(invitation_id, tenant_id):
+        act = Act(by.actor, "invitation.withdraw", f"invitation:{invitation_id}", tenant_id, visitor.address)
+        if not await self._people.withdraw_invitation(invitation_id, tenant_id, partial(self._trail.record, act)):
+            await self._trail.record(replace(act, outcome=Outcome.FAILED))
             raise NotFoundError("the invitation was used, withdrawn or has expired")
 
     async def invitation(self, token: str, visitor: Visitor) -> Invitation:
@@ -246,8 +217,7 @@ class Accounts:
         """
         found = await self._people.find_invitation(digest_of(token), self._now())
         if found is None:
-            await self._refusals.count_refusal("invitation", f"from {visitor.address}", self._now())
-            raise UnauthorizedError("the invitation was used or withdrawn, or has expired; ask for another")
+            raise await self._gone(visitor)
         return found
 
     async def accept(self, token: str, who: Applicant, visitor: Visitor) -> Person:
@@ -256,14 +226,15 @@ class Accounts:
         Raises:
             UnauthorizedError: as `invitation`.
             NameTakenError: somebody has the name.
+            ThrottledError: too many names were taken: who is there is not for whoever has an invitation to find out.
             ConfigError: name or passphrase is not taken; the message says why.
         """
         invitation = await self.invitation(token, visitor)
-        new = await self._new(who)
-        await self._accepted(invitation, f"person:{new.name}", visitor)
-        person = await self._people.accept_new(digest_of(token), new, self._now())
+        new = await self._new(who, token, visitor)
+        enter = partial(self._trail.record, _acceptance(invitation, f"person:{new.name}", visitor))
+        person = await self._people.accept_new(digest_of(token), new, self._now(), enter)
         if person is None:
-            raise UnauthorizedError("the invitation was used or withdrawn, or has expired; ask for another")
+            raise await self._gone(visitor)
         return person
 
     async def join(self, token: str, session: OpenSession, visitor: Visitor) -> int:
@@ -272,10 +243,11 @@ class Accounts:
         Raises:
             UnauthorizedError: as `invitation`.
         """
-        await self._accepted(await self.invitation(token, visitor), f"person:{session.name}", visitor)
-        tenant_id = await self._people.accept_known(digest_of(token), session.person_id, self._now())
+        act = _acceptance(await self.invitation(token, visitor), f"person:{session.name}", visitor)
+        enter = partial(self._trail.record, act)
+        tenant_id = await self._people.accept_known(digest_of(token), session.person_id, self._now(), enter)
         if tenant_id is None:
-            raise UnauthorizedError("the invitation was used or withdrawn, or has expired; ask for another")
+            raise await self._gone(visitor)
         return tenant_id
 
     async def set_role(self, by: Principal, name: str, role: Role | None, visitor: Visitor) -> None:
@@ -283,13 +255,22 @@ class Accounts:
 
         Raises:
             NotFoundError: they are not in it.
-            ConfigError: it is `by`: somebody else must do it, so that every tenant keeps an admin.
+            ConfigError: it is `by`: somebody else must do it, so that every tenant keeps an admin; or they may more
+                than `by`, or would.
         """
-        member, tenant_id = await self._member(by, name)
-        word = "none" if role is None else role.name.lower()
-        await self._record(by.actor, "role.set", f"person:{member.name}", tenant_id, visitor, {"role": word})
-        person = await self.person(member.name)
-        await self._people.set_role(person.person_id, tenant_id, role)
+        act = Act(by.actor, "role.set", f"person:{name}", by.tenant_id, visitor.address)
+        act = replace(act, detail={"role": "none" if role is None else role.name.lower()})
+        member, tenant_id = await self._member(by, name, act)
+        check_reach(by, member.role, *([] if role is None else [role]))
+        act = replace(act, detail={**act.detail, "before": member.role.name.lower()})
+        person, enter = await self.person(member.name), partial(self._trail.record, act)
+        try:
+            done = await self._people.set_role(person.person_id, tenant_id, role, enter, keep_admin=_leaves_one(by))
+        except LastAdminError as error:
+            await self._trail.record(replace(act, outcome=Outcome.FAILED))
+            raise ConfigError(str(error)) from error
+        if not done:
+            raise await self._nobody(name, act)
 
     async def set_member_disabled(self, by: Principal, name: str, visitor: Visitor, *, disabled: bool) -> None:
         """Disables or enables the account of somebody who belongs to no other tenant.
@@ -298,73 +279,103 @@ class Accounts:
             NotFoundError: they are not in the tenant that `by` acts in.
             ConfigError: it is `by`, or somebody whom this tenant alone cannot decide about.
         """
-        member, tenant_id = await self._member(by, name)
+        action = "person.disable" if disabled else "person.enable"
+        act = Act(by.actor, action, f"person:{name}", by.tenant_id, visitor.address)
+        member, tenant_id = await self._member(by, name, act)
         if member.elsewhere or member.is_administrator:
             raise ConfigError(
                 f"{member.name} belongs to others too; take them out of this tenant, or on the server type "
                 f"wayside-server person disable {member.name}"
             )
-        await self._set_disabled(await self.person(member.name), disabled, by.actor, tenant_id, visitor)
+        person, enter = await self.person(member.name), partial(self._trail.record, act)
+        since, level = self._now() if disabled else None, _level_of(by)
+        keep = tenant_id if _leaves_one(by) else None
+        try:
+            done = await self._people.set_disabled(person.person_id, since, level, enter, keep_admin=keep)
+        except LastAdminError as error:
+            await self._trail.record(replace(act, outcome=Outcome.FAILED))
+            raise ConfigError(str(error)) from error
+        if not done:
+            await self._trail.record(replace(act, outcome=Outcome.REFUSED))
+            raise ConfigError(
+                f"the installation has disabled {member.name}; on the server type "
+                f"wayside-server person enable {member.name}"
+            )
 
     async def required_second_factor(self, tenant_id: int) -> bool:
         """Whether the tenant wants a second factor of its admins."""
         return await self._people.required_second_factor(tenant_id)
 
     async def require_second_factor(self, by: Principal, *, wanted: bool, visitor: Visitor) -> None:
-        """Whether the tenant that `by` acts in wants one from now on."""
+        """Whether the tenant that `by` acts in wants one from now on.
+
+        Raises:
+            ConfigError: `by` is a key: what protects people is for people to say.
+        """
         tenant_id = _tenant_of(by)
-        detail = {"wanted": wanted}
-        await self._record(by.actor, "second_factor.require", f"tenant:{tenant_id}", tenant_id, visitor, detail)
-        await self._people.require_second_factor(tenant_id, wanted=wanted)
+        detail: Detail = {"wanted": wanted}
+        act = Act(by.actor, "second_factor.require", f"tenant:{tenant_id}", tenant_id, visitor.address, detail=detail)
+        if not by.actor.startswith("person:"):
+            await self._trail.record(replace(act, outcome=Outcome.REFUSED))
+            raise ConfigError("an API key cannot change this; sign in to the console as a person")
+        await self._people.require_second_factor(tenant_id, partial(self._trail.record, act), wanted=wanted)
 
-    async def _keep_an_administrator(self, without: Person) -> None:
-        able = [one.name for one in await self._people.people() if one.is_administrator and one.disabled_at is None]
-        if able == [without.name]:
-            raise ConfigError(
-                f"{without.name} is the last administrator of the installation whose account is enabled; make somebody"
-                " else one first: wayside-server person promote NAME"
-            )
-
-    async def _set_disabled(
-        self, person: Person, disabled: bool, actor: str, tenant_id: int | None, visitor: Visitor | None
-    ) -> None:
-        action = "person.disable" if disabled else "person.enable"
-        await self._record(actor, action, person.actor, tenant_id, visitor)
-        await self._people.set_disabled(person.person_id, self._now() if disabled else None)
-
-    async def _new(self, who: Applicant) -> NewPerson:
+    async def _new(self, who: Applicant, token: str | None, visitor: Visitor) -> NewPerson:
         name = check_name(who.name)
         check_passphrase(who.passphrase, name)
+        invited = None if token is None else digest_of(token).hex()
+        await self._throttle.begin("invitation", invited, visitor.address)
         if await self._people.find_person(name) is not None:
             raise NameTakenError(name)
+        await self._throttle.succeeded("invitation", invited, visitor.address)
         display_name = one_line(who.display_name, MAX_DISPLAY_NAME) or name
         return NewPerson(name, display_name, await self._passphrases.hash(who.passphrase))
 
-    async def _accepted(self, invitation: Invitation, actor: str, visitor: Visitor) -> None:
-        detail: Detail = {"role": invitation.role.name.lower(), "invited_by": invitation.made_by}
-        tenant_id = invitation.tenant_id
-        await self._record(actor, "invitation.accept", f"tenant:{tenant_id}", tenant_id, visitor, detail)
+    async def _prove(self, person: Person, passphrase: str, act: Act, visitor: Visitor) -> None:
+        if person.passphrase_hash is None:
+            return
+        await self._throttle.begin("account", person.name, visitor.address)
+        if not await self._passphrases.verify(person.passphrase_hash, passphrase):
+            await self._notes.note("old_passphrase", f"{person.name!r} from {visitor.address}", act)
+            raise UnauthorizedError("the old passphrase is wrong")
+        await self._throttle.succeeded("account", person.name, visitor.address)
 
-    async def _member(self, by: Principal, name: str) -> tuple[Member, int]:
+    async def _member(self, by: Principal, name: str, act: Act) -> tuple[Member, int]:
         tenant_id = _tenant_of(by)
         for member in await self._people.members(tenant_id):
             if member.name == name:
                 if by.actor == f"person:{name}":
                     raise ConfigError("another admin must do this for you, so that the tenant keeps one")
                 return member, tenant_id
-        raise NotFoundError(f"there is nobody {name[:63]!r} in this tenant")
+        raise await self._nobody(name, act)
 
-    async def _record(
-        self,
-        actor: str,
-        action: str,
-        subject: str,
-        tenant_id: int | None,
-        visitor: Visitor | None,
-        detail: Detail | None = None,
-    ) -> None:
-        address = None if visitor is None else visitor.address
-        await self._trail.record(Act(actor, action, subject, tenant_id, address, detail=detail or {}))
+    async def _nobody(self, name: str, act: Act) -> NotFoundError:
+        await self._trail.record(replace(act, subject=UNKNOWN, outcome=Outcome.FAILED))
+        return NotFoundError(f"there is nobody {name[:63]!r} in this tenant")
+
+    async def _gone(self, visitor: Visitor) -> UnauthorizedError:
+        act = Act(_stranger(visitor), "invitation.accept", "invitation:unknown", None, visitor.address)
+        await self._notes.note("invitation", f"from {visitor.address}", act)
+        return UnauthorizedError(GONE)
+
+
+def _acceptance(invitation: Invitation, actor: str, visitor: Visitor) -> Act:
+    detail: Detail = {"role": invitation.role.name.lower(), "invited_by": invitation.made_by}
+    tenant_id = invitation.tenant_id
+    return Act(actor, "invitation.accept", f"tenant:{tenant_id}", tenant_id, visitor.address, detail=detail)
+
+
+def _leaves_one(by: Principal) -> bool:
+    # Whoever administers the installation is an admin of the tenant, beside its own.
+    return Permission.INSTALL not in by.permissions
+
+
+def _level_of(by: Principal) -> Level:
+    return Level.INSTALLATION if Permission.INSTALL in by.permissions else Level.TENANT
+
+
+def _stranger(visitor: Visitor) -> str:
+    return f"stranger:{visitor.address}"
 
 
 def _tenant_of(by: Principal) -> int:

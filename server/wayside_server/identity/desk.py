@@ -10,11 +10,13 @@ from wayside_server.domain.audit import AuditTrail
 from wayside_server.identity.accounts import Accounts
 from wayside_server.identity.home import Home
 from wayside_server.identity.keys import Keys, KeyStore
+from wayside_server.identity.machine_accounts import MachineAccounts
 from wayside_server.identity.oidc_people import OidcPeople
 from wayside_server.identity.oidc_settings import OidcSettings
 from wayside_server.identity.own_factor import OwnFactor
 from wayside_server.identity.passphrases import Passphrases
-from wayside_server.identity.people import PeopleStore, SessionStore
+from wayside_server.identity.people_stores import PeopleStore, SessionStore
+from wayside_server.identity.refusing import RefusalNotes
 from wayside_server.identity.secret_box import load_box
 from wayside_server.identity.sessions import Sessions
 from wayside_server.identity.setup_code import find_setup_code, forget_setup_code
@@ -43,6 +45,8 @@ class Desk:
     Args:
         home: where the set-up code lies.
         accounts: makes and changes accounts.
+        machine: changes them for who may do anything on this machine.
+        notes: counts and enters who is refused.
         sessions: lets people in.
         factor: second factors.
         keys: lets programs in.
@@ -52,6 +56,8 @@ class Desk:
 
     home: Home
     accounts: Accounts
+    machine: MachineAccounts
+    notes: RefusalNotes
     sessions: Sessions
     factor: OwnFactor
     keys: Keys
@@ -115,4 +121,5 @@ def open_desk(
             trail,
             now,
         )
-    return Desk(home, accounts, sessions, factor, keys, provider, base)
+    machine, notes = MachineAccounts(stores.people, trail, now), RefusalNotes(stores.keys, trail, now)
+    return Desk(home, accounts, machine, notes, sessions, factor, keys, provider, base)

@@ -7,14 +7,15 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from wayside_server.domain.access import DEFAULT_SCOPES, SCOPES, Permission, Principal, Role, permissions_of
-from wayside_server.domain.audit import Act, AuditTrail
+from wayside_server.domain.audit import Act, AuditTrail, Enter, Outcome
 from wayside_server.errors import ConfigError, NotFoundError, UnauthorizedError
-from wayside_server.identity.refusing import Refusals
+from wayside_server.identity.refusing import RefusalNotes, Refusals
 
 KEY_KIND = "wsk"
 SECRET_BYTES = 32
@@ -27,6 +28,9 @@ FIRST_TENANT = 1
 """The one that is there from the beginning."""
 OF_THE_INSTALLATION = 5
 """The ceiling of keys that an administrator of the installation made; a Role is that of anybody else's."""
+
+HELD = "this tenant wants a second factor of its admins, and who made this key has none; they set one up first"
+"""A key is held as its maker is."""
 
 _PREFIX_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _PREFIX_LETTERS = 8
@@ -50,6 +54,7 @@ class KeyRecord:
         made_by: who made it, as the audit log names them.
         person_id: whose it is; None for the installation's own.
         ceiling: what its person may at this moment: a Role, OF_THE_INSTALLATION, 0 for nothing; None without person.
+        lacks_factor: whether its person must set up a second factor before they may anything in the tenant.
     """
 
     key_id: int
@@ -65,6 +70,7 @@ class KeyRecord:
     made_by: str
     person_id: int | None
     ceiling: int | None
+    lacks_factor: bool
 
     def valid_at(self, now: datetime) -> bool:
         """Whether it opens anything at `now`."""
@@ -73,6 +79,8 @@ class KeyRecord:
 
     def permissions(self) -> frozenset[Permission]:
         """What it may: what it was given, and no more than its person may at this moment."""
+        if self.lacks_factor:
+            return frozenset({Permission.SELF})
         given = {scope for scope in SCOPES if scope.value in self.scopes}
         if self.ceiling is not None:
             given &= _below(self.ceiling)
@@ -113,9 +121,9 @@ def _below(ceiling: int) -> frozenset[Permission]:
 
 
 class KeyStore(Refusals, Protocol):
-    """Where keys are kept."""
+    """Where keys are kept; `enter` as in `people_stores.PeopleStore`."""
 
-    async def add_key(self, new: NewKey, person: str | None) -> KeyRecord:
+    async def add_key(self, new: NewKey, person: str | None, enter: Enter) -> KeyRecord:
         """Keeps a new key of the account `person`, or of the person of its parent, or of the installation."""
 
     async def find_key(self, prefix: str) -> KeyRecord | None:
@@ -124,7 +132,7 @@ class KeyStore(Refusals, Protocol):
     async def list_keys(self, tenant_id: int | None = None) -> list[KeyRecord]:
         """All keys, or those of a tenant, oldest first."""
 
-    async def revoke_key(self, prefix: str, now: datetime, tenant_id: int | None = None) -> bool:
+    async def revoke_key(self, prefix: str, now: datetime, enter: Enter, *, tenant_id: int | None = None) -> bool:
         """Ends the key, and those that it made, for good; False when there is none, or not in the tenant. Revoking
         twice keeps the first time."""
 
@@ -145,6 +153,7 @@ class Keys:
         self._store = store
         self._now = now
         self._trail = trail
+        self._notes = RefusalNotes(store, trail, now)
 
     async def create(
         self,
@@ -224,20 +233,21 @@ class Keys:
         """
         parts = prefix.split("_", 2)
         name = parts[1] if len(parts) > 1 and parts[0] == KEY_KIND else prefix
-        if _is_prefix(name):
-            await self._trail.record(Act(actor, "key.revoke", f"key:{name}", tenant_id, address))
-        if not _is_prefix(name) or not await self._store.revoke_key(name, self._now(), tenant_id):
+        act = Act(actor, "key.revoke", f"key:{name if _is_prefix(name) else 'unknown'}", tenant_id, address)
+        enter = partial(self._trail.record, act)
+        if not _is_prefix(name) or not await self._store.revoke_key(name, self._now(), enter, tenant_id=tenant_id):
+            await self._trail.record(replace(act, outcome=Outcome.FAILED))
             raise NotFoundError(f"no API key has the prefix {name[:20]!r}; see wayside-server api-key list")
 
-    async def authenticate(self, bearer: str) -> Principal:
-        """The owner of the API key `bearer`.
+    async def authenticate(self, bearer: str, address: str | None = None) -> Principal:
+        """The owner of the API key `bearer`, which came from `address`.
 
         Raises:
             UnauthorizedError: it is no good.
         """
-        return _principal(await self._known(bearer))
+        return _principal(await self._known(bearer, address))
 
-    async def _known(self, bearer: str) -> KeyRecord:
+    async def _known(self, bearer: str, address: str | None) -> KeyRecord:
         now = self._now()
         parts = bearer.split("_", 2)
         prefix = parts[1] if len(parts) == 3 and parts[0] == KEY_KIND and _is_prefix(parts[1]) else None
@@ -245,8 +255,7 @@ class Keys:
         # The comparison runs for unknown prefixes too, so that its time tells nothing.
         same = hmac.compare_digest(_digest(bearer), bytes(32) if record is None else record.digest)
         if record is None or not same or not record.valid_at(now):
-            tenant_id = None if record is None else record.tenant_id
-            raise await self._refused("api_key", "API key is not valid", prefix, tenant_id)
+            raise await self._refused(record, prefix, address)
         await self._touch(record, now)
         return record
 
@@ -268,23 +277,28 @@ class Keys:
         text = f"{KEY_KIND}_{prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
         given = sorted(scope.value for scope in scopes)
         detail = {"label": label, "scopes": ",".join(given)}
-        await self._trail.record(Act(actor, "key.create", f"key:{prefix}", tenant_id, address, detail=detail))
+        act = Act(actor, "key.create", f"key:{prefix}", tenant_id, address, detail=detail)
         kind, _, who = actor.partition(":")
         parent = who if kind == "key" else None
         new = NewKey(prefix, _digest(text), label, self._now(), expires_at, tenant_id, given, actor, parent)
-        return text, await self._store.add_key(new, who if kind == "person" else None)
+        person = who if kind == "person" else None
+        return text, await self._store.add_key(new, person, partial(self._trail.record, act))
 
     async def _touch(self, record: KeyRecord, now: datetime) -> None:
         if record.last_used is None or now - record.last_used >= TOUCH_EVERY:
             await self._store.touch_key(record.key_id, now)
 
-    async def _refused(
-        self, kind: str, message: str, prefix: str | None, tenant_id: int | None = None
-    ) -> UnauthorizedError:
-        known = "" if prefix is None else f" (prefix {prefix!r})"
-        await self._store.count_refusal(kind, message + known, self._now(), tenant_id)
+    async def _refused(self, record: KeyRecord | None, prefix: str | None, address: str | None) -> UnauthorizedError:
+        """Notes a key that opens nothing: with its prefix, if it has one, for its owner to know it by."""
+        tenant_id = None if record is None else record.tenant_id
+        # What is no key's prefix is a stranger's word, and may be part of a secret in the wrong place.
+        subject = "key:unknown" if record is None else f"key:{record.prefix}"
+        told = "API key is not valid" + ("" if prefix is None else f" (prefix {prefix!r})")
+        act = Act(f"stranger:{address}", "key.use", subject, tenant_id, address)
+        await self._notes.note("api_key", told, act)
         # Which of these it is is not told.
-        return UnauthorizedError(f"the {message}: it is unknown, revoked or expired; make another on the page Keys")
+        fix = "it is unknown, revoked or expired; make another on the page Keys"
+        return UnauthorizedError(f"the API key is not valid: {fix}")
 
 
 def scopes_of(names: Sequence[str]) -> set[Permission]:
@@ -301,7 +315,10 @@ def scopes_of(names: Sequence[str]) -> set[Permission]:
 
 
 def _principal(record: KeyRecord) -> Principal:
-    return Principal(f"key:{record.prefix}", record.label, record.tenant_id, record.permissions())
+    held = HELD if record.lacks_factor else None
+    personal = record.person_id is not None
+    permissions = record.permissions()
+    return Principal(f"key:{record.prefix}", record.label, record.tenant_id, permissions, held, personal=personal)
 
 
 def _is_prefix(text: str) -> bool:

@@ -6,18 +6,21 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wayside_server.domain.access import Role, Session
 from wayside_server.domain.audit import Act, AuditTrail
 from wayside_server.errors import ConfigError, UnauthorizedError
 from wayside_server.identity.oidc_settings import OidcSettings
-from wayside_server.identity.people import NAME_PATTERN, Method, NewPerson, PeopleStore, Person
-from wayside_server.identity.refusing import Refusals
+from wayside_server.identity.people import NAME_PATTERN, Method, NewPerson, Person
+from wayside_server.identity.people_stores import PeopleStore
+from wayside_server.identity.refusing import RefusalNotes, Refusals
 from wayside_server.identity.secret_box import SealBrokenError, SecretBox
 from wayside_server.identity.sessions import Sessions, Visitor
-from wayside_server.identity.standing import one_line
+from wayside_server.identity.standing import UNKNOWN, one_line
 
 if TYPE_CHECKING:
     from wayside_server.identity.oidc import OidcProvider
@@ -63,7 +66,7 @@ class OidcPeople:
         self._box = box
         self._people = people
         self._sessions = sessions
-        self._refusals = refusals
+        self._notes = RefusalNotes(refusals, trail, now)
         self._trail = trail
         self._now = now
         self._grants = parse_grants(settings.grants)
@@ -105,9 +108,10 @@ class OidcPeople:
         try:
             begun = self._opened(kept, answer)
             claims = await self._provider.finish(answer.get("code", ""), begun["nonce"], begun["verifier"])
-            person = await self._person(claims)
+            person = await self._person(claims, visitor)
         except UnauthorizedError as error:
-            await self._refusals.count_refusal("oidc", f"{error} (from {visitor.address})", self._now())
+            act = Act(f"stranger:{visitor.address}", "session.begin", UNKNOWN, None, visitor.address)
+            await self._notes.note("oidc", f"{error} (from {visitor.address})", _named(act, error))
             raise
         session = await self._sessions.begin(person, Method.OIDC, visitor)
         return session, str(begun["next"])
@@ -127,7 +131,7 @@ class OidcPeople:
             raise UnauthorizedError(f"the provider let nobody in: {said!r}")
         return begun
 
-    async def _person(self, claims: Mapping[str, Any]) -> Person:
+    async def _person(self, claims: Mapping[str, Any], visitor: Visitor) -> Person:
         issuer, subject = str(claims["iss"]), str(claims["sub"])
         groups = claims.get(self._settings.groups_claim, [])
         roles = roles_of(groups if isinstance(groups, list) else [], self._grants)
@@ -135,14 +139,21 @@ class OidcPeople:
         if person is None:
             if not roles:
                 raise UnauthorizedError("the provider knows you, but none of your groups has a role here; ask an admin")
-            person = await self._make(issuer, subject, claims)
+            person = await self._make(issuer, subject, claims, visitor)
         if person.disabled_at is not None:
-            raise UnauthorizedError("your account is disabled; ask an admin")
-        if not await self._people.map_roles(person.person_id, roles) and not person.is_administrator:
-            raise UnauthorizedError("none of your groups has a role here any more; ask an admin")
+            raise _RefusedPersonError(person, "your account is disabled; ask an admin")
+
+        async def enter(tenant_id: int, role: Role | None) -> None:
+            detail = {"role": "none" if role is None else role.name.lower()}
+            await self._trail.record(
+                Act("system:oidc", "role.set", person.actor, tenant_id, visitor.address, detail=detail)
+            )
+
+        if not await self._people.map_roles(person.person_id, roles, enter) and not person.is_administrator:
+            raise _RefusedPersonError(person, "none of your groups has a role here any more; ask an admin")
         return person
 
-    async def _make(self, issuer: str, subject: str, claims: Mapping[str, Any]) -> Person:
+    async def _make(self, issuer: str, subject: str, claims: Mapping[str, Any], visitor: Visitor) -> Person:
         name = str(claims.get(self._settings.name_claim, "")).strip().casefold()
         # Never an account that there is: whoever may name themselves at the provider must not become somebody here.
         number = hashlib.sha256(f"{issuer} {subject}".encode()).hexdigest()[:8]
@@ -152,12 +163,25 @@ class OidcPeople:
             f"{re.sub('[^a-z0-9._@+-]', '', name)[:40].lstrip('._@+-') or 'person'}-{number}",
         ):
             shown = one_line(str(claims.get("name", "")), MAX_DISPLAY_NAME) or candidate
-            await self._trail.record(Act("system:oidc", "person.create", f"person:{candidate}", None))
+            act = Act("system:oidc", "person.create", f"person:{candidate}", None, visitor.address)
             new = NewPerson(candidate, shown, issuer=issuer, subject=subject)
-            person = await self._people.add_mapped(new, self._now())
+            person = await self._people.add_mapped(new, self._now(), partial(self._trail.record, act))
             if person is not None:
                 return person
         raise UnauthorizedError("there is an account with your name already; ask an admin")
+
+
+class _RefusedPersonError(UnauthorizedError):
+    """Somebody is known, and not let in."""
+
+    def __init__(self, person: Person, message: str) -> None:
+        self.person = person
+        super().__init__(message)
+
+
+def _named(act: Act, error: UnauthorizedError) -> Act:
+    who = error.person.actor if isinstance(error, _RefusedPersonError) else None
+    return act if who is None else replace(act, actor=who, subject=who)
 
 
 def parse_grants(grants: Sequence[str]) -> list[tuple[str, str, Role]]:

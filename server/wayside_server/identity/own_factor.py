@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
-from wayside_server.domain.audit import Act, AuditTrail
+from wayside_server.domain.audit import Act, AuditTrail, Enter
 from wayside_server.errors import ConfigError, UnauthorizedError
-from wayside_server.identity.people import OpenSession, PeopleStore
+from wayside_server.identity.people import OpenSession
+from wayside_server.identity.people_stores import PeopleStore
 from wayside_server.identity.second_factor import accepted_step, new_recovery_codes, new_secret, recovery_digest
 from wayside_server.identity.secret_box import SealBrokenError, SecretBox
 from wayside_server.identity.sessions import TOTP_PURPOSE, Visitor
@@ -47,7 +49,8 @@ class OwnFactor:
             raise ConfigError("the form is out of date; reload the page and try again") from error
 
     async def take(self, session: OpenSession, sealed: str, code: str, visitor: Visitor) -> list[str]:
-        """Makes the secret that was offered the second factor of the owner of `session`; gives the recovery codes.
+        """Makes the secret that was offered the second factor of the owner of `session`, who has proved who they are;
+        gives the recovery codes.
 
         Raises:
             UnauthorizedError: the code does not belong to it.
@@ -60,22 +63,22 @@ class OwnFactor:
         if step is None:
             raise UnauthorizedError("the code does not belong to this picture; is the phone's clock right?")
         codes = new_recovery_codes()
-        await self._record(session, "second_factor.add", visitor)
         sealed_secret = self._box.seal(secret, TOTP_PURPOSE)
         digests = [recovery_digest(one) for one in codes]
-        await self._people.set_second_factor(session.person_id, sealed_secret, digests)
+        enter = self._entering(session, "second_factor.add", visitor)
+        await self._people.set_second_factor(session.person_id, sealed_secret, digests, enter)
         await self._people.spend_step(session.person_id, step)
         return codes
 
     async def drop(self, session: OpenSession, visitor: Visitor) -> None:
         """Takes the second factor of the owner of `session` away; a code was checked before."""
-        await self._record(session, "second_factor.remove", visitor)
-        await self._people.set_second_factor(session.person_id, None, [])
+        enter = self._entering(session, "second_factor.remove", visitor)
+        await self._people.set_second_factor(session.person_id, None, [], enter)
 
     async def recovery_left(self, session: OpenSession) -> int:
         """How many recovery codes are left."""
         return await self._people.recovery_left(session.person_id)
 
-    async def _record(self, session: OpenSession, action: str, visitor: Visitor) -> None:
+    def _entering(self, session: OpenSession, action: str, visitor: Visitor) -> Enter:
         actor = f"person:{session.name}"
-        await self._trail.record(Act(actor, action, actor, None, visitor.address))
+        return partial(self._trail.record, Act(actor, action, actor, None, visitor.address))

@@ -1,22 +1,23 @@
 """What becomes of a refusal: it is counted for operators and entered in the audit trail, at a price that is bounded."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from prometheus_client import Counter
 
+from wayside_server.domain.access import Permission, Principal
 from wayside_server.domain.audit import Act, AuditTrail, Outcome
 
 REFUSED = Counter("wayside_enrolments_refused", "Enrolments, renewals and claims refused, by reason.", ["kind"])
 
 AUDIT_EVERY = timedelta(minutes=1)
-"""Of one kind from one address one act a minute is entered; it says how many there were since the last."""
+"""Of those that differ in nothing one act a minute is entered; it says how many there were since the last."""
 AUDIT_MOST = 60
 """Acts a minute from all strangers: their number must not let them fill a log that keeps everything."""
 REMEMBERED = 1_000
-"""Pairs of kind and address; beyond, the one that was silent longest is forgotten, and with it its number."""
+"""Refusals that differ; beyond, the one that was silent longest is forgotten, and with it its number."""
 
 
 class Refusals(Protocol):
@@ -27,6 +28,46 @@ class Refusals(Protocol):
 
         Without a tenant it is the installation's, and no tenant sees it.
         """
+
+
+class RefusalNotes:
+    """Counts refusals of people and programs, and enters them in the audit trail, which damps those that repeat.
+
+    Args:
+        refusals: where they are counted.
+        trail: where they are entered.
+        now: the time, aware.
+    """
+
+    def __init__(self, refusals: Refusals, trail: AuditTrail, now: Callable[[], datetime]) -> None:
+        self._refusals = refusals
+        self._trail = trail
+        self._now = now
+
+    async def note(self, kind: str, told: str, act: Act) -> None:
+        """Notes one.
+
+        Args:
+            kind: as in `domain.refusals.MEANINGS`.
+            told: one line without secrets, for operators.
+            act: what was tried; it is entered as refused.
+
+        Raises:
+            StorageError: it could not be noted; the answer should not be given then.
+        """
+        await self._refusals.count_refusal(kind, told, self._now(), act.tenant_id)
+        await self._trail.record(replace(act, outcome=Outcome.REFUSED, detail={"kind": kind, **act.detail}))
+
+    async def forbidden(self, asker: Principal, needs: Permission, route: str, address: str | None) -> None:
+        """Notes that somebody was not let through to `route`; as `domain.access.Forbidden`.
+
+        Raises:
+            StorageError: as `note`.
+        """
+        told = f"{asker.actor} has not '{needs.value}', for {route} (from {address})"
+        detail = {"needs": needs.value}
+        act = Act(asker.actor, "route.use", f"route:{route}", asker.tenant_id, address, detail=detail)
+        await self.note("permission", told, act)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +94,7 @@ class Refusal:
 
 
 class RefusalDesk:
-    """Counts each refusal, and enters the first of each kind and address in each minute in the audit trail.
+    """Counts each refusal, and enters the first of each that differs in each minute in the audit trail.
 
     Args:
         refusals: where they are counted.
@@ -65,7 +106,7 @@ class RefusalDesk:
         self._refusals = refusals
         self._trail = trail
         self._now = now
-        self._seen: dict[tuple[str, str | None], tuple[datetime, int]] = {}
+        self._seen: dict[tuple[str | int | None, ...], tuple[datetime, int]] = {}
         self._minute = now()
         self._entered = 0
 
@@ -96,7 +137,9 @@ class RefusalDesk:
         """How many there were since the last that was entered; 0 when this one is not."""
         if now - self._minute >= AUDIT_EVERY:
             self._minute, self._entered = now, 0
-        pair = refusal.kind, refusal.address
+        # Whose it is and who did it tell refusals apart: a stranger's word for what it wants does not.
+        subject = None if refusal.tenant_id is None else refusal.subject
+        pair = refusal.kind, refusal.address, refusal.tenant_id, refusal.actor, subject
         since, left_out = self._seen.pop(pair, (None, 0))
         if len(self._seen) >= REMEMBERED:
             del self._seen[next(iter(self._seen))]

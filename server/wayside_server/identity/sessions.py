@@ -3,31 +3,23 @@
 Of tokens and links only the SHA-256 is kept: they are 256 random bits.
 """
 
-import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from wayside_server.domain.access import Principal, Session
-from wayside_server.domain.audit import Act, AuditTrail, Outcome
+from wayside_server.domain.audit import Act, AuditTrail, Enter, Outcome, enter_nothing
 from wayside_server.errors import NotFoundError, ThrottledError, UnauthorizedError
 from wayside_server.identity.keys import TOUCH_EVERY, Keys
 from wayside_server.identity.passphrases import Passphrases
-from wayside_server.identity.people import (
-    NAME_PATTERN,
-    Method,
-    NewSession,
-    OpenSession,
-    PeopleStore,
-    Person,
-    Place,
-    SessionStore,
-)
-from wayside_server.identity.refusing import Refusals
+from wayside_server.identity.people import Method, NewSession, OpenSession, Person, Place
+from wayside_server.identity.people_stores import PeopleStore, SessionStore
+from wayside_server.identity.refusing import RefusalNotes, Refusals
 from wayside_server.identity.second_factor import accepted_step, recovery_digest
 from wayside_server.identity.secret_box import SealBrokenError, SecretBox
-from wayside_server.identity.standing import digest_of, principal_of
+from wayside_server.identity.standing import UNKNOWN, digest_of, principal_of
 from wayside_server.identity.throttle import Throttle
 
 SESSION_LIFE = timedelta(hours=12)
@@ -91,13 +83,14 @@ class Sessions:
         self._box = box
         self._keys = keys
         self._refusals = refusals
+        self._notes = RefusalNotes(refusals, trail, now)
         self._trail = trail
         self._now = now
         self.throttle = Throttle(store, now)
 
-    async def authenticate(self, bearer: str) -> Principal:
+    async def authenticate(self, bearer: str, address: str | None = None) -> Principal:
         """As `Access`."""
-        return await self._keys.authenticate(bearer)
+        return await self._keys.authenticate(bearer, address)
 
     async def resume(self, session: str, *, active: bool = True) -> Principal:
         """As `Access`."""
@@ -129,11 +122,11 @@ class Sessions:
         kept = None if person is None else person.passphrase_hash
         good = await self._passphrases.verify(kept, passphrase)
         if person is None or not good or person.disabled_at is not None:
-            raise await self._refused("sign_in", WRONG, name, visitor)
+            raise await self._refused("sign_in", WRONG, person, visitor)
         await self.throttle.succeeded("account", name, visitor.address)
         if kept is not None and self._passphrases.outdated(kept):
             fresh = await self._passphrases.hash(passphrase)
-            await self._people.set_passphrase(person.person_id, fresh, must_change=person.must_change)
+            await self._people.set_passphrase(person.person_id, fresh, enter_nothing, must_change=person.must_change)
         return await self.begin(person, Method.PASSPHRASE, visitor, factor_done=person.totp_secret is None)
 
     async def confirm(self, code: str, visitor: Visitor) -> Session:
@@ -153,7 +146,7 @@ class Sessions:
             raise UnauthorizedError("the sign-in took too long; begin again")
         await self._begin_attempt("code", person.name, visitor)
         if not await self.check_code(person, code):
-            raise await self._refused("second_factor", WRONG_CODE, person.name, visitor)
+            raise await self._refused("second_factor", WRONG_CODE, person, visitor)
         await self.throttle.succeeded("code", person.name, visitor.address)
         return await self.begin(person, waiting.method, visitor)
 
@@ -168,7 +161,7 @@ class Sessions:
         person = await self._people.find_person(found.name)
         await self._begin_attempt("code", found.name, visitor)
         if person is None or not await self.check_code(person, code):
-            raise await self._refused("second_factor", WRONG_CODE, found.name, visitor)
+            raise await self._refused("second_factor", WRONG_CODE, person, visitor)
         await self.throttle.succeeded("code", found.name, visitor.address)
 
     async def waiting(self, session: str) -> OpenSession | None:
@@ -207,14 +200,9 @@ class Sessions:
             factor_done: whether it opens anything yet.
             tenant_id: the tenant to act in; None for the first that they belong to.
         """
-        if factor_done:
-            detail = {"method": method.value}
-            await self._trail.record(
-                Act(person.actor, "session.begin", person.actor, None, visitor.address, detail=detail)
-            )
+        act = Act(person.actor, "session.begin", person.actor, None, visitor.address, detail={"method": method.value})
         now, token = self._now(), secrets.token_urlsafe(SECRET_BYTES)
         ends = now + (SESSION_LIFE if factor_done else CODE_LIFE)
-        await self._store.end_session(digest_of(visitor.session))
         await self._store.add_session(
             NewSession(
                 digest_of(token),
@@ -226,7 +214,9 @@ class Sessions:
                 visitor.address,
                 visitor.agent,
                 tenant_id,
-            )
+            ),
+            partial(self._trail.record, act) if factor_done else enter_nothing,
+            instead_of=digest_of(visitor.session),
         )
         return Session(token, ends, needs_code=not factor_done)
 
@@ -245,9 +235,9 @@ class Sessions:
         if not wanted:
             raise NotFoundError(_nobody(everybody, name))
         person = min(wanted, key=lambda one: one.person_id)
-        await self._trail.record(Act("command line", "link.create", person.actor, None))
-        token = secrets.token_urlsafe(SECRET_BYTES)
-        await self._store.add_link(digest_of(token), person.person_id, self._now(), self._now() + LINK_LIFE)
+        token, now = secrets.token_urlsafe(SECRET_BYTES), self._now()
+        enter = partial(self._trail.record, Act("command line", "link.create", person.actor, None))
+        await self._store.add_link(digest_of(token), person.person_id, now, now + LINK_LIFE, enter)
         return token
 
     async def redeem(self, link: str, visitor: Visitor) -> Session:
@@ -277,8 +267,8 @@ class Sessions:
         if tenant_id not in {place.tenant_id for place in await self.places(found)}:
             raise NotFoundError("there is no such tenant for you; choose one of the list on the page Account")
         actor = f"person:{found.name}"
-        await self._trail.record(Act(actor, "tenant.enter", f"tenant:{tenant_id}", tenant_id, visitor.address))
-        return await self._again(found, visitor, tenant_id)
+        act = Act(actor, "tenant.enter", f"tenant:{tenant_id}", tenant_id, visitor.address)
+        return await self._again(found, visitor, tenant_id, partial(self._trail.record, act))
 
     async def renew(self, visitor: Visitor) -> Session:
         """The same session under a new token, with a whole life, and all others of its owner ended: what opens it has
@@ -288,8 +278,8 @@ class Sessions:
             UnauthorizedError: the session has ended.
         """
         found = await self.open(visitor.session)
-        await self._store.end_sessions(found.person_id, but=digest_of(visitor.session))
-        return await self._again(found, visitor, found.tenant_id)
+        await self._store.end_sessions(found.person_id, enter_nothing, but=digest_of(visitor.session))
+        return await self._again(found, visitor, found.tenant_id, enter_nothing)
 
     async def list(self, session: OpenSession) -> list[OpenSession]:
         """All sessions of its owner, the latest first."""
@@ -299,8 +289,8 @@ class Sessions:
         """Ends the session; one that is not known is no error."""
         found = await self._find(session)
         if found is not None:
-            await self._trail.record(Act(f"person:{found.name}", "session.end", f"person:{found.name}", None))
-        await self._store.end_session(digest_of(session))
+            act = Act(f"person:{found.name}", "session.end", f"person:{found.name}", None)
+            await self._store.end_session(digest_of(session), partial(self._trail.record, act))
 
     async def sign_out_everywhere(self, visitor: Visitor) -> None:
         """Ends all sessions of the owner of this one.
@@ -310,8 +300,8 @@ class Sessions:
         """
         found = await self.open(visitor.session)
         actor = f"person:{found.name}"
-        await self._trail.record(Act(actor, "session.end_all", actor, None, visitor.address))
-        await self._store.end_sessions(found.person_id, but=None)
+        enter = partial(self._trail.record, Act(actor, "session.end_all", actor, None, visitor.address))
+        await self._store.end_sessions(found.person_id, enter, but=None)
 
     async def end(self, number: int, visitor: Visitor) -> None:
         """Ends one session of the owner of this one.
@@ -322,11 +312,12 @@ class Sessions:
         """
         found = await self.open(visitor.session)
         actor = f"person:{found.name}"
-        await self._trail.record(Act(actor, "session.end", actor, None, visitor.address, detail={"number": number}))
-        if not await self._store.end_numbered(found.person_id, number):
+        act = Act(actor, "session.end", actor, None, visitor.address, detail={"number": number})
+        if not await self._store.end_numbered(found.person_id, number, partial(self._trail.record, act)):
+            await self._trail.record(replace(act, outcome=Outcome.FAILED))
             raise NotFoundError("the session has ended already")
 
-    async def _again(self, found: OpenSession, visitor: Visitor, tenant_id: int | None) -> Session:
+    async def _again(self, found: OpenSession, visitor: Visitor, tenant_id: int | None, enter: Enter) -> Session:
         token = secrets.token_urlsafe(SECRET_BYTES)
         await self._store.add_session(
             NewSession(
@@ -339,9 +330,10 @@ class Sessions:
                 visitor.address,
                 visitor.agent,
                 tenant_id,
-            )
+            ),
+            enter,
+            instead_of=digest_of(visitor.session),
         )
-        await self._store.end_session(digest_of(visitor.session))
         return Session(token, found.expires_at)
 
     async def _find(self, session: str) -> OpenSession | None:
@@ -352,19 +344,22 @@ class Sessions:
         try:
             await self.throttle.begin(kind, name, visitor.address)
         except ThrottledError:
-            await self._refusals.count_refusal("sign_in_throttled", _told(name, visitor), self._now())
+            told = _told(await self._people.find_person(name), visitor)
+            await self._refusals.count_refusal("sign_in_throttled", told, self._now())
             raise
 
-    async def _refused(self, kind: str, message: str, name: str | None, visitor: Visitor) -> UnauthorizedError:
-        await self._refusals.count_refusal(kind, _told(name, visitor), self._now())
-        known = name if name is not None and re.fullmatch(NAME_PATTERN, name) else "unknown"
-        act = Act(f"person:{known}", "session.begin", f"person:{known}", None, visitor.address, Outcome.REFUSED)
-        await self._trail.record(act)
+    async def _refused(self, kind: str, message: str, person: Person | None, visitor: Visitor) -> UnauthorizedError:
+        actor, subject = f"stranger:{visitor.address}", UNKNOWN
+        if person is not None:
+            actor = subject = person.actor
+        await self._notes.note(
+            kind, _told(person, visitor), Act(actor, "session.begin", subject, None, visitor.address)
+        )
         return UnauthorizedError(message)
 
 
-def _told(name: str | None, visitor: Visitor) -> str:
-    who = "somebody" if name is None else repr(name[:63])
+def _told(person: Person | None, visitor: Visitor) -> str:
+    who = UNKNOWN if person is None else repr(person.name)
     return f"{who} from {visitor.address or 'this machine'}"
 
 

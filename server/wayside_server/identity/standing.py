@@ -7,6 +7,9 @@ from wayside_server.domain.access import Permission, Principal, Role, permission
 from wayside_server.errors import ConfigError
 from wayside_server.identity.people import NAME_PATTERN, Method, OpenSession
 
+UNKNOWN = "unknown account"
+"""In the audit log, for a name that is no account's: it may be a passphrase that was typed into the wrong field."""
+
 
 def principal_of(session: OpenSession) -> Principal:
     """Who asks with `session`, which opens something, and what they may."""
@@ -46,6 +49,18 @@ def check_name(name: str) -> str:
     if re.fullmatch(NAME_PATTERN, clean) is None:
         raise ConfigError("a name has 2 to 63 of a-z, 0-9 and . _ @ + -, and begins with a letter or digit")
     return clean
+
+
+def check_reach(by: Principal, *roles: Role) -> None:
+    """Insists that `by` may all that `roles` may: nobody gives, or takes, what they have not.
+
+    Raises:
+        ConfigError: one may more.
+    """
+    for role in roles:
+        more = sorted(one.value for one in permissions_of(role) - by.permissions)
+        if more:
+            raise ConfigError(f"{role.name.lower()}: you have not {', '.join(more)} yourself; choose a lower role")
 
 
 def one_line(text: str, longest: int) -> str:

@@ -78,7 +78,9 @@ class PostgresAudit:
 
     async def _entries(self, name: str, values: dict[str, Any]) -> list[Entry]:
         async with connection(self._pool) as conn:
-            rows = await (await conn.cursor(row_factory=dict_row).execute(_SQL[name], values)).fetchall()
+            # A plan for any values could use no index for a text with a final *.
+            cursor = await conn.cursor(row_factory=dict_row).execute(_SQL[name], values, prepare=False)
+            rows = await cursor.fetchall()
         return [_entry(row) for row in rows]
 
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from psycopg.rows import class_row
 
+from wayside_server.domain.audit import Enter
 from wayside_server.identity.keys import KeyRecord, NewKey
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.statements import load_statements
@@ -33,7 +34,7 @@ class PostgresIdentity:
         else:
             await self._run("count_tenant_refusal", {**values, "tenant_id": tenant_id})
 
-    async def add_key(self, new: NewKey, person: str | None) -> KeyRecord:
+    async def add_key(self, new: NewKey, person: str | None, enter: Enter) -> KeyRecord:
         """As `KeyStore`."""
         values = {
             "prefix": new.prefix,
@@ -47,8 +48,12 @@ class PostgresIdentity:
             "parent": new.parent,
             "person": person,
         }
-        await self._run("add_key", values)
-        return (await self._keys("find_key", {"prefix": new.prefix}))[0]
+        async with connection(self._pool) as conn, conn.transaction():
+            await conn.execute(_SQL["add_key"], values)
+            cursor = conn.cursor(row_factory=class_row(KeyRecord))
+            (made,) = await (await cursor.execute(_SQL["find_key"], {"prefix": new.prefix})).fetchall()
+            await enter()
+            return made
 
     async def find_key(self, prefix: str) -> KeyRecord | None:
         """As `KeyStore`."""
@@ -58,9 +63,14 @@ class PostgresIdentity:
         """As `KeyStore`."""
         return await self._keys("list_keys", {"tenant_id": tenant_id})
 
-    async def revoke_key(self, prefix: str, now: datetime, tenant_id: int | None = None) -> bool:
+    async def revoke_key(self, prefix: str, now: datetime, enter: Enter, *, tenant_id: int | None = None) -> bool:
         """As `KeyStore`."""
-        return await self._run("revoke_key", {"prefix": prefix, "now": now, "tenant_id": tenant_id}) > 0
+        async with connection(self._pool) as conn, conn.transaction():
+            values = {"prefix": prefix, "now": now, "tenant_id": tenant_id}
+            revoked = (await conn.execute(_SQL["revoke_key"], values)).rowcount > 0
+            if revoked:
+                await enter()
+            return revoked
 
     async def touch_key(self, key_id: int, now: datetime) -> None:
         """As `KeyStore`."""

@@ -1,13 +1,25 @@
-"""Accounts, memberships and invitations in PostgreSQL: adapter for `identity.people.PeopleStore`."""
+"""Accounts, memberships and invitations in PostgreSQL: adapter for `identity.people_stores.PeopleStore`."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
 from psycopg.rows import kwargs_row
 
 from wayside_server.domain.access import Role
-from wayside_server.identity.people import Invitation, Member, NameTakenError, NewPerson, Person, Place
+from wayside_server.domain.audit import Enter
+from wayside_server.identity.people import (
+    Invitation,
+    LastAdminError,
+    Level,
+    Member,
+    NameTakenError,
+    NewInvitation,
+    NewPerson,
+    Person,
+    Place,
+)
 from wayside_server.storage.database import Connection, Pool, connection
 from wayside_server.storage.statements import load_statements
 
@@ -47,36 +59,47 @@ class PostgresPeople:
         """As `PeopleStore`."""
         return await self._all(Person, "people", {})
 
-    async def add_first(self, new: NewPerson, now: datetime) -> Person | None:
+    async def add_first(self, new: NewPerson, now: datetime, enter: Enter) -> Person | None:
         """As `PeopleStore`."""
-        async with connection(self._pool) as conn, conn.transaction():
+        async with self._transaction() as conn:
             await conn.execute(SQL["lock_people"])
             row = await (await conn.execute(SQL["claimed"])).fetchone()
-            return None if row is None or row[0] else await _administrator(conn, new, now)
+            return None if row is None or row[0] else await _administrator(conn, new, now, enter)
 
-    async def add_administrator(self, new: NewPerson, now: datetime) -> Person | None:
+    async def add_administrator(self, new: NewPerson, now: datetime, enter: Enter) -> Person | None:
         """As `PeopleStore`."""
-        async with connection(self._pool) as conn, conn.transaction():
-            return await _administrator(conn, new, now)
+        async with self._transaction() as conn:
+            return await _administrator(conn, new, now, enter)
 
-    async def add_mapped(self, new: NewPerson, now: datetime) -> Person | None:
+    async def add_mapped(self, new: NewPerson, now: datetime, enter: Enter) -> Person | None:
         """As `PeopleStore`."""
-        async with connection(self._pool) as conn:
-            return await _add(conn, new, now, is_administrator=False)
+        async with self._transaction() as conn:
+            person = await _add(conn, new, now, is_administrator=False)
+            if person is not None:
+                await enter()
+            return person
 
-    async def set_passphrase(self, person_id: int, kept: str, *, must_change: bool) -> None:
+    async def set_passphrase(self, person_id: int, kept: str, enter: Enter, *, must_change: bool) -> None:
         """As `PeopleStore`."""
-        await self._run("set_passphrase", {"person_id": person_id, "kept": kept, "must_change": must_change})
+        values = {"person_id": person_id, "kept": kept, "must_change": must_change}
+        await self._together(values, enter, "set_passphrase")
 
-    async def reset(self, person_id: int) -> None:
+    async def reset(self, person_id: int, now: datetime, enter: Callable[[int], Awaitable[None]]) -> int:
         """As `PeopleStore`."""
-        values = {"person_id": person_id, "but": None}
-        await self._together(values, "reset_person", "forget_recovery", "end_sessions", "end_links")
+        values = {"person_id": person_id, "but": None, "now": now, "tenant_id": None, "role": 0}
+        async with self._transaction() as conn:
+            for statement in ("reset_person", "forget_recovery", "end_sessions", "end_links", "withdraw_beyond"):
+                await conn.execute(SQL[statement], values)
+            keys = (await conn.execute(SQL["revoke_keys_of"], values)).rowcount
+            await enter(keys)
+            return keys
 
-    async def set_second_factor(self, person_id: int, sealed: bytes | None, codes: Collection[bytes]) -> None:
+    async def set_second_factor(
+        self, person_id: int, sealed: bytes | None, codes: Collection[bytes], enter: Enter
+    ) -> None:
         """As `PeopleStore`."""
         values = {"person_id": person_id, "sealed": sealed, "digests": list(codes)}
-        await self._together(values, "set_second_factor", "forget_recovery", "add_recovery")
+        await self._together(values, enter, "set_second_factor", "forget_recovery", "add_recovery")
 
     async def spend_step(self, person_id: int, step: int) -> bool:
         """As `PeopleStore`."""
@@ -90,22 +113,38 @@ class PostgresPeople:
         """As `PeopleStore`."""
         return int(await self._value("recovery_left", {"person_id": person_id}))
 
-    async def set_disabled(self, person_id: int, since: datetime | None) -> None:
+    async def set_disabled(
+        self, person_id: int, since: datetime | None, level: Level, enter: Enter, *, keep_admin: int | None = None
+    ) -> bool:
         """As `PeopleStore`."""
-        names = ["set_disabled"] if since is None else ["set_disabled", "end_sessions", "end_links"]
-        await self._together({"person_id": person_id, "since": since, "but": None}, *names)
+        values = {"person_id": person_id, "since": since, "level": level.value, "but": None}
+        async with self._transaction() as conn:
+            if since is not None:
+                if keep_admin is not None:
+                    await _keep_admin(conn, person_id, keep_admin)
+                for statement in ("disable", "end_sessions", "end_links", "withdraw_beyond"):
+                    await conn.execute(SQL[statement], {**values, "tenant_id": None, "role": 0})
+            elif (await conn.execute(SQL["enable"], values)).rowcount == 0:
+                return False
+            await enter()
+            return True
 
-    async def set_administrator(self, person_id: int, *, granted: bool) -> None:
+    async def set_administrator(self, person_id: int, enter: Enter, *, granted: bool) -> None:
         """As `PeopleStore`."""
-        await self._run("set_administrator", {"person_id": person_id, "granted": granted})
+        await self._together({"person_id": person_id, "granted": granted}, enter, "set_administrator")
 
-    async def map_roles(self, person_id: int, roles: Mapping[str, Role]) -> int:
+    async def map_roles(
+        self, person_id: int, roles: Mapping[str, Role], enter: Callable[[int, Role | None], Awaitable[None]]
+    ) -> int:
         """As `PeopleStore`."""
-        async with connection(self._pool) as conn, conn.transaction():
-            await conn.execute(SQL["end_mapped"], {"person_id": person_id, "tenants": list(roles)})
+        async with self._transaction() as conn:
+            ended = await conn.execute(SQL["end_mapped"], {"person_id": person_id, "tenants": list(roles)})
+            for (tenant_id,) in await ended.fetchall():
+                await enter(int(str(tenant_id)), None)
             for tenant, role in roles.items():
                 values = {"person_id": person_id, "tenant": tenant, "role": int(role)}
-                await conn.execute(SQL["add_mapped"], values)
+                for (tenant_id,) in await (await conn.execute(SQL["add_mapped"], values)).fetchall():
+                    await enter(int(str(tenant_id)), role)
             row = await (await conn.execute(SQL["count_memberships"], {"person_id": person_id})).fetchone()
             return 0 if row is None else int(str(row[0]))
 
@@ -117,25 +156,32 @@ class PostgresPeople:
         """As `PeopleStore`."""
         return await self._all(_place, "places", {"person_id": person_id})
 
-    async def set_role(self, person_id: int, tenant_id: int, role: Role | None) -> bool:
+    async def set_role(
+        self, person_id: int, tenant_id: int, role: Role | None, enter: Enter, *, keep_admin: bool
+    ) -> bool:
         """As `PeopleStore`."""
-        values = {"person_id": person_id, "tenant_id": tenant_id, "role": role and int(role)}
-        return await self._run("end_membership" if role is None else "set_role", values) > 0
+        values = {"person_id": person_id, "tenant_id": tenant_id, "role": 0 if role is None else int(role)}
+        async with self._transaction() as conn:
+            if keep_admin and role is not Role.ADMIN:
+                await _keep_admin(conn, person_id, tenant_id)
+            if (await conn.execute(SQL["end_membership" if role is None else "set_role"], values)).rowcount == 0:
+                return False
+            await conn.execute(SQL["withdraw_beyond"], values)
+            await enter()
+            return True
 
-    async def add_invitation(
-        self, digest: bytes, tenant_id: int, role: Role, label: str, made_by: str, now: datetime, expires_at: datetime
-    ) -> None:
+    async def add_invitation(self, new: NewInvitation, enter: Enter) -> None:
         """As `PeopleStore`."""
         values = {
-            "digest": digest,
-            "tenant_id": tenant_id,
-            "role": int(role),
-            "label": label,
-            "made_by": made_by,
-            "now": now,
-            "expires_at": expires_at,
+            "digest": new.digest,
+            "tenant_id": new.tenant_id,
+            "role": int(new.role),
+            "label": new.label,
+            "made_by": new.made_by,
+            "now": new.now,
+            "expires_at": new.expires_at,
         }
-        await self._together(values, "forget_invitations", "add_invitation")
+        await self._together(values, enter, "forget_invitations", "add_invitation")
 
     async def find_invitation(self, digest: bytes, now: datetime) -> Invitation | None:
         """As `PeopleStore`."""
@@ -146,13 +192,18 @@ class PostgresPeople:
         """As `PeopleStore`."""
         return await self._all(_invitation, "invitations", {"tenant_id": tenant_id, "now": now})
 
-    async def withdraw_invitation(self, invitation_id: int, tenant_id: int) -> bool:
+    async def withdraw_invitation(self, invitation_id: int, tenant_id: int, enter: Enter) -> bool:
         """As `PeopleStore`."""
-        return await self._run("withdraw_invitation", {"invitation_id": invitation_id, "tenant_id": tenant_id}) > 0
+        values = {"invitation_id": invitation_id, "tenant_id": tenant_id}
+        async with self._transaction() as conn:
+            gone = (await conn.execute(SQL["withdraw_invitation"], values)).rowcount > 0
+            if gone:
+                await enter()
+            return gone
 
-    async def accept_new(self, digest: bytes, new: NewPerson, now: datetime) -> Person | None:
+    async def accept_new(self, digest: bytes, new: NewPerson, now: datetime, enter: Enter) -> Person | None:
         """As `PeopleStore`."""
-        async with connection(self._pool) as conn, conn.transaction():
+        async with self._transaction() as conn:
             spent = await (await conn.execute(SQL["spend_invitation"], {"digest": digest, "now": now})).fetchone()
             if spent is None:
                 return None
@@ -160,24 +211,26 @@ class PostgresPeople:
             if person is None:
                 raise NameTakenError(new.name)
             await _join(conn, person.person_id, spent)
+            await enter()
             return person
 
-    async def accept_known(self, digest: bytes, person_id: int, now: datetime) -> int | None:
+    async def accept_known(self, digest: bytes, person_id: int, now: datetime, enter: Enter) -> int | None:
         """As `PeopleStore`."""
-        async with connection(self._pool) as conn, conn.transaction():
+        async with self._transaction() as conn:
             spent = await (await conn.execute(SQL["spend_invitation"], {"digest": digest, "now": now})).fetchone()
             if spent is None:
                 return None
             await _join(conn, person_id, spent)
+            await enter()
             return int(str(spent[0]))
 
     async def required_second_factor(self, tenant_id: int) -> bool:
         """As `PeopleStore`."""
         return bool(await self._value("required_second_factor", {"tenant_id": tenant_id}))
 
-    async def require_second_factor(self, tenant_id: int, *, wanted: bool) -> None:
+    async def require_second_factor(self, tenant_id: int, enter: Enter, *, wanted: bool) -> None:
         """As `PeopleStore`."""
-        await self._run("require_second_factor", {"tenant_id": tenant_id, "wanted": wanted})
+        await self._together({"tenant_id": tenant_id, "wanted": wanted}, enter, "require_second_factor")
 
     async def tenant_id(self, name: str) -> int | None:
         """As `PeopleStore`."""
@@ -188,10 +241,16 @@ class PostgresPeople:
         async with connection(self._pool) as conn:
             return (await conn.execute(SQL[statement], values)).rowcount
 
-    async def _together(self, values: Mapping[str, Any], *statements: str) -> None:
-        async with connection(self._pool) as conn, conn.transaction():
+    async def _together(self, values: Mapping[str, Any], enter: Enter, *statements: str) -> None:
+        async with self._transaction() as conn:
             for statement in statements:
                 await conn.execute(SQL[statement], values)
+            await enter()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        async with connection(self._pool) as conn, conn.transaction():
+            yield conn
 
     async def _value(self, statement: str, values: Mapping[str, Any]) -> Any:
         async with connection(self._pool) as conn:
@@ -206,11 +265,21 @@ class PostgresPeople:
         return next(iter(await self._all(kind, statement, values)), None)
 
 
-async def _administrator(conn: Connection, new: NewPerson, now: datetime) -> Person | None:
+async def _keep_admin(conn: Connection, person_id: int, tenant_id: int) -> None:
+    # The lock makes two admins who take the role from each other wait for each other.
+    values = {"person_id": person_id, "tenant_id": tenant_id}
+    await conn.execute(SQL["lock_tenant"], values)
+    row = await (await conn.execute(SQL["is_last_admin"], values)).fetchone()
+    if row is not None and row[0]:
+        raise LastAdminError
+
+
+async def _administrator(conn: Connection, new: NewPerson, now: datetime, enter: Enter) -> Person | None:
     person = await _add(conn, new, now, is_administrator=True)
     if person is not None:
         first = await (await conn.execute(SQL["first_tenant"])).fetchone()
         await _join(conn, person.person_id, ((first or (None,))[0], int(Role.ADMIN)))
+        await enter()
     return person
 
 

@@ -1,10 +1,11 @@
-"""Sessions, sign-in links and attempts in PostgreSQL: adapter for `identity.people.SessionStore`."""
+"""Sessions, sign-in links and attempts in PostgreSQL: adapter for `identity.people_stores.SessionStore`."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from wayside_server.domain.access import Role
+from wayside_server.domain.audit import Enter
 from wayside_server.identity.people import Method, NewSession, OpenSession, Person
 from wayside_server.identity.throttle import Pace
 from wayside_server.storage.database import Pool, connection
@@ -23,7 +24,7 @@ class PostgresSessions:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def add_session(self, new: NewSession) -> None:
+    async def add_session(self, new: NewSession, enter: Enter, *, instead_of: bytes | None = None) -> None:
         """As `SessionStore`."""
         agent = new.agent and new.agent.encode("utf-8", "replace").decode().replace("\0", "")[:MAX_AGENT]
         values = {
@@ -39,9 +40,11 @@ class PostgresSessions:
         }
         async with connection(self._pool) as conn, conn.transaction():
             await conn.execute(SQL["forget_sessions"], values)
+            await conn.execute(SQL["end_session"], {"digest": instead_of})
             await conn.execute(SQL["add_session"], values)
             if new.factor_done:
                 await conn.execute(SQL["note_sign_in"], values)
+            await enter()
 
     async def find_session(self, digest: bytes, now: datetime, idle_since: datetime) -> OpenSession | None:
         """As `SessionStore`."""
@@ -56,26 +59,24 @@ class PostgresSessions:
         """As `SessionStore`."""
         return await self._sessions("sessions", {"person_id": person_id, "now": now, "idle_since": idle_since})
 
-    async def choose_tenant(self, digest: bytes, tenant_id: int) -> None:
+    async def end_session(self, digest: bytes, enter: Enter) -> None:
         """As `SessionStore`."""
-        await self._run("choose_tenant", {"digest": digest, "tenant_id": tenant_id})
+        await self._end("end_session", {"digest": digest}, enter)
 
-    async def end_session(self, digest: bytes) -> None:
+    async def end_numbered(self, person_id: int, number: int, enter: Enter) -> bool:
         """As `SessionStore`."""
-        await self._run("end_session", {"digest": digest})
+        return await self._end("end_numbered", {"person_id": person_id, "number": number}, enter) > 0
 
-    async def end_numbered(self, person_id: int, number: int) -> bool:
+    async def end_sessions(self, person_id: int, enter: Enter, *, but: bytes | None) -> int:
         """As `SessionStore`."""
-        return await self._run("end_numbered", {"person_id": person_id, "number": number}) > 0
+        return await self._end("end_sessions", {"person_id": person_id, "but": but}, enter)
 
-    async def end_sessions(self, person_id: int, *, but: bytes | None) -> int:
+    async def add_link(self, digest: bytes, person_id: int, now: datetime, expires_at: datetime, enter: Enter) -> None:
         """As `SessionStore`."""
-        return await self._run("end_sessions", {"person_id": person_id, "but": but})
-
-    async def add_link(self, digest: bytes, person_id: int, now: datetime, expires_at: datetime) -> None:
-        """As `SessionStore`."""
-        await self._run("forget_links", {"now": now})
-        await self._run("add_link", {"digest": digest, "person_id": person_id, "expires_at": expires_at})
+        async with connection(self._pool) as conn, conn.transaction():
+            await conn.execute(SQL["forget_links"], {"now": now})
+            await conn.execute(SQL["add_link"], {"digest": digest, "person_id": person_id, "expires_at": expires_at})
+            await enter()
 
     async def spend_link(self, digest: bytes, now: datetime) -> Person | None:
         """As `SessionStore`."""
@@ -110,6 +111,13 @@ class PostgresSessions:
     async def _run(self, statement: str, values: Mapping[str, Any]) -> int:
         async with connection(self._pool) as conn:
             return (await conn.execute(SQL[statement], values)).rowcount
+
+    async def _end(self, statement: str, values: Mapping[str, Any], enter: Enter) -> int:
+        async with connection(self._pool) as conn, conn.transaction():
+            ended = (await conn.execute(SQL[statement], values)).rowcount
+            if ended:
+                await enter()
+            return ended
 
     async def _sessions(self, statement: str, values: Mapping[str, Any]) -> list[OpenSession]:
         async with connection(self._pool) as conn:

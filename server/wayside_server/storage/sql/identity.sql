@@ -26,8 +26,12 @@ WHERE (%(person)s::text IS NULL OR maker.id IS NOT NULL) AND (%(parent)s::text I
 SELECT k.id AS key_id, k.prefix, k.digest, k.label, k.created_at, k.expires_at, k.revoked_at, k.last_used, k.tenant_id,
        k.scopes, k.made_by, k.created_by AS person_id,
        CASE WHEN k.created_by IS NULL THEN NULL WHEN p.disabled_at IS NOT NULL THEN 0
-            WHEN p.is_administrator THEN 5 ELSE coalesce(m.role, 0) END AS ceiling
+            WHEN p.is_administrator THEN 5 ELSE coalesce(m.role, 0) END AS ceiling,
+       -- Who comes in through a provider has their second factor there.
+       coalesce(t.require_second_factor AND p.totp_secret IS NULL AND (p.is_administrator OR m.role = 4)
+                AND (p.issuer IS NULL OR p.passphrase_hash IS NOT NULL), false) AS lacks_factor
 FROM api_key k
+JOIN tenant t ON t.id = k.tenant_id
 LEFT JOIN person p ON p.id = k.created_by
 LEFT JOIN membership m ON m.person_id = k.created_by AND m.tenant_id = k.tenant_id
 WHERE k.prefix = %(prefix)s;
@@ -36,8 +40,12 @@ WHERE k.prefix = %(prefix)s;
 SELECT k.id AS key_id, k.prefix, k.digest, k.label, k.created_at, k.expires_at, k.revoked_at, k.last_used, k.tenant_id,
        k.scopes, k.made_by, k.created_by AS person_id,
        CASE WHEN k.created_by IS NULL THEN NULL WHEN p.disabled_at IS NOT NULL THEN 0
-            WHEN p.is_administrator THEN 5 ELSE coalesce(m.role, 0) END AS ceiling
+            WHEN p.is_administrator THEN 5 ELSE coalesce(m.role, 0) END AS ceiling,
+       -- Who comes in through a provider has their second factor there.
+       coalesce(t.require_second_factor AND p.totp_secret IS NULL AND (p.is_administrator OR m.role = 4)
+                AND (p.issuer IS NULL OR p.passphrase_hash IS NOT NULL), false) AS lacks_factor
 FROM api_key k
+JOIN tenant t ON t.id = k.tenant_id
 LEFT JOIN person p ON p.id = k.created_by
 LEFT JOIN membership m ON m.person_id = k.created_by AND m.tenant_id = k.tenant_id
 WHERE %(tenant_id)s::integer IS NULL OR k.tenant_id = %(tenant_id)s

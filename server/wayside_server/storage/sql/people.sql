@@ -30,8 +30,10 @@ RETURNING id AS person_id, name, display_name, passphrase_hash, must_change, tot
           created_at, disabled_at, last_sign_in, issuer;
 
 -- name: add_membership
-INSERT INTO membership (person_id, tenant_id, role) VALUES (%(person_id)s, %(tenant_id)s, %(role)s)
-ON CONFLICT (person_id, tenant_id) DO UPDATE SET role = excluded.role, mapped = false;
+-- Nobody loses by joining: a higher role stays, and stays a mapped one if it was.
+INSERT INTO membership AS m (person_id, tenant_id, role) VALUES (%(person_id)s, %(tenant_id)s, %(role)s)
+ON CONFLICT (person_id, tenant_id)
+DO UPDATE SET role = greatest(m.role, excluded.role), mapped = m.mapped AND m.role > excluded.role;
 
 -- name: first_tenant
 SELECT min(id) FROM tenant;
@@ -65,21 +67,49 @@ DELETE FROM recovery_code WHERE person_id = %(person_id)s AND digest = %(digest)
 -- name: recovery_left
 SELECT count(*) FROM recovery_code WHERE person_id = %(person_id)s;
 
--- name: set_disabled
-UPDATE person SET disabled_at = %(since)s WHERE id = %(person_id)s;
+-- name: revoke_keys_of
+UPDATE api_key SET revoked_at = %(now)s
+WHERE created_by = %(person_id)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > %(now)s);
+
+-- name: disable
+-- What the installation disabled stays so. A release that knew no levels left none; that may have been either.
+UPDATE person SET disabled_at = %(since)s, disabled_by = CASE
+    WHEN disabled_at IS NOT NULL AND disabled_by IS DISTINCT FROM 'tenant' THEN 'installation' ELSE %(level)s END
+WHERE id = %(person_id)s;
+
+-- name: enable
+UPDATE person SET disabled_at = NULL, disabled_by = NULL
+WHERE id = %(person_id)s AND (disabled_at IS NULL OR disabled_by = 'tenant' OR %(level)s = 'installation');
+
+-- name: lock_tenant
+SELECT FROM tenant WHERE id = %(tenant_id)s FOR NO KEY UPDATE;
+
+-- name: is_last_admin
+SELECT EXISTS (SELECT FROM membership WHERE tenant_id = %(tenant_id)s AND person_id = %(person_id)s AND role = 4)
+   AND NOT EXISTS (
+       SELECT FROM membership m JOIN person p ON p.id = m.person_id
+       WHERE m.tenant_id = %(tenant_id)s AND p.id <> %(person_id)s AND m.role = 4 AND p.disabled_at IS NULL);
+
+-- name: withdraw_beyond
+-- Or somebody who is thrown out would come in again by an invitation of their own.
+DELETE FROM invitation i USING person p
+WHERE p.id = %(person_id)s AND i.made_by = 'person:' || p.name AND i.role > %(role)s
+  AND (%(tenant_id)s::integer IS NULL OR i.tenant_id = %(tenant_id)s);
 
 -- name: set_administrator
 UPDATE person SET is_administrator = %(granted)s WHERE id = %(person_id)s;
 
 -- name: end_mapped
 DELETE FROM membership m USING tenant t
-WHERE t.id = m.tenant_id AND m.person_id = %(person_id)s AND m.mapped AND NOT t.name = ANY (%(tenants)s);
+WHERE t.id = m.tenant_id AND m.person_id = %(person_id)s AND m.mapped AND NOT t.name = ANY (%(tenants)s)
+RETURNING m.tenant_id;
 
 -- name: add_mapped
 -- A membership that an admin gave stays as it is.
 INSERT INTO membership AS m (person_id, tenant_id, role, mapped)
 SELECT %(person_id)s, id, %(role)s, true FROM tenant WHERE name = %(tenant)s
-ON CONFLICT (person_id, tenant_id) DO UPDATE SET role = excluded.role WHERE m.mapped;
+ON CONFLICT (person_id, tenant_id) DO UPDATE SET role = excluded.role WHERE m.mapped AND m.role <> excluded.role
+RETURNING tenant_id;
 
 -- name: count_memberships
 SELECT count(*) FROM membership WHERE person_id = %(person_id)s;
@@ -167,9 +197,6 @@ ORDER BY s.number DESC;
 
 -- name: touch_session
 UPDATE session SET last_used = greatest(last_used, %(now)s) WHERE digest = %(digest)s;
-
--- name: choose_tenant
-UPDATE session SET tenant_id = %(tenant_id)s WHERE digest = %(digest)s;
 
 -- name: end_session
 DELETE FROM session WHERE digest = %(digest)s;
