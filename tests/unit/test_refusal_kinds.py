@@ -1,6 +1,6 @@
 import pytest
 
-from wayside_server.domain.refusals import MEANINGS, REVOKED_DEVICE, TOO_MANY_MESSAGES
+from wayside_server.domain.refusals import DELETED_DEVICE, MEANINGS, REVOKED_DEVICE, TOO_MANY_MESSAGES
 from wayside_server.identity.enrolment import FIXES
 from wayside_server.identity.tokens import TokenFault
 from wayside_server.identity.waiting import WaitRefused
@@ -65,5 +65,6 @@ def test_every_kind_has_its_meaning() -> None:
         set(FIXES) | {why.value for why in WaitRefused} | {"enrolment_displaced", "enrolment_tenant_full", "claim_code"}
     )
     written |= {"api_key", "sign_in_link", "sign_in", "sign_in_throttled", "second_factor", "second_factor_sealed"}
-    written |= {"old_passphrase", "permission", "oidc", "setup_code", "invitation", REVOKED_DEVICE, TOO_MANY_MESSAGES}
+    written |= {"old_passphrase", "permission", "oidc", "setup_code", "invitation"}
+    written |= {REVOKED_DEVICE, DELETED_DEVICE, TOO_MANY_MESSAGES}
     assert written == set(MEANINGS)
