@@ -351,6 +351,12 @@ async def test_a_failure_that_nobody_expected_is_told_like_others_and_found_in_t
     assert (line["id"], line["method"], line["path"], line["exc_info"]) == (number, "GET", url, True)
 
 
+async def test_other_programs_of_the_machine_are_not_bound_to_tls(client: httpx.AsyncClient) -> None:
+    hosts = {host: await client.get("/healthz", headers={"Host": host}) for host in ("localhost:8443", "plant.example")}
+    strict = {host: "strict-transport-security" in answer.headers for host, answer in hosts.items()}
+    assert strict == {"localhost:8443": False, "plant.example": True}
+
+
 async def test_head_is_answered_as_get_without_a_body(pool: Pool, app: FastAPI, keys: Keys) -> None:
     await _telemetry(pool)
     headers = {"Authorization": f"Bearer {await keys.create('test')}"}
