@@ -68,7 +68,7 @@ class Desk:
         self._caller = Caller("person:eve", tenant_id, HERE)
 
     async def token(self, name: str | None = None, prefix: str | None = None) -> bytes:
-        order = TokenOrder(life=timedelta(hours=1), name=name, prefix=prefix)
+        order = TokenOrder(life=timedelta(hours=1), name=name, prefix=prefix, replace=name is not None)
         return (await self._tokens.create(order, self._caller)).digest
 
     async def enrol(self, name: str | None = None, prefix: str | None = None) -> str:

@@ -229,11 +229,8 @@ async def test_a_renewal_and_a_token_for_the_same_key_revoke_nothing(
 async def test_a_hold_that_is_taken_back_does_not_let_the_board_before_in_again(
     installation: Installation, pool: Pool, office: Office
 ) -> None:
-    """Whether the device was put on hold before its board was replaced, or after."""
     old, old_board = await office.enrol()
-    await office.revocations.revoke("boiler-7", ADA, Reason.HOLD)
     new, new_board = await office.enrol()
-    await office.revocations.restore("boiler-7", ADA)
     await office.revocations.revoke("boiler-7", ADA, Reason.HOLD)
     assert (await office.revocations.restore("boiler-7", ADA)).released == 1
     await office.work.enforce()

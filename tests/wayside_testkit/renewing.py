@@ -50,6 +50,11 @@ class RenewingDevice(EdgeSide):
         """Whether the certificate before the present one is still there."""
         return (self.files.cert_file.parent / "versions/old").is_symlink()
 
+    @property
+    def versions(self) -> int:
+        """How many certificates, with their keys, lie on the disk."""
+        return sum(not path.is_symlink() for path in (self.files.cert_file.parent / "versions").iterdir())
+
     async def comes_to(self, reached: Callable[[], bool]) -> None:
         """Returns once `reached`."""
         async with asyncio.timeout(DEADLINE_S):
