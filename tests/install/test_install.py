@@ -199,7 +199,7 @@ def test_what_is_not_whole_or_not_the_servers_does_nothing(site: Site, tmp_path:
     assert "public key does not match" in debian.run(line.replace(pin[1], other)).stdout
     # A download that is cut off anywhere, also within the last line.
     debian.must(f"curl -fsSk {site.url}/install.sh >/tmp/whole && mkdir /tmp/cut")
-    debian.must("for n in $(seq 1 7 $(wc -l </tmp/whole)); do head -n $n /tmp/whole >/tmp/cut/$n; done")
+    debian.must("for n in $(seq 1 7 $(($(wc -l </tmp/whole) - 1))); do head -n $n /tmp/whole >/tmp/cut/$n; done")
     debian.must("for n in $(seq 2 40); do head -c -$n /tmp/whole >/tmp/cut/less-$n; done")
     debian.run("for part in /tmp/cut/*; do sh $part --no-enrol </dev/null >/dev/null 2>&1; done")
     refused = debian.run(f"curl -fsSk {site.url}/install.sh | runuser -u nobody -- sh")
