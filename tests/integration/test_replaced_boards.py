@@ -18,8 +18,8 @@ from wayside_server.identity.crl import Reason
 from wayside_server.identity.enrolment import CertificateRefusedError, Enrolments
 from wayside_server.identity.installation import load_authority
 from wayside_server.identity.issuing import Enrolled, Issuer, key_der
-from wayside_server.identity.publication import ListWatch
-from wayside_server.identity.revocation import Revocations
+from wayside_server.identity.publication import ListPublisher, ListWatch, Published
+from wayside_server.identity.revocation import Revocations, RevocationStore
 from wayside_server.identity.tokens import TokenOrder, Tokens
 from wayside_server.storage.database import Pool, connection
 from wayside_server.storage.enrolment import PostgresEnrolment
@@ -192,6 +192,26 @@ async def test_the_new_board_that_comes_back_at_once_is_no_trouble(
     assert installation.broker.log().count("already connected") <= 2
     assert await ask(pool, "SELECT count(*) FROM session_to_end") == 0
     assert await ask(pool, "SELECT count(*) FROM incident") == 0
+
+
+async def test_nobody_is_put_out_before_the_list_that_names_them(
+    installation: Installation, pool: Pool, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the board before comes back in between, and stays."""
+    await office.enrol()
+    publish = ListPublisher.publish
+
+    async def publish_and_replace(self: ListPublisher, store: RevocationStore) -> Published:
+        published = await publish(self, store)
+        await office.enrol()
+        return published
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ListPublisher, "publish", publish_and_replace)
+        assert await office.work.enforce()
+    assert await ask(pool, "SELECT count(*) FROM session_to_end") == 1
+    assert await office.work.enforce()
+    assert await ask(pool, "SELECT count(*) FROM session_to_end") == 0
 
 
 async def test_a_broker_that_hears_of_the_list_from_somebody_else_is_given_a_moment(

@@ -82,8 +82,9 @@ class Enforcement:
             StorageError: the database is away.
             ConfigError: a file cannot be read or written.
         """
-        told = (await self._publisher.publish(self._store)).told is not False
         async with self._store.sessions_to_end() as waiting:
+            # Published only now, the list has all of them: who is put out before it does comes back.
+            told = (await self._publisher.publish(self._store)).told is not False
             if waiting is None:
                 return False
             names = {ending.device for ending in waiting}
