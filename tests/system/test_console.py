@@ -360,6 +360,7 @@ async def test_an_engineer_revokes_a_device_after_being_asked(
     ]
     async with serve(app) as base:
         await page.goto(f"{base}/login/{await office.desk.sessions.create_link('engineer')}")
+        await page.wait_for_url(f"{base}/")  # the page of a sign-in link leads on by itself
         await page.goto(f"{base}/certificates")
         await expect(page.get_by_role("row")).to_have_count(4)
         await expect(page.get_by_role("row").nth(1)).to_contain_text("lamp-3")

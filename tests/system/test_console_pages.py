@@ -205,6 +205,7 @@ async def test_nothing_is_cut_off(pool: Pool, console: str, office: Office, tmp_
     async with chromium() as browser:
         page = await browser.new_page()
         await page.goto(f"{console}/login/{await office.desk.sessions.create_link()}")
+        await page.wait_for_url(f"{console}/")  # the page of a sign-in link leads on by itself
         for screen in SCREENS:
             await page.set_viewport_size(screen)
             for path in PAGES:
@@ -221,6 +222,7 @@ async def test_a_device_of_many_series_shows_whole_rows_of_them(
     async with chromium() as browser:
         page = await browser.new_page(viewport=SCREENS[0])
         await page.goto(f"{console}/login/{await office.desk.sessions.create_link()}")
+        await page.wait_for_url(f"{console}/")  # the page of a sign-in link leads on by itself
         await page.goto(f"{console}/devices/{DEVICE}")
         await expect(page.locator(".tiles li", has_text="agent.certificate_left")).to_contain_text("90 d")
         await expect(page.locator(".chip")).to_have_count(41)
@@ -248,6 +250,7 @@ async def test_what_would_undo_somebodys_work_is_asked_about(
     async with chromium() as browser:
         page = await (await browser.new_context(java_script_enabled=scripts)).new_page()
         await page.goto(f"{console}/login/{await office.desk.sessions.create_link()}")
+        await page.wait_for_url(f"{console}/")  # the page of a sign-in link leads on by itself
         for label, question, sure, shown in (
             ("Disable", "Disable Vera?", "Disable the account", "disabled"),
             ("Require one of admins", "Require a second factor of admins?", "Require it", "second factor"),
@@ -272,6 +275,7 @@ async def test_what_is_shown_once_can_be_copied(console: str, office: Office, tm
         context = await browser.new_context(permissions=["clipboard-read", "clipboard-write"])
         page = await context.new_page()
         await page.goto(f"{console}/login/{await office.desk.sessions.create_link()}")
+        await page.wait_for_url(f"{console}/")  # the page of a sign-in link leads on by itself
         await page.goto(f"{console}/keys")
         await page.get_by_label("What it is for").fill("reports")
         await page.get_by_role("button", name="Make it").click()
