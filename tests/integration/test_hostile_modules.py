@@ -157,18 +157,28 @@ SPINNING = {
 }
 
 
-@pytest.mark.parametrize("where", SPINNING)
-def test_a_module_with_fuel_left_is_stopped_at_its_deadline(where: str, write: Callable[[str], Path]) -> None:
+def _stopped_after_s(module_file: Path) -> float | None:
+    """How long a call went on; None when the module was stopped while it was loaded."""
     with Worker() as worker:
-        began_s = time.monotonic()
-        answer = worker.ask(load(write(SPINNING[where]), limits=ENDLESS_FUEL))
+        took_s = None
+        answer = worker.ask(load(module_file, limits=ENDLESS_FUEL))
         if isinstance(answer, Done):
             began_s = time.monotonic()
             answer = worker.ask(Process(GIVEN.encode()))
             took_s = time.monotonic() - began_s
-            # Half a second of deadline; a busy machine wakes those late who stop it.
-            assert 0.4 <= took_s < 5.0, took_s
         _failed(worker, answer, Failure.DEADLINE)
+        return took_s
+
+
+@pytest.mark.parametrize("where", SPINNING)
+def test_a_module_with_fuel_left_is_stopped_at_its_deadline(where: str, write: Callable[[str], Path]) -> None:
+    module_file = write(SPINNING[where])
+    took_s = _stopped_after_s(module_file)
+    for _ in range(4):
+        if took_s is None or took_s < 0.8:
+            break
+        took_s = _stopped_after_s(module_file)  # a busy machine wakes late who stops it, but not every time
+    assert took_s is None or 0.4 <= took_s < 0.8, took_s
 
 
 def test_what_a_failing_module_said_last_stands_in_the_failure(write: Callable[[str], Path]) -> None:

@@ -223,7 +223,7 @@ def _address(request: Request) -> str:
 
 
 async def _certificate_request(request: Request) -> bytes:
-    # RFC 7030 section 4.2.1 wants the type; devices in the field that send none are older than this check.
+    # RFC 7030 section 4.2.1 wants the type; a request without one claims to be nothing else, and is read as what it is.
     given = request.headers.get("content-type", _PKCS10)
     if given.partition(";")[0].strip().lower() != _PKCS10:
         raise HTTPException(415, f"send the certificate request with Content-Type {_PKCS10}")
